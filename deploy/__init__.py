@@ -1,0 +1,1 @@
+"""Run an exported importance predictor. Needs only numpy, Pillow, PyAV and one inference runtime."""

@@ -1,0 +1,42 @@
+"""How every command of the project ends: one clear message and a meaningful exit code."""
+
+from __future__ import annotations
+
+import errno
+import sys
+from collections.abc import Callable
+
+from deploy.core.errors import RegenError
+
+EXIT_OK = 0
+EXIT_USER_ERROR = 2
+EXIT_INTERRUPTED = 130
+
+_OS_HINTS = {
+    errno.ENOSPC: "The disk is full: free some space and run the same command again.",
+    errno.EACCES: "Choose a folder you may write to, or change its permissions.",
+    errno.EPERM: "Choose a folder you may write to, or change its permissions.",
+    errno.EROFS: "The file system is read-only: choose another output folder.",
+    errno.ENOTDIR: "A part of that path is a file: choose another output folder.",
+    errno.ENAMETOOLONG: "Choose a shorter path.",
+}
+
+
+def run(main: Callable[[], None]) -> None:
+    """Run `main` and exit: 0 on success, 2 on a user's error, 130 on Ctrl-C. Programming errors propagate."""
+    try:
+        main()
+    except RegenError as error:
+        _fail(str(error), error.hint)
+    except OSError as error:
+        if error.errno not in _OS_HINTS:
+            raise
+        _fail(f"{error.strerror}: {error.filename or 'while writing'}", _OS_HINTS[error.errno])
+    except KeyboardInterrupt:
+        print("\ninterrupted: run the same command again to go on where it stopped", file=sys.stderr)
+        sys.exit(EXIT_INTERRUPTED)
+
+
+def _fail(message: str, hint: str) -> None:
+    print(f"error: {message}\n hint: {hint}", file=sys.stderr)
+    sys.exit(EXIT_USER_ERROR)

@@ -1,0 +1,46 @@
+"""The exceptions this project raises on purpose.
+
+    RegenError
+    ├── OptionError      a command-line option or configuration value breaks a rule
+    ├── InputError       a video, image, list or folder cannot be used
+    │   └── DatasetError a dataset folder breaks the contract of docs/architecture.md
+    ├── WeightsError     a checkpoint, model or model card cannot be used
+    └── OutputError      a result cannot be written
+
+Each carries a ``hint``: what the user can do next. Anything else that escapes is a bug.
+"""
+
+from __future__ import annotations
+
+
+class RegenError(Exception):
+    """Base of all expected failures.
+
+    Args:
+        message: what happened, to which value, by which rule.
+        hint: what to do next.
+    """
+
+    def __init__(self, message: str, *, hint: str) -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class OptionError(RegenError):
+    """A command-line option or configuration value breaks a rule."""
+
+
+class InputError(RegenError):
+    """A video, image, list file or folder cannot be used."""
+
+
+class DatasetError(InputError):
+    """A dataset folder breaks the contract of docs/architecture.md."""
+
+
+class WeightsError(RegenError):
+    """A checkpoint, model file or model card cannot be used."""
+
+
+class OutputError(RegenError):
+    """A result cannot be written."""

@@ -1,0 +1,183 @@
+"""Frames out of video files: exact timestamps, upright, streamed.
+
+Decoding is PyAV's (FFmpeg). Memory stays flat: one frame is alive at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from av.error import FFmpegError
+from numpy.typing import NDArray
+from PIL import Image
+
+from deploy.core.errors import InputError, OptionError
+
+_REENCODE = "Check that the file plays, or re-encode it: ffmpeg -i INPUT -c:v libx264 OUTPUT.mp4"
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One decoded, upright frame."""
+
+    index: int
+    """Position in presentation order, from 0, counting every frame of the video."""
+    pts_seconds: Fraction
+    """Exact presentation time in seconds."""
+    image: NDArray[np.uint8]
+    """(H, W, 3) uint8 RGB."""
+
+    def __repr__(self) -> str:
+        return f"Frame(index={self.index}, pts_seconds={self.pts_seconds}, image={self.image.shape})"
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """What can be known of a video after decoding one frame and reading, not decoding, the rest."""
+
+    path: Path
+    width_px: int
+    """Width of the upright frame."""
+    height_px: int
+    """Height of the upright frame."""
+    num_frames: int
+    """Number of video packets, which is the number of frames of an undamaged file."""
+    frame_rate: Fraction
+    """Average frames a second."""
+
+    @property
+    def duration_seconds(self) -> float:
+        """Length by frame count and average rate."""
+        return float(self.num_frames / self.frame_rate)
+
+
+@dataclass(frozen=True)
+class FrameSelection:
+    """Which frames of a video to take.
+
+    Raises:
+        OptionError: `every` < 1, a negative time, or `stop_seconds` <= `start_seconds`.
+    """
+
+    start_seconds: float = 0.0
+    """First presentation time to take."""
+    stop_seconds: float | None = None
+    """First presentation time not to take; None means the end."""
+    every: int = 1
+    """Take one frame in so many."""
+
+    def __post_init__(self) -> None:
+        if self.every < 1:
+            raise OptionError(f"every={self.every} must be at least 1", hint="Use --every 1 for all frames.")
+        if self.start_seconds < 0:
+            raise OptionError(f"start_seconds={self.start_seconds} is negative", hint="Give seconds from the beginning.")
+        if self.stop_seconds is not None and self.stop_seconds <= self.start_seconds:
+            raise OptionError(
+                f"stop_seconds={self.stop_seconds} is not after start_seconds={self.start_seconds}",
+                hint="Give a later stop.",
+            )
+
+    def takes(self, index: int, pts_seconds: Fraction) -> bool:
+        """Whether the frame at this position and time is taken."""
+        return index % self.every == 0 and pts_seconds >= self.start_seconds and not self.is_past(pts_seconds)
+
+    def is_past(self, pts_seconds: Fraction) -> bool:
+        """Whether this time is at or after the stop."""
+        return self.stop_seconds is not None and pts_seconds >= self.stop_seconds
+
+
+def probe(path: Path) -> VideoInfo:
+    """Read a video's size, rate and number of frames.
+
+    Raises:
+        InputError: missing, not a video, no video stream, no frames, or shorter than its container declares.
+    """
+    with _open(path) as container:
+        stream = _video_stream(container, path)
+        declared = stream.frames
+        rate = Fraction(stream.average_rate or stream.base_rate or 25)
+        try:
+            first = next(container.decode(stream), None)
+        except FFmpegError as error:
+            raise InputError(f"cannot decode {path}: {error.strerror}", hint=_REENCODE) from None
+        if first is None:
+            raise InputError(f"no frames in {path}", hint=_REENCODE)
+        height_px, width_px = _upright(first).shape[:2]
+    with _open(path) as container:
+        try:
+            num_frames = sum(1 for packet in container.demux(_video_stream(container, path)) if packet.size)
+        except FFmpegError as error:
+            raise InputError(f"damaged video {path}: {error.strerror}", hint=_REENCODE) from None
+    if num_frames < declared:
+        raise InputError(
+            f"truncated video {path}: its container declares {declared} frames, {num_frames} are there",
+            hint="Copy the file again, or re-encode what is left: ffmpeg -i INPUT -c:v libx264 OUTPUT.mp4",
+        )
+    return VideoInfo(path, width_px, height_px, num_frames, rate)
+
+
+def read_frames(path: Path, selection: FrameSelection = FrameSelection()) -> Iterator[Frame]:  # noqa: B008 (frozen)
+    """Decode the selected frames in presentation order.
+
+    Yields:
+        Frames of the video's own size. Timestamps are the container's, exact; where it has none, index / rate.
+
+    Raises:
+        InputError: the file cannot be opened, or a frame cannot be decoded.
+    """
+    with _open(path) as container:
+        stream = _video_stream(container, path)
+        stream.thread_type = "AUTO"
+        rate = Fraction(stream.average_rate or stream.base_rate or 25)
+        index = -1
+        try:
+            for index, decoded in enumerate(container.decode(stream)):
+                pts_seconds = _pts_seconds(decoded, index, rate)
+                if selection.is_past(pts_seconds):
+                    return
+                if selection.takes(index, pts_seconds):
+                    yield Frame(index, pts_seconds, _upright(decoded))
+        except FFmpegError as error:
+            raise InputError(f"cannot decode {path} after frame {index}: {error.strerror}", hint=_REENCODE) from None
+
+
+def area_resize(image: NDArray[np.uint8], *, height_px: int, width_px: int) -> NDArray[np.uint8]:
+    """Resize (H, W, 3) uint8 by area filtering: each output pixel is the mean of what it covers."""
+    if image.shape[:2] == (height_px, width_px):
+        return image
+    resized = Image.fromarray(image).resize((width_px, height_px), Image.Resampling.BOX)
+    return np.asarray(resized)
+
+
+def _open(path: Path) -> av.container.InputContainer:
+    if not path.exists():
+        raise InputError(f"video not found: {path}", hint="Check the path.")
+    if not path.is_file():
+        raise InputError(f"not a file: {path}", hint="Give a video file.")
+    try:
+        return av.open(str(path), metadata_errors="ignore")
+    except FFmpegError as error:
+        raise InputError(f"not a readable video: {path} ({error.strerror})", hint=_REENCODE) from None
+
+
+def _video_stream(container: av.container.InputContainer, path: Path) -> av.VideoStream:
+    if not container.streams.video:
+        raise InputError(f"no video stream in {path}", hint="Give a file that has pictures, not only sound.")
+    return container.streams.video[0]
+
+
+def _pts_seconds(decoded: av.VideoFrame, index: int, rate: Fraction) -> Fraction:
+    if decoded.pts is None or decoded.time_base is None:
+        return index / rate
+    return decoded.pts * decoded.time_base
+
+
+def _upright(decoded: av.VideoFrame) -> NDArray[np.uint8]:
+    image = decoded.to_ndarray(format="rgb24")
+    quarter_turns = round(decoded.rotation / 90) % 4
+    return np.ascontiguousarray(np.rot90(image, quarter_turns)) if quarter_turns else image

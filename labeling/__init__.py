@@ -1,0 +1,1 @@
+"""Video -> macroblock importance labels (PyTorch)."""

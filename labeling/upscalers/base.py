@@ -1,0 +1,43 @@
+"""What an upscaler is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class Upscaler(Protocol):
+    """Enlarges low-resolution frames by an integer factor.
+
+    Factories in the registry take the keywords ``scale: int`` and ``weights: Path | None``.
+    """
+
+    name: str
+    """The registry's name."""
+    scale: int
+    """Output size over input size."""
+    weights_sha256: str
+    """Hash of the weight file's bytes; empty where there are no weights."""
+
+    def upscale(self, lr: Tensor, reference: Tensor | None) -> Tensor:
+        """Enlarge frames.
+
+        Args:
+            lr: (N, 3, H, W) float32 RGB in [0, 1].
+            reference: (N, 3, H * scale, W * scale) true high-resolution frames in [0, 1], where they exist.
+
+        Returns:
+            (N, 3, H * scale, W * scale) float32 RGB in [0, 1].
+        """
+        ...
+
+
+def refuse_weights(name: str, weights: Path | None) -> None:
+    """Raise OptionError if weights were given to an upscaler that has none."""
+    if weights is not None:
+        from deploy.core.errors import OptionError
+
+        raise OptionError(f"upscaler {name!r} takes no weights, got {weights}", hint="Drop the option.")

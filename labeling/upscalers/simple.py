@@ -1,0 +1,56 @@
+"""Upscalers without weights: interpolation, and the true frame itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from torch import Tensor
+from torch.nn import functional
+
+from deploy.core.errors import InputError
+from labeling.upscalers.base import refuse_weights
+
+
+def interpolate(lr: Tensor, scale: int, mode: Literal["bicubic", "bilinear"] = "bicubic") -> Tensor:
+    """(N, 3, H, W) in [0, 1] -> (N, 3, H * scale, W * scale) in [0, 1], half-pixel centres."""
+    return functional.interpolate(lr, scale_factor=scale, mode=mode, align_corners=False).clamp(0.0, 1.0)
+
+
+class Bicubic:
+    """Bicubic interpolation."""
+
+    name = "bicubic"
+    weights_sha256 = ""
+
+    def __init__(self, *, scale: int, weights: Path | None = None) -> None:
+        refuse_weights(self.name, weights)
+        self.scale = scale
+
+    def upscale(self, lr: Tensor, reference: Tensor | None) -> Tensor:
+        """See `Upscaler.upscale`."""
+        return interpolate(lr, self.scale)
+
+
+class Reference:
+    """The true high-resolution frame, where the source is large enough: the best any upscaler could do."""
+
+    name = "reference"
+    weights_sha256 = ""
+
+    def __init__(self, *, scale: int, weights: Path | None = None) -> None:
+        refuse_weights(self.name, weights)
+        self.scale = scale
+
+    def upscale(self, lr: Tensor, reference: Tensor | None) -> Tensor:
+        """See `Upscaler.upscale`.
+
+        Raises:
+            InputError: there is no true frame.
+        """
+        if reference is None:
+            raise InputError(
+                f"upscaler 'reference' needs a source of at least {self.scale} times the low resolution",
+                hint="Choose a smaller --height or --scale, or --upscaler edsr.",
+            )
+        return reference
