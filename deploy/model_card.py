@@ -1,0 +1,126 @@
+"""The model card: all that is needed to run an exported predictor. JSON beside the ONNX file and inside it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from deploy.core.errors import RegenError, WeightsError
+from deploy.core.files import write_text
+from deploy.core.grid import Grid
+
+SCHEMA_VERSION = 1
+METADATA_KEY = "regen_model_card"
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """Everything that crosses from export to deployment.
+
+    Raises:
+        WeightsError: a field breaks its rule.
+    """
+
+    name: str
+    """Name of the ladder model."""
+    grid: Grid
+    """The macroblock grid; its frame size is the model's input size."""
+    level_values: tuple[float, ...]
+    """Normalised importance in [0, 1] that each level stands for, increasing."""
+    mean: tuple[float, float, float]
+    """Per RGB channel, in [0, 1]: input = (rgb / 255 - mean) / std."""
+    std: tuple[float, float, float]
+    """Per RGB channel, in [0, 1]."""
+    input_name: str
+    """Input tensor: (batch, 3, H, W) float32."""
+    output_name: str
+    """Output tensor: (batch, num_levels, H, W) float32 logits."""
+    dynamic_batch: bool
+    """Whether the batch is free; else it is 1."""
+    dataset_manifest_sha256: str
+    """Hash of the manifest of the dataset that the model was trained on."""
+    parity: dict[str, float] = field(default_factory=dict)
+    """Agreement of the ONNX file with its Paddle original, measured on export."""
+    versions: dict[str, str] = field(default_factory=dict)
+    """Packages that took part."""
+    color_order: str = "RGB"
+    """Order of the input's channels."""
+    schema_version: int = SCHEMA_VERSION
+    """Version of this layout."""
+
+    def __post_init__(self) -> None:
+        if self.schema_version != SCHEMA_VERSION:
+            _refuse("schema_version", self.schema_version, f"must be {SCHEMA_VERSION}")
+        if self.color_order != "RGB":
+            _refuse("color_order", self.color_order, "must be RGB")
+        values = self.level_values
+        if len(values) < 2 or any(b <= a for a, b in zip(values, values[1:], strict=False)):
+            _refuse("level_values", values, "must be two or more, increasing")
+        if values[0] < 0 or values[-1] > 1:
+            _refuse("level_values", values, "must lie in [0, 1]")
+        if len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:
+            _refuse("mean, std", (self.mean, self.std), "must be three numbers each, std positive")
+
+    @property
+    def num_levels(self) -> int:
+        """Number of importance levels."""
+        return len(self.level_values)
+
+    def to_json(self) -> str:
+        """The card as JSON text."""
+        return json.dumps(asdict(self), indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str, *, origin: str) -> ModelCard:
+        """Parse and validate a card.
+
+        Args:
+            text: what `to_json` gave.
+            origin: where the text is from, for messages.
+
+        Raises:
+            WeightsError: not JSON, or a field is missing, unknown or wrong.
+        """
+        try:
+            data: dict[str, Any] = json.loads(text)
+            unknown = set(data) - {f.name for f in fields(cls)}
+            if unknown:
+                _refuse("unknown fields", sorted(unknown), "must not be there")
+            data["grid"] = Grid(**data["grid"])
+            for name in ("level_values", "mean", "std"):
+                data[name] = tuple(float(number) for number in data[name])
+            return cls(**data)
+        except (ValueError, TypeError, KeyError, AttributeError, RegenError) as error:
+            raise WeightsError(f"bad model card in {origin}: {error}", hint="Export the model again.") from None
+
+
+def card_path(model: Path) -> Path:
+    """Where the card of ``model.onnx`` lies: ``model.json`` beside it."""
+    return model.with_suffix(".json")
+
+
+def write_card(model: Path, card: ModelCard) -> None:
+    """Write the card beside the model, atomically."""
+    write_text(card_path(model), card.to_json())
+
+
+def read_card(model: Path) -> ModelCard:
+    """Read the card beside a model.
+
+    Raises:
+        WeightsError: missing or bad.
+    """
+    path = card_path(model)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise WeightsError(
+            f"cannot read the model card {path}: {error}", hint="Keep the .json that export wrote beside the .onnx."
+        ) from None
+    return ModelCard.from_json(text, origin=str(path))
+
+
+def _refuse(name: str, value: object, rule: str) -> None:
+    raise WeightsError(f"model card: {name}={value!r} {rule}", hint="Export the model again.")

@@ -1,0 +1,158 @@
+"""The dataset contract: what ``manifest.json`` says. Written by the labelling stage, read by every later one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from deploy.core.errors import DatasetError
+from deploy.core.files import write_text
+from deploy.core.grid import Grid
+
+MANIFEST_NAME = "manifest.json"
+SplitName = Literal["train", "val", "test"]
+SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class Record(BaseModel):
+    """Base of everything that crosses a file: immutable, and unknown fields are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class GridRecord(Record):
+    """The macroblock grid; see `deploy.core.grid.Grid`."""
+
+    name: Literal["lr", "sr"]
+    block_px: int = Field(ge=1)
+    scale: int = Field(ge=1)
+    rows: int = Field(ge=1)
+    cols: int = Field(ge=1)
+
+
+class ModelRecord(Record):
+    """A detector or an upscaler that took part."""
+
+    name: str
+    weights_sha256: Sha256 | Literal[""]
+    """Hash of the weights; empty where there are none."""
+    settings: dict[str, str | int | float | tuple[str, ...]] = {}
+    """Everything else that changes what it computes."""
+
+
+class Calibration(Record):
+    """A monotone map from raw importance to [0, 1], linear between knots."""
+
+    importance: tuple[float, ...] = Field(min_length=2)
+    """Knots on the raw scale, strictly increasing."""
+    value: tuple[float, ...] = Field(min_length=2)
+    """Knots on the normalised scale, from 0 to 1, non-decreasing."""
+
+    @model_validator(mode="after")
+    def _monotone(self) -> Calibration:
+        if len(self.importance) != len(self.value):
+            raise ValueError("importance and value must have as many knots")
+        if any(b <= a for a, b in zip(self.importance, self.importance[1:], strict=False)):
+            raise ValueError("importance knots must increase strictly")
+        if self.value[0] < 0 or self.value[-1] > 1 or any(b < a for a, b in zip(self.value, self.value[1:], strict=False)):
+            raise ValueError("value knots must not decrease, within [0, 1]")
+        return self
+
+
+class SourceRecord(Record):
+    """One video that was labelled."""
+
+    video_id: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")
+    """Name of its folders in the dataset."""
+    path: str
+    """Where it was."""
+    sha256: Sha256
+    width_px: int
+    height_px: int
+    frame_rate: str = Field(pattern=r"^\d+(/\d+)?$")
+    num_frames: int
+    """Frames in the file, not in the dataset."""
+
+
+class SplitRecord(Record):
+    """One of train, val, test."""
+
+    num_frames: int = Field(ge=0)
+    level_histogram: tuple[int, ...]
+    """Number of label pixels at each level."""
+
+
+class Manifest(Record):
+    """All that made a dataset, and all that a later stage needs to know of it."""
+
+    schema_version: Literal[1] = 1
+    frame_height_px: int = Field(ge=1)
+    frame_width_px: int = Field(ge=1)
+    grid: GridRecord
+    num_levels: int = Field(ge=2, le=255)
+    scope: Literal["frame", "video", "dataset"]
+    """Over what importance was normalised."""
+    curve: Literal["linear", "log", "quantile", "clipped"]
+    calibrations: dict[str, Calibration]
+    """By ``"dataset"``, by video_id, or by ``"video_id/frame"``, as `scope` says."""
+    level_edges: dict[str, tuple[float, ...]]
+    """num_levels + 1 raw importances between the levels, by the same keys; empty for scope ``frame``."""
+    detector: ModelRecord
+    upscaler: ModelRecord
+    options: dict[str, object]
+    """Every option of the labelling command."""
+    sources: tuple[SourceRecord, ...]
+    splits: dict[SplitName, SplitRecord]
+    versions: dict[str, str]
+    """Packages that took part."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Manifest:
+        grid = self.make_grid()
+        if (grid.rows, grid.cols) != (self.grid.rows, self.grid.cols):
+            raise ValueError(f"grid is {self.grid.rows} x {self.grid.cols}, the frame needs {grid.rows} x {grid.cols}")
+        for name, split in self.splits.items():
+            if len(split.level_histogram) != self.num_levels:
+                raise ValueError(f"histogram of {name} has {len(split.level_histogram)} levels, not {self.num_levels}")
+        return self
+
+    def make_grid(self) -> Grid:
+        """The grid as an object that computes."""
+        return Grid(
+            height_px=self.frame_height_px,
+            width_px=self.frame_width_px,
+            scale=self.grid.scale,
+            block_px=self.grid.block_px,
+            name=self.grid.name,
+        )
+
+    @property
+    def level_values(self) -> tuple[float, ...]:
+        """Normalised importance at the centre of each level: (k + 0.5) / num_levels."""
+        return tuple((level + 0.5) / self.num_levels for level in range(self.num_levels))
+
+
+def read_manifest(dataset: Path) -> Manifest:
+    """Read and validate ``dataset/manifest.json``.
+
+    Raises:
+        DatasetError: missing, not JSON, another schema version, or inconsistent.
+    """
+    path = dataset / MANIFEST_NAME
+    hint = "Make the dataset again: python labeling/make_labels.py VIDEO --out DIR"
+    try:
+        return Manifest.model_validate_json(path.read_bytes())
+    except (FileNotFoundError, NotADirectoryError):
+        raise DatasetError(f"no {MANIFEST_NAME} in {dataset}: not a finished dataset", hint=hint) from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "file"
+        raise DatasetError(f"{path}: {where}: {first['msg']}", hint=hint) from None
+
+
+def write_manifest(dataset: Path, manifest: Manifest) -> None:
+    """Write ``dataset/manifest.json`` atomically."""
+    write_text(dataset / MANIFEST_NAME, manifest.model_dump_json(indent=2) + "\n")
