@@ -1,0 +1,17 @@
+"""Detectors by name. To add one: a file in this folder and a line in the table (see CONTRIBUTING.md)."""
+
+from __future__ import annotations
+
+from deploy.core.registry import Registry
+from labeling.detectors.base import Detections, Detector
+
+__all__ = ["DETECTORS", "Detections", "Detector"]
+
+DETECTORS: Registry[Detector] = Registry(
+    "detector",
+    {
+        "hog": "labeling.detectors.hog:HogDetector",
+        "centernet": "labeling.detectors.centernet:CenterNetDetector",
+        "onnx": "labeling.detectors.onnx_file:load_onnx_detector",
+    },
+)

