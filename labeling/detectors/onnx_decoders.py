@@ -1,0 +1,124 @@
+"""From the raw outputs of ONNX detectors to boxes and scores, chosen by the layout of the outputs.
+
+To add a layout: a class with `matches`, `normalise` and `decode`, and its name in `DECODERS`.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from deploy.core.errors import WeightsError
+
+Shape = tuple[int, ...]
+Candidates = tuple[Tensor, Tensor]
+"""Boxes (K, 4) x0 y0 x1 y1 in input pixels, and differentiable class scores (K, C) in [0, 1]."""
+
+
+class OutputDecoder(Protocol):
+    """Knows one family of detectors."""
+
+    @staticmethod
+    def matches(outputs: list[Shape]) -> bool:
+        """Whether outputs of these shapes are of this family."""
+        ...
+
+    @staticmethod
+    def normalise(rgb: Tensor) -> Tensor:
+        """(N, 3, H, W) RGB in [0, 1] -> what the network was trained on."""
+        ...
+
+    @staticmethod
+    def decode(outputs: list[Tensor], height: int, width: int) -> Candidates:
+        """Outputs for one frame of `height` x `width` input pixels -> candidates."""
+        ...
+
+
+class FastestDetDecoder:
+    """dog-qiuqiu/FastestDet: (1, 5 + C, h, w), a cell holding objectness, x, y, width, height and class scores."""
+
+    @staticmethod
+    def matches(outputs: list[Shape]) -> bool:
+        """One four-dimensional output with more than five channels."""
+        return len(outputs) == 1 and len(outputs[0]) == 4 and outputs[0][1] > 5
+
+    @staticmethod
+    def normalise(rgb: Tensor) -> Tensor:
+        """BGR in [0, 1]."""
+        return rgb.flip(1)
+
+    @staticmethod
+    def decode(outputs: list[Tensor], height: int, width: int) -> Candidates:
+        """Score = objectness^0.6 * class^0.4, as its authors do."""
+        cells = outputs[0][0]
+        rows, cols = cells.shape[1:]
+        y, x = _centres(rows, cols, cells)
+        box = cells[1:5].detach()
+        centre_x, centre_y = (x + box[0].tanh()) / cols * width, (y + box[1].tanh()) / rows * height
+        half_width, half_height = box[2].sigmoid() * width / 2, box[3].sigmoid() * height / 2
+        boxes = torch.stack(
+            [centre_x - half_width, centre_y - half_height, centre_x + half_width, centre_y + half_height]
+        )
+        # A power of exactly zero has no derivative.
+        scores = cells[0].clamp(min=1e-6) ** 0.6 * cells[5:].clamp(min=1e-6) ** 0.4
+        return boxes.flatten(1).T, scores.flatten(1).T
+
+
+class NanoDetDecoder:
+    """RangiLyu/nanodet: per stride, class scores (1, cells, C) and box sides as distributions (1, cells, 4 * bins)."""
+
+    @staticmethod
+    def matches(outputs: list[Shape]) -> bool:
+        """As many three-dimensional score outputs as side outputs, over the same cells."""
+        half = len(outputs) // 2
+        cells = [shape[1] for shape in outputs if len(shape) == 3]
+        return half > 0 and len(cells) == 2 * half and cells[:half] == cells[half:]
+
+    @staticmethod
+    def normalise(rgb: Tensor) -> Tensor:
+        """BGR with ImageNet's mean and deviation on the 0 to 255 scale."""
+        mean = torch.tensor([103.53, 116.28, 123.675], dtype=rgb.dtype, device=rgb.device).view(3, 1, 1)
+        deviation = torch.tensor([57.375, 57.12, 58.395], dtype=rgb.dtype, device=rgb.device).view(3, 1, 1)
+        return (rgb.flip(1) * 255.0 - mean) / deviation
+
+    @staticmethod
+    def decode(outputs: list[Tensor], height: int, width: int) -> Candidates:
+        """Sides are expectations over the bins, in strides, from the cell's centre."""
+        half = len(outputs) // 2
+        boxes, scores = [], []
+        for score, sides in zip(outputs[:half], outputs[half:], strict=True):
+            stride = round((height * width / score.shape[1]) ** 0.5)
+            y, x = _centres(height // stride, width // stride, score)
+            bins = sides.shape[2] // 4
+            expected = sides[0].detach().view(-1, 4, bins).softmax(2) @ torch.arange(bins).to(score)
+            left, top, right, bottom = (expected * stride).T
+            x, y = (x.flatten() + 0.5) * stride, (y.flatten() + 0.5) * stride
+            boxes.append(torch.stack([x - left, y - top, x + right, y + bottom], dim=1))
+            scores.append(score[0])
+        return torch.cat(boxes), torch.cat(scores)
+
+
+DECODERS: tuple[type[OutputDecoder], ...] = (FastestDetDecoder, NanoDetDecoder)
+
+
+def decoder_for(outputs: list[Shape]) -> type[OutputDecoder]:
+    """The decoder whose layout fits.
+
+    Raises:
+        WeightsError: none does.
+    """
+    for decoder in DECODERS:
+        if decoder.matches(outputs):
+            return decoder
+    known = ", ".join(decoder.__name__ for decoder in DECODERS)
+    raise WeightsError(
+        f"no decoder for a detector with outputs {outputs}; known: {known}",
+        hint="Add one to labeling/detectors/onnx_decoders.py (CONTRIBUTING.md says how).",
+    )
+
+
+def _centres(rows: int, cols: int, like: Tensor) -> tuple[Tensor, Tensor]:
+    y, x = torch.meshgrid(torch.arange(rows).to(like), torch.arange(cols).to(like), indexing="ij")
+    return y, x

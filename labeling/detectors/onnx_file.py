@@ -1,0 +1,100 @@
+"""Any ONNX detector whose output layout has a decoder, made differentiable by onnx2torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torchvision.ops import batched_nms
+
+from deploy.core.errors import OptionError, WeightsError
+from deploy.core.files import sha256_of
+from labeling.detectors.base import Detections, check_score_threshold, class_indices
+from labeling.detectors.coco import COCO_CLASSES, PEOPLE_AND_VEHICLES
+from labeling.detectors.onnx_decoders import OutputDecoder, Shape, decoder_for
+
+NMS_IOU = 0.5
+
+
+class OnnxDetector:
+    """A fixed-size, batch-1 network; frames are stretched to its input size. See `Detector`."""
+
+    name = "onnx"
+    class_names = COCO_CLASSES
+
+    def __init__(
+        self,
+        network: nn.Module,
+        decoder: type[OutputDecoder],
+        input_size: tuple[int, int],
+        *,
+        weights_sha256: str,
+        score_threshold: float,
+        classes: tuple[str, ...],
+    ) -> None:
+        self._network = network.eval().requires_grad_(False)
+        self._decoder, self._input_size = decoder, input_size
+        self.weights_sha256, self.score_threshold = weights_sha256, score_threshold
+        self.classes = classes
+        self._kept_classes = torch.tensor(class_indices(classes, COCO_CLASSES))
+
+    def detect(self, images: Tensor) -> list[Detections]:
+        """See `Detector.detect`."""
+        return [self._detect_one(image[None]) for image in images]
+
+    def _detect_one(self, image: Tensor) -> Detections:
+        height, width = self._input_size
+        resized = functional.interpolate(
+            image, size=self._input_size, mode="bilinear", align_corners=False, antialias=True
+        )
+        outputs = self._network(self._decoder.normalise(resized))
+        boxes, scores = self._decoder.decode(list(outputs) if isinstance(outputs, tuple | list) else [outputs], height, width)
+        scores, kind = scores[:, self._kept_classes.to(scores.device)].max(dim=1)
+        found = (scores.detach() >= self.score_threshold).nonzero()[:, 0]
+        zoom = torch.tensor([image.shape[3] / width, image.shape[2] / height] * 2, device=boxes.device)
+        boxes, scores, kind = boxes[found].float() * zoom, scores[found], kind[found]
+        kept = batched_nms(boxes, scores.detach().float(), kind, NMS_IOU)
+        return Detections(boxes[kept], scores[kept], self._kept_classes.to(kind.device)[kind[kept]])
+
+
+def load_onnx_detector(
+    *, weights: Path | None = None, score_threshold: float | None = None, classes: tuple[str, ...] = ()
+) -> OnnxDetector:
+    """Read an ONNX detector of the 80 COCO classes.
+
+    Raises:
+        OptionError: no file was named.
+        WeightsError: missing, not ONNX, not of a fixed size, or without a decoder.
+    """
+    import onnx
+    from onnx2torch import convert
+
+    if weights is None:
+        raise OptionError("detector 'onnx' needs a file", hint="Add --detector-weights MODEL.onnx")
+    if not weights.is_file():
+        raise WeightsError(f"detector not found: {weights}", hint="Check the path.")
+    try:
+        model = onnx.load(str(weights))
+        network = convert(model)
+    except Exception as error:  # protobuf, onnx and onnx2torch share no exception
+        message = (str(error).splitlines() or [type(error).__name__])[0]
+        raise WeightsError(f"cannot use {weights} as a detector: {message}", hint="Export it with opset 11 to 17.") from None
+    initialised = {tensor.name for tensor in model.graph.initializer}
+    inputs = [value for value in model.graph.input if value.name not in initialised]
+    size = _shape(inputs[0]) if len(inputs) == 1 else ()
+    if len(size) != 4 or size[1] != 3 or min(size[2:]) < 1:
+        raise WeightsError(f"{weights} has no single fixed input 1 x 3 x H x W: {size}", hint="Export it with a fixed size.")
+    return OnnxDetector(
+        network,
+        decoder_for([_shape(output) for output in model.graph.output]),
+        (size[2], size[3]),
+        weights_sha256=sha256_of(weights),
+        score_threshold=check_score_threshold(0.3 if score_threshold is None else score_threshold),
+        classes=classes or PEOPLE_AND_VEHICLES,
+    )
+
+
+def _shape(value: object) -> Shape:
+    return tuple(dimension.dim_value for dimension in value.type.tensor_type.shape.dim)  # type: ignore[attr-defined]
