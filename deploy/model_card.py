@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field, fields
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,7 @@ class ModelCard:
         if self.color_order != "RGB":
             _refuse("color_order", self.color_order, "must be RGB")
         values = self.level_values
-        if len(values) < 2 or any(b <= a for a, b in zip(values, values[1:], strict=False)):
+        if len(values) < 2 or any(b <= a for a, b in pairwise(values)):
             _refuse("level_values", values, "must be two or more, increasing")
         if values[0] < 0 or values[-1] > 1:
             _refuse("level_values", values, "must lie in [0, 1]")

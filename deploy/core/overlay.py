@@ -45,7 +45,8 @@ def colors_of(values: NDArray[Any]) -> NDArray[np.uint8]:
     Returns:
         (..., 3) uint8 RGB.
     """
-    return np.take(color_table(), np.rint(np.clip(values, 0, 1) * 255).astype(np.uint8), axis=0)
+    colors: NDArray[np.uint8] = color_table()[np.rint(np.clip(values, 0, 1) * 255).astype(np.uint8)]
+    return colors
 
 
 def level_palette(num_levels: int) -> list[int]:

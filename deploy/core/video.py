@@ -75,7 +75,7 @@ class FrameSelection:
         if self.every < 1:
             raise OptionError(f"every={self.every} must be at least 1", hint="Use --every 1 for all frames.")
         if self.start_seconds < 0:
-            raise OptionError(f"start_seconds={self.start_seconds} is negative", hint="Give seconds from the beginning.")
+            raise OptionError(f"start_seconds={self.start_seconds} is negative", hint="Count from the beginning.")
         if self.stop_seconds is not None and self.stop_seconds <= self.start_seconds:
             raise OptionError(
                 f"stop_seconds={self.stop_seconds} is not after start_seconds={self.start_seconds}",
@@ -121,7 +121,7 @@ def probe(path: Path) -> VideoInfo:
     return VideoInfo(path, width_px, height_px, num_frames, rate)
 
 
-def read_frames(path: Path, selection: FrameSelection = FrameSelection()) -> Iterator[Frame]:  # noqa: B008 (frozen)
+def read_frames(path: Path, selection: FrameSelection = FrameSelection()) -> Iterator[Frame]:
     """Decode the selected frames in presentation order.
 
     Yields:
@@ -178,6 +178,6 @@ def _pts_seconds(decoded: av.VideoFrame, index: int, rate: Fraction) -> Fraction
 
 
 def _upright(decoded: av.VideoFrame) -> NDArray[np.uint8]:
-    image = decoded.to_ndarray(format="rgb24")
+    image: NDArray[np.uint8] = decoded.to_ndarray(format="rgb24").astype(np.uint8, copy=False)
     quarter_turns = round(decoded.rotation / 90) % 4
     return np.ascontiguousarray(np.rot90(image, quarter_turns)) if quarter_turns else image
