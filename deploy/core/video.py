@@ -45,15 +45,18 @@ class VideoInfo:
     """Width of the upright frame."""
     height_px: int
     """Height of the upright frame."""
-    num_frames: int
-    """Number of video packets, which is the number of frames of an undamaged file."""
     frame_rate: Fraction
     """Average frames a second."""
+    times: tuple[Fraction, ...]
+    """Presentation time of every frame in seconds, as the packets of an undamaged file tell it."""
 
     @property
-    def duration_seconds(self) -> float:
-        """Length by frame count and average rate."""
-        return float(self.num_frames / self.frame_rate)
+    def num_frames(self) -> int:
+        """Number of frames in the file."""
+        return len(self.times)
+
+    def __repr__(self) -> str:
+        return f"VideoInfo({self.path.name}, {self.width_px} x {self.height_px}, {self.num_frames} frames)"
 
 
 @dataclass(frozen=True)
@@ -110,15 +113,19 @@ def probe(path: Path) -> VideoInfo:
         height_px, width_px = _upright(first).shape[:2]
     with _open(path) as container:
         try:
-            num_frames = sum(1 for packet in container.demux(_video_stream(container, path)) if packet.size)
+            times = sorted(
+                _pts_seconds(packet.dts if packet.pts is None else packet.pts, packet.time_base, index, rate)
+                for index, packet in enumerate(container.demux(_video_stream(container, path)))
+                if packet.size
+            )
         except FFmpegError as error:
             raise InputError(f"damaged video {path}: {error.strerror}", hint=_REENCODE) from None
-    if num_frames < declared:
+    if len(times) < declared:
         raise InputError(
-            f"truncated video {path}: its container declares {declared} frames, {num_frames} are there",
+            f"truncated video {path}: its container declares {declared} frames, {len(times)} are there",
             hint="Copy the file again, or re-encode what is left: ffmpeg -i INPUT -c:v libx264 OUTPUT.mp4",
         )
-    return VideoInfo(path, width_px, height_px, num_frames, rate)
+    return VideoInfo(path, width_px, height_px, rate, tuple(times))
 
 
 def read_frames(path: Path, selection: FrameSelection = FrameSelection()) -> Iterator[Frame]:
@@ -137,7 +144,7 @@ def read_frames(path: Path, selection: FrameSelection = FrameSelection()) -> Ite
         index = -1
         try:
             for index, decoded in enumerate(container.decode(stream)):
-                pts_seconds = _pts_seconds(decoded, index, rate)
+                pts_seconds = _pts_seconds(decoded.pts, decoded.time_base, index, rate)
                 if selection.is_past(pts_seconds):
                     return
                 if selection.takes(index, pts_seconds):
@@ -171,10 +178,8 @@ def _video_stream(container: av.container.InputContainer, path: Path) -> av.Vide
     return container.streams.video[0]
 
 
-def _pts_seconds(decoded: av.VideoFrame, index: int, rate: Fraction) -> Fraction:
-    if decoded.pts is None or decoded.time_base is None:
-        return index / rate
-    return decoded.pts * decoded.time_base
+def _pts_seconds(pts: int | None, time_base: Fraction | None, index: int, rate: Fraction) -> Fraction:
+    return index / rate if pts is None or time_base is None else pts * time_base
 
 
 def _upright(decoded: av.VideoFrame) -> NDArray[np.uint8]:

@@ -1,0 +1,63 @@
+"""What an inference backend is."""
+
+from __future__ import annotations
+
+import os
+from types import TracebackType
+from typing import Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deploy.core.errors import OptionError
+
+
+class Backend(Protocol):
+    """Runs an exported predictor.
+
+    Factories in the registry take the keywords ``model: Path``, ``card: ModelCard`` and ``threads: int | None``, and
+    raise WeightsError for a file that they cannot load or that differs from its card.
+    """
+
+    name: str
+    """The registry's name."""
+    description: str
+    """For people: library, version, device, threads, precision."""
+    precision: str
+    """Arithmetic of the network: "fp32", "fp16", "int8"."""
+    threads: int
+    """CPU threads in use."""
+
+    def run(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Compute logits.
+
+        Args:
+            batch: (N, 3, H, W) float32, normalised as the model card says.
+
+        Returns:
+            (N, num_levels, H, W) float32 logits. The array is the caller's: later calls leave it alone.
+        """
+        ...
+
+    def close(self) -> None:
+        """Free what the backend holds; it cannot be used afterwards. Closing twice is harmless."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+def usable_threads(threads: int | None) -> int:
+    """The number of threads asked for, or by default one a CPU that this process may run on.
+
+    Raises:
+        OptionError: less than 1.
+    """
+    if threads is None:
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if threads < 1:
+        raise OptionError(f"{threads=} must be at least 1", hint="Leave it out to use every CPU of this process.")
+    return threads

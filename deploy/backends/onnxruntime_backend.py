@@ -1,0 +1,132 @@
+"""ONNX Runtime on the CPU."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from deploy.backends.base import usable_threads
+from deploy.core.errors import WeightsError
+from deploy.model_card import METADATA_KEY, ModelCard
+
+_ERRORS_ONLY = 3
+_EXPORT_AGAIN = "Keep the .onnx and the .json of one export together, or export the model again."
+
+
+class OnnxRuntimeBackend:
+    """Runs the .onnx file as it is, in the precision it was exported in.
+
+    Args:
+        model: the .onnx file.
+        card: its model card.
+        threads: CPU threads; None takes one a CPU of this process.
+
+    Raises:
+        WeightsError: the file cannot be loaded, or differs from its card.
+    """
+
+    name = "onnxruntime"
+    precision = "fp32"
+
+    def __init__(self, *, model: Path, card: ModelCard, threads: int | None = None) -> None:
+        self.threads = usable_threads(threads)
+        unit = "thread" if self.threads == 1 else "threads"
+        self.description = f"onnxruntime {ort.__version__} (CPU, {self.threads} {unit}, {self.precision})"
+        self._model, self._card = model, card
+        self._session: Any = _load(model, self.threads)
+        _check_embedded_card(self._session, card, model)
+        _check_input(self._session, card, model)
+        _check_output(self._session, card, model)
+
+    def run(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Compute logits; see `Backend.run`. A model of fixed batch size takes the frames one by one."""
+        chunks = [batch] if self._card.dynamic_batch else [batch[i : i + 1] for i in range(len(batch))]
+        return np.concatenate([self._run(chunk) for chunk in chunks]) if len(chunks) > 1 else self._run(chunks[0])
+
+    def close(self) -> None:
+        """Free the session."""
+        self._session = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _run(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
+        try:
+            (logits,) = self._session.run([self._card.output_name], {self._card.input_name: batch})
+        except Exception as error:  # ONNX Runtime's exceptions have no base of their own
+            raise WeightsError(f"{self._model} fails on a {batch.shape} batch: {error}", hint=_EXPORT_AGAIN) from error
+        grid = self._card.grid
+        expected = (len(batch), self._card.num_levels, grid.height_px, grid.width_px)
+        if logits.shape != expected:
+            raise WeightsError(
+                f"{self._model}: logits of shape {logits.shape}, the card says {expected}", hint=_EXPORT_AGAIN
+            )
+        result: NDArray[np.float32] = logits
+        return result
+
+
+def _load(model: Path, threads: int) -> ort.InferenceSession:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = _ERRORS_ONLY
+    # With busy neighbours, spinning threads make two threads slower than one.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try:
+        return ort.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime's exceptions have no base of their own
+        raise WeightsError(f"cannot load {model}: {error}", hint="Export the model again.") from error
+
+
+def _check_embedded_card(session: ort.InferenceSession, card: ModelCard, model: Path) -> None:
+    embedded = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
+    if embedded is not None and ModelCard.from_json(embedded, origin=f"{model} (embedded)") != card:
+        raise WeightsError(f"the model card beside {model} is not the one inside it", hint=_EXPORT_AGAIN)
+
+
+def _check_input(session: ort.InferenceSession, card: ModelCard, model: Path) -> None:
+    inputs = session.get_inputs()
+    names = [tensor.name for tensor in inputs]
+    if names != [card.input_name]:
+        _refuse(model, "inputs", names, [card.input_name])
+    if inputs[0].type != "tensor(float)":
+        _refuse(model, "input type", inputs[0].type, "tensor(float)")
+    batch = None if card.dynamic_batch else 1
+    _check_shape(model, "input", inputs[0].shape, [batch, 3, card.grid.height_px, card.grid.width_px])
+
+
+def _check_output(session: ort.InferenceSession, card: ModelCard, model: Path) -> None:
+    outputs = {tensor.name: tensor for tensor in session.get_outputs()}
+    if card.output_name not in outputs:
+        _refuse(model, "outputs", sorted(outputs), [card.output_name])
+    tensor = outputs[card.output_name]
+    if tensor.type != "tensor(float)":
+        _refuse(model, "output type", tensor.type, "tensor(float)")
+    _check_shape(model, "output", tensor.shape, [None, card.num_levels, card.grid.height_px, card.grid.width_px])
+
+
+def _check_shape(model: Path, what: str, shape: list[int | str | None], expected: list[int | None]) -> None:
+    """Compare a declared shape; symbolic dimensions of the file fit anything, None in `expected` any batch.
+
+    A fixed input batch where the card promises a free one is refused: frames would fail later.
+    """
+    fits = len(shape) == len(expected) and all(
+        not isinstance(size, int) or size == wanted or (wanted is None and what == "output")
+        for size, wanted in zip(shape, expected, strict=True)
+    )
+    if not fits:
+        _refuse(model, f"{what} shape", shape, expected)
+
+
+def _refuse(model: Path, what: str, found: object, expected: object) -> None:
+    raise WeightsError(f"{model} does not fit its card: {what} {found}, the card says {expected}", hint=_EXPORT_AGAIN)

@@ -1,0 +1,99 @@
+"""The importance predictor as three lines of Python."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deploy.backends import BACKENDS
+from deploy.backends.selection import AUTO, choose_backend
+from deploy.core.errors import WeightsError
+from deploy.core.grid import Grid
+from deploy.model_card import read_card
+from deploy.postprocess import block_predictions
+from deploy.preprocess import fit_frame, to_input
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the network says of one frame. The arrays are the caller's."""
+
+    importance: NDArray[np.float32]
+    """(rows, cols) float32 in [0, 1]: the importance map."""
+    levels: NDArray[np.uint8]
+    """(rows, cols) uint8 in 0..num_levels - 1: the most probable importance level."""
+    grid: Grid
+    """Which pixels of the model's input each macroblock covers."""
+
+    def __repr__(self) -> str:
+        return f"Prediction(importance={self.importance.shape}, levels={self.levels.shape}, grid={self.grid})"
+
+
+class Predictor:
+    """Predicts the importance of every macroblock of a frame.
+
+        with Predictor("model.onnx") as predictor:
+            prediction = predictor(frame)  # (H, W, 3) uint8 RGB
+            enhance = top_blocks(prediction.importance, 0.2)
+
+    Args:
+        model_path: the .onnx file; its model card, a .json of the same name, lies beside it.
+        backend: "auto" or a backend's name.
+        threads: CPU threads; None takes one a CPU of this process.
+
+    Raises:
+        WeightsError: the model or its card is missing, broken, or they differ.
+        OptionError: unknown backend, or less than one thread.
+    """
+
+    def __init__(self, model_path: str | Path, backend: str = AUTO, threads: int | None = None) -> None:
+        model = Path(model_path)
+        if not model.is_file():
+            raise WeightsError(f"model not found: {model}", hint="Give the .onnx file that export wrote.")
+        name, reason = choose_backend(backend)
+        self.card = read_card(model)
+        self.backend = BACKENDS.create(name, model=model, card=self.card, threads=threads)
+        self.backend_report = f"{self.backend.description}: {reason}"
+        self._warm_up()
+
+    def __call__(self, frame: NDArray[np.uint8]) -> Prediction:
+        """Predict one frame.
+
+        Args:
+            frame: (H, W, 3) uint8 RGB. Another size than the model's is scaled by area filtering.
+
+        Raises:
+            InputError: not such a frame, or its aspect ratio is more than 2 % off the model's.
+        """
+        return self.postprocess(self.backend.run(self.preprocess(frame)))
+
+    def preprocess(self, frame: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """The first step: (H, W, 3) uint8 RGB to (1, 3, height_px, width_px) float32, normalised."""
+        return to_input(fit_frame(frame, self.card), self.card)
+
+    def postprocess(self, logits: NDArray[np.float32]) -> Prediction:
+        """The last step: (1, num_levels, height_px, width_px) float32 logits to a prediction."""
+        importance, levels = block_predictions(logits[0], self.card)
+        return Prediction(importance, levels, self.card.grid)
+
+    def close(self) -> None:
+        """Free the model. Closing twice is harmless."""
+        self.backend.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _warm_up(self) -> None:
+        """Run once, so that a model that cannot run fails here and the first frame is as fast as the others."""
+        grid = self.card.grid
+        self.backend.run(np.zeros((1, 3, grid.height_px, grid.width_px), np.float32))
