@@ -29,16 +29,20 @@ class Registry(Generic[Product]):
         """The known names, in the table's order."""
         return tuple(self._factories)
 
+    def check(self, name: str) -> None:
+        """Raise OptionError if the name is unknown."""
+        if name not in self._factories:
+            close = difflib.get_close_matches(name, self._factories, n=1)
+            guess = f" Did you mean {close[0]!r}?" if close else ""
+            raise OptionError(f"unknown {self.kind} {name!r}", hint=f"Known: {', '.join(self._factories)}.{guess}")
+
     def create(self, name: str, **arguments: Any) -> Product:
         """Import the named factory and call it with `arguments`.
 
         Raises:
             OptionError: the name is unknown, or a package that the entry needs is not installed.
         """
-        if name not in self._factories:
-            close = difflib.get_close_matches(name, self._factories, n=1)
-            guess = f" Did you mean {close[0]!r}?" if close else ""
-            raise OptionError(f"unknown {self.kind} {name!r}", hint=f"Known: {', '.join(self._factories)}.{guess}")
+        self.check(name)
         module, attribute = self._factories[name].split(":")
         try:
             factory = getattr(importlib.import_module(module), attribute)

@@ -1,0 +1,1 @@
+"""The dataset folder: its manifest, list files and images."""

@@ -108,6 +108,8 @@ class Manifest(Record):
     splits: dict[SplitName, SplitRecord]
     versions: dict[str, str]
     """Packages that took part."""
+    job_sha256: Sha256 | Literal[""] = ""
+    """Hash of all that determines the labels: the same job is not done twice."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Manifest:

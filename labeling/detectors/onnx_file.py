@@ -49,7 +49,7 @@ class OnnxDetector:
         resized = functional.interpolate(
             image, size=self._input_size, mode="bilinear", align_corners=False, antialias=True
         )
-        outputs = self._network(self._decoder.normalise(resized))
+        outputs = self._network.to(image.device)(self._decoder.normalise(resized))
         boxes, scores = self._decoder.decode(list(outputs) if isinstance(outputs, tuple | list) else [outputs], height, width)
         scores, kind = scores[:, self._kept_classes.to(scores.device)].max(dim=1)
         found = (scores.detach() >= self.score_threshold).nonzero()[:, 0]

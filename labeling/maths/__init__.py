@@ -1,0 +1,1 @@
+"""Pure mathematics of labels and their utility: no files, no side effects."""

@@ -1,0 +1,1 @@
+"""Wire the pure mathematics to detectors, upscalers and files."""

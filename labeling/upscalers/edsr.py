@@ -83,11 +83,11 @@ class EdsrUpscaler:
     @torch.no_grad()
     def upscale(self, lr: Tensor, reference: Tensor | None) -> Tensor:
         """See `Upscaler.upscale`."""
-        device = next(self.network.parameters()).device
+        self.network.to(lr.device)
         radius_px = self.network.receptive_radius_px
         sr = upscale_in_tiles(
             lambda tile: self.network(tile * 255.0) / 255.0,
-            lr.to(device),
+            lr,
             scale=self.scale,
             tile_px=self.tile_px,
             overlap_px=radius_px,

@@ -1,0 +1,27 @@
+"""Label videos: how much does each macroblock of each frame matter to an object detector?
+
+    python labeling/make_labels.py VIDEO [VIDEO ...] --out DIR
+
+Makes a dataset folder for PaddleSeg: origin_images/, labels/ (palette PNGs of importance levels), train.txt, val.txt,
+test.txt, labels.txt, importance/ (the raw importance, npz) and manifest.json. An interrupted run goes on where it
+stopped when the same command is given again.
+"""
+
+from __future__ import annotations
+
+import tyro
+
+from deploy.core.cli import run
+from labeling.options import LabelOptions
+
+
+def main() -> None:
+    """Parse the command line and label."""
+    options = tyro.cli(LabelOptions, description=__doc__)
+    from labeling.pipelines.label_videos import label_videos
+
+    label_videos(options)
+
+
+if __name__ == "__main__":
+    run(main)

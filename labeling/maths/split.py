@@ -1,0 +1,75 @@
+"""Which frames train, which choose and which test: by video, or by contiguous segments of a video with gaps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+
+from deploy.core.errors import OptionError
+from labeling.dataset.manifest import SPLITS, SplitName
+
+Ratios = tuple[float, float, float]
+"""Shares of train, val and test."""
+
+
+def check_ratios(ratios: Ratios) -> None:
+    """Raise OptionError unless the shares are positive and sum to 1."""
+    if min(ratios) <= 0 or abs(sum(ratios) - 1) > 1e-6:
+        raise OptionError(f"split={ratios} must be three positive shares that sum to 1", hint="Try 0.6 0.2 0.2.")
+
+
+def assign_splits(
+    times: Mapping[str, Sequence[Fraction]], ratios: Ratios, gap_seconds: float
+) -> dict[str, list[SplitName | None]]:
+    """Assign each frame of each video.
+
+    Three videos or more are kept whole; of one or two, each is cut into contiguous segments.
+
+    Args:
+        times: video_id -> presentation times of its frames, increasing.
+        ratios: shares of the frames.
+        gap_seconds: frames nearer than half of this to a cut belong to no split (None).
+
+    Raises:
+        OptionError: bad shares, or a split would have no frame.
+    """
+    check_ratios(ratios)
+    if len(times) >= len(SPLITS):
+        by_video = _assign_videos({video: len(frames) for video, frames in times.items()}, ratios)
+        return {video: [by_video[video]] * len(frames) for video, frames in times.items()}
+    return {video: _cut(video, frames, ratios, gap_seconds) for video, frames in times.items()}
+
+
+def _assign_videos(num_frames: Mapping[str, int], ratios: Ratios) -> dict[str, SplitName]:
+    """Give each video, longest first, to the split that lacks the most frames; no split stays empty."""
+    total = sum(num_frames.values())
+    lacking = {split: ratio * total for split, ratio in zip(SPLITS, ratios, strict=True)}
+    assigned: dict[str, SplitName] = {}
+    for video in sorted(num_frames, key=lambda name: (-num_frames[name], name)):
+        empty = [split for split in SPLITS if split not in assigned.values()]
+        videos_left = len(num_frames) - len(assigned)
+        candidates = empty if len(empty) >= videos_left else list(SPLITS)
+        split = max(candidates, key=lambda name: lacking[name])
+        assigned[video] = split
+        lacking[split] -= num_frames[video]
+    return assigned
+
+
+def _cut(video: str, times: Sequence[Fraction], ratios: Ratios, gap_seconds: float) -> list[SplitName | None]:
+    count = len(times)
+    cuts = [round(count * ratios[0]), round(count * (ratios[0] + ratios[1]))]
+    splits: list[SplitName | None] = []
+    for position, time in enumerate(times):
+        near_cut = any(0 < cut < count and abs(time - _cut_time(times, cut)) * 2 < gap_seconds for cut in cuts)
+        splits.append(None if near_cut else SPLITS[sum(position >= cut for cut in cuts)])
+    for split in SPLITS:
+        if split not in splits:
+            raise OptionError(
+                f"no frame of {video!r} is left for {split}: {count} frames, shares {ratios}, gap {gap_seconds} s",
+                hint="Use a longer video, a smaller --every, or a smaller --gap-seconds.",
+            )
+    return splits
+
+
+def _cut_time(times: Sequence[Fraction], cut: int) -> Fraction:
+    return (times[cut - 1] + times[cut]) / 2

@@ -1,0 +1,89 @@
+"""The options of the labelling command: its flags, its help, and a part of the manifest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from deploy.core.errors import OptionError
+
+
+@dataclass(frozen=True)
+class LabelOptions:
+    """See ``python labeling/make_labels.py --help``.
+
+    Raises:
+        OptionError: a value breaks its rule.
+    """
+
+    videos: Annotated[tuple[Path, ...], tyro.conf.Positional]
+    """Videos to label."""
+    out: Path
+    """Dataset folder to make."""
+    height: int = 360
+    """Height of the low-resolution frame in pixels; the width follows the video. Smaller videos keep their size."""
+    scale: int = 3
+    """Super-resolution factor."""
+    start_seconds: float = 0.0
+    """First presentation time to take from each video."""
+    stop_seconds: float | None = None
+    """First presentation time not to take."""
+    every: int = 1
+    """Take one frame in so many."""
+    detector: str = "hog"
+    """hog (no download), centernet, or onnx."""
+    detector_weights: Path | None = None
+    """File of the detector, where it needs one."""
+    score_threshold: float | None = None
+    """Detections below are ignored; the default is the detector's own."""
+    classes: tuple[str, ...] = ()
+    """Class names that count; the default is people and vehicles."""
+    upscaler: str = "edsr"
+    """edsr, bicubic, or reference (the true high-resolution frame)."""
+    upscaler_weights: Path | None = None
+    """EDSR checkpoint; the default is embedded (x3)."""
+    interpolation: Literal["bicubic", "bilinear"] = "bicubic"
+    """How the interpolated frame, which the gradient is taken at, is made."""
+    variant: Literal["delta", "gradient"] = "delta"
+    """delta: gradient times what super-resolution changes; gradient: gradient alone."""
+    grid: Literal["lr", "sr"] = "lr"
+    """Tile the low-resolution or the super-resolved frame into macroblocks."""
+    block_px: int = 16
+    """Side of a macroblock in pixels of the tiled frame."""
+    levels: int = 10
+    """Number of importance levels, 2 to 255."""
+    curve: Literal["linear", "log", "quantile", "clipped"] = "quantile"
+    """Normalisation of importance to [0, 1]."""
+    scope: Literal["frame", "video", "dataset"] = "dataset"
+    """Over what to normalise; for the dataset, over its training frames."""
+    split: tuple[float, float, float] = (0.6, 0.2, 0.2)
+    """Shares of train, val and test: whole videos if there are three or more, else contiguous segments."""
+    gap_seconds: float = 2.0
+    """Length left out between two segments of a video."""
+    device: str = "auto"
+    """cpu, cuda, cuda:N, or auto."""
+    dry_run: bool = False
+    """Say what would be done, and stop."""
+    overwrite: bool = False
+    """Replace a dataset that was made with other options."""
+
+    def __post_init__(self) -> None:
+        for name, low, high in (
+            ("height", 16, 8192), ("scale", 1, 8), ("every", 1, 10**6), ("block_px", 1, 512), ("levels", 2, 255)
+        ):  # fmt: skip
+            value = getattr(self, name)
+            if not low <= value <= high:
+                flag = "--" + name.replace("_", "-")
+                raise OptionError(f"{flag} {value} is not in {low} .. {high}", hint=f"Choose a value from {low} to {high}.")
+        if not self.videos:
+            raise OptionError("no video given", hint="Name at least one: make_labels.py VIDEO --out DIR")
+        if self.gap_seconds < 0:
+            raise OptionError(f"--gap-seconds {self.gap_seconds} is negative", hint="Use 0 or more.")
+        if self.variant == "delta" and self.upscaler == self.interpolation:
+            raise OptionError(
+                f"variant 'delta' with upscaler {self.upscaler!r} is zero everywhere",
+                hint="Use --upscaler edsr, or --variant gradient.",
+            )

@@ -1,0 +1,238 @@
+"""From every frame's raw importance to a dataset folder that appears whole or not at all."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from deploy.core.files import write_image, write_npz, write_text
+from deploy.core.overlay import level_palette
+from labeling.dataset.manifest import (
+    SPLITS,
+    Calibration,
+    GridRecord,
+    Manifest,
+    ModelRecord,
+    SplitName,
+    SplitRecord,
+    write_manifest,
+)
+from labeling.maths.quantise import Knots, fit_knots, level_edges, normalise, to_levels
+from labeling.options import LabelOptions
+from labeling.pipelines.label_job import LabelJob, option_values
+
+
+@dataclass(frozen=True)
+class WorkFolder:
+    """Unfinished work of one job, beside the output and named by the job's fingerprint."""
+
+    root: Path
+    """The folder."""
+
+    @classmethod
+    def for_output(cls, out: Path, fingerprint: str) -> WorkFolder:
+        """Where work on `out` is kept."""
+        out = out.resolve()
+        return cls(out.parent / f".{out.name}.partial-{fingerprint[:12]}")
+
+    @property
+    def dataset(self) -> Path:
+        """The dataset in the making."""
+        return self.root / "dataset"
+
+    def frame_file(self, video_id: str, index: int) -> Path:
+        """Where the importance of one frame is kept; written last, so its presence means the frame is done."""
+        return self.root / "frames" / video_id / f"{index:06d}.npz"
+
+    def store_image(self, video_id: str, index: int, image: NDArray[np.uint8]) -> None:
+        """Keep the LR frame."""
+        write_image(self.dataset / image_name(video_id, index), Image.fromarray(image))
+
+    def store_frame(self, video_id: str, index: int, importance: NDArray[np.float32], num_detections: int) -> None:
+        """Keep the raw importance."""
+        write_npz(self.frame_file(video_id, index), importance=importance, num_detections=np.int64(num_detections))
+
+
+@dataclass(frozen=True, eq=False)
+class VideoImportance:
+    """Raw importance of one video's labelled frames."""
+
+    frame_index: NDArray[np.int64]
+    """(N,) position of each frame in the video."""
+    importance: NDArray[np.float32]
+    """(N, rows, cols)."""
+    num_detections: NDArray[np.int64]
+    """(N,) detections on the interpolated frame."""
+    splits: tuple[SplitName, ...]
+    """(N,) where each frame belongs."""
+
+
+def image_name(video_id: str, index: int) -> str:
+    """Path of an LR frame in the dataset."""
+    return f"origin_images/{video_id}/{index:06d}.png"
+
+
+def label_name(video_id: str, index: int) -> str:
+    """Path of a label in the dataset."""
+    return f"labels/{video_id}/{index:06d}.png"
+
+
+def describe(job: LabelJob) -> str:
+    """The plan in a few lines."""
+    size, grid = job.size, job.grid
+    lines = [
+        f"{job.num_frames} frames at {size.width_px} x {size.height_px}, x{size.scale}; "
+        f"grid {grid.name}: {grid.rows} x {grid.cols} macroblocks of {grid.block_px} px; "
+        f"true high-resolution frames: {'yes' if size.has_reference else 'no'}"
+    ]
+    for video in job.videos:
+        counts = ", ".join(f"{split} {list(video.splits.values()).count(split)}" for split in SPLITS)
+        lines.append(f"  {video.video_id}: {video.info.num_frames} frames in the file; {counts}")
+    return "\n".join(lines)
+
+
+def assemble_dataset(
+    job: LabelJob,
+    options: LabelOptions,
+    work: WorkFolder,
+    *,
+    models: tuple[ModelRecord, ModelRecord],
+    versions: dict[str, str],
+    fingerprint: str,
+) -> None:
+    """Normalise, quantise, write every file into the work folder, then rename that to ``options.out``."""
+    videos = {video.video_id: _load(video.video_id, video.splits, work) for video in job.videos}
+    knots = _fit(videos, options)
+    histograms = {split: np.zeros(options.levels, np.int64) for split in SPLITS}
+    lists: dict[SplitName, list[str]] = {split: [] for split in SPLITS}
+    palette = level_palette(options.levels)
+    for video_id, video in videos.items():
+        for position, index in enumerate(video.frame_index.tolist()):
+            value = normalise(video.importance[position], knots[_knots_key(video_id, index, options)])
+            label = job.grid.upsample(to_levels(value, options.levels))
+            image = Image.fromarray(label).convert("P")
+            image.putpalette(palette)
+            write_image(work.dataset / label_name(video_id, index), image)
+            split = video.splits[position]
+            histograms[split] += np.bincount(label.ravel(), minlength=options.levels)
+            lists[split].append(f"{image_name(video_id, index)} {label_name(video_id, index)}\n")
+    _write_lists(work.dataset, lists, options.levels)
+    _write_importance(work.dataset, videos, job)
+    manifest = _manifest(job, options, knots, models, versions, fingerprint, histograms, lists)
+    write_manifest(work.dataset, manifest)
+    _publish(work, options.out)
+    _report(manifest, videos, options)
+
+
+def _load(video_id: str, splits: dict[int, SplitName], work: WorkFolder) -> VideoImportance:
+    frames = [np.load(work.frame_file(video_id, index), allow_pickle=False) for index in splits]
+    return VideoImportance(
+        np.array(list(splits), np.int64),
+        np.stack([frame["importance"] for frame in frames]),
+        np.array([int(frame["num_detections"]) for frame in frames], np.int64),
+        tuple(splits.values()),
+    )
+
+
+def _fit(videos: dict[str, VideoImportance], options: LabelOptions) -> dict[str, Knots]:
+    """One normalisation for the dataset (from its training frames), for each video, or for each frame."""
+    if options.scope == "dataset":
+        train = [video.importance[[split == "train" for split in video.splits]] for video in videos.values()]
+        return {"dataset": fit_knots(np.concatenate(train), options.curve)}
+    if options.scope == "video":
+        return {video_id: fit_knots(video.importance, options.curve) for video_id, video in videos.items()}
+    return {
+        _knots_key(video_id, index, options): fit_knots(video.importance[position], options.curve)
+        for video_id, video in videos.items()
+        for position, index in enumerate(video.frame_index.tolist())
+    }
+
+
+def _knots_key(video_id: str, index: int, options: LabelOptions) -> str:
+    return {"dataset": "dataset", "video": video_id, "frame": f"{video_id}/{index}"}[options.scope]
+
+
+def _write_lists(dataset: Path, lists: dict[SplitName, list[str]], num_levels: int) -> None:
+    for split, lines in lists.items():
+        write_text(dataset / f"{split}.txt", "".join(lines))
+    write_text(dataset / "labels.txt", "".join(f"level_{level}\n" for level in range(num_levels)))
+
+
+def _write_importance(dataset: Path, videos: dict[str, VideoImportance], job: LabelJob) -> None:
+    for planned in job.videos:
+        video = videos[planned.video_id]
+        times = [planned.info.times[index] for index in video.frame_index]
+        write_npz(
+            dataset / "importance" / f"{planned.video_id}.npz",
+            schema_version=np.int64(1),
+            importance=video.importance,
+            num_detections=video.num_detections,
+            frame_index=video.frame_index,
+            pts_numerator=np.array([time.numerator for time in times], np.int64),
+            pts_denominator=np.array([time.denominator for time in times], np.int64),
+            split=np.array(video.splits),
+        )
+
+
+def _manifest(
+    job: LabelJob,
+    options: LabelOptions,
+    knots: dict[str, Knots],
+    models: tuple[ModelRecord, ModelRecord],
+    versions: dict[str, str],
+    fingerprint: str,
+    histograms: dict[SplitName, NDArray[np.int64]],
+    lists: dict[SplitName, list[str]],
+) -> Manifest:
+    grid = job.grid
+    edges = {} if options.scope == "frame" else {key: level_edges(k, options.levels) for key, k in knots.items()}
+    return Manifest(
+        frame_height_px=grid.height_px,
+        frame_width_px=grid.width_px,
+        grid=GridRecord(name=grid.name, block_px=grid.block_px, scale=grid.scale, rows=grid.rows, cols=grid.cols),
+        num_levels=options.levels,
+        scope=options.scope,
+        curve=options.curve,
+        calibrations={key: Calibration(importance=tuple(raw), value=tuple(v)) for key, (raw, v) in knots.items()},
+        level_edges={key: tuple(edge) for key, edge in edges.items()},
+        detector=models[0],
+        upscaler=models[1],
+        options=option_values(options),
+        sources=tuple(video.source_record() for video in job.videos),
+        splits={
+            split: SplitRecord(num_frames=len(lists[split]), level_histogram=tuple(histograms[split].tolist()))
+            for split in SPLITS
+        },
+        versions=versions,
+        job_sha256=fingerprint,
+    )
+
+
+def _publish(work: WorkFolder, out: Path) -> None:
+    """Put the finished dataset in its place; what it replaces is removed with the work folder."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    if out.exists() and any(out.iterdir()):
+        replaced = work.root / "replaced"
+        shutil.rmtree(replaced, ignore_errors=True)
+        out.rename(replaced)
+    work.dataset.rename(out)
+
+
+def _report(manifest: Manifest, videos: dict[str, VideoImportance], options: LabelOptions) -> None:
+    """Print what was made, and warn of labels that teach little."""
+    print(f"wrote {options.out}")
+    for split, record in manifest.splits.items():
+        pixels = max(1, sum(record.level_histogram))
+        shares = " ".join(f"{100 * count / pixels:.0f}" for count in record.level_histogram)
+        print(f"  {split:5s} {record.num_frames} frames; share of each level in %: {shares}")
+        if record.level_histogram[0] > 0.95 * pixels:
+            print(f"  warning: {split} is {100 * record.level_histogram[0] / pixels:.1f} % level 0; try --curve quantile")
+    for video_id, video in videos.items():
+        empty = int((video.num_detections == 0).sum())
+        if empty:
+            print(f"  warning: {video_id}: no detection on {empty} of {len(video.num_detections)} frames")

@@ -1,0 +1,194 @@
+"""Label videos: compute every frame's importance, keep each as it is done, then assemble the dataset at once."""
+
+from __future__ import annotations
+
+import fcntl
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from deploy.core.errors import InputError, OptionError, OutputError
+from deploy.core.files import write_image, write_npz
+from deploy.core.grid import Grid
+from deploy.core.progress import track
+from labeling.dataset.manifest import MANIFEST_NAME, ModelRecord, read_manifest
+from labeling.frames import FramePair, read_pairs, to_tensor
+from labeling.options import LabelOptions
+from labeling.pipelines.assemble_dataset import WorkFolder, assemble_dataset, describe
+from labeling.pipelines.label_job import LabelJob, PlannedVideo, frame_selection, plan_job
+
+if TYPE_CHECKING:
+    from labeling.detectors.base import Detector
+    from labeling.upscalers.base import Upscaler
+
+VERSIONED_PACKAGES = ("torch", "numpy", "av", "pillow")
+
+
+@dataclass(frozen=True)
+class Labeller:
+    """The two networks and the choices that turn a frame into block importance."""
+
+    detector: Detector
+    """Whose accuracy counts."""
+    upscaler: Upscaler
+    """What enhancing a block would do."""
+    options: LabelOptions
+    """Variant and interpolation."""
+    grid: Grid
+    """The macroblocks."""
+    device: str
+    """Where tensors live."""
+
+    def label(self, pair: FramePair) -> tuple[NDArray[np.float32], int]:
+        """(rows, cols) raw importance of one frame, and the number of detections on its interpolated frame."""
+        import torch
+
+        from labeling.maths.importance import accuracy_gradient, block_importance
+        from labeling.upscalers.simple import interpolate
+
+        lr = to_tensor(pair.lr, self.device)
+        interpolated = interpolate(lr, self.options.scale, self.options.interpolation)
+        gradient, num_detections = accuracy_gradient(self.detector, interpolated)
+        if num_detections == 0:
+            return np.zeros((self.grid.rows, self.grid.cols), np.float32), 0
+        with torch.no_grad():
+            reference = None if pair.reference is None else to_tensor(pair.reference, self.device)
+            sr = self.upscaler.upscale(lr, reference)
+        return block_importance(gradient, interpolated[0], sr[0], self.grid, self.options.variant), num_detections
+
+
+def label_videos(options: LabelOptions) -> None:
+    """Make the dataset ``options.out``, going on with unfinished work of the same job.
+
+    Raises:
+        RegenError: bad options, videos, weights, or an output folder that is in use.
+    """
+    job = plan_job(options)
+    print(describe(job))
+    if options.dry_run:
+        _check_names(options)
+        print("dry run: nothing was written")
+        return
+    labeller = make_labeller(options, job.grid)
+    models = (_detector_record(labeller.detector), _upscaler_record(labeller.upscaler))
+    versions = {name: version(name) for name in VERSIONED_PACKAGES}
+    fingerprint = job.fingerprint(options, *models, versions)
+    if _is_done(options, fingerprint):
+        print(f"{options.out} is complete already: the same videos, options and weights")
+        return
+    work = WorkFolder.for_output(options.out, fingerprint)
+    with _locked(work):
+        for video in job.videos:
+            _label_video(video, job, labeller, work)
+        assemble_dataset(job, options, work, models=models, versions=versions, fingerprint=fingerprint)
+
+
+def make_labeller(options: LabelOptions, grid: Grid) -> Labeller:
+    """Load the detector and the upscaler that the options name."""
+    import torch
+
+    from labeling.detectors import DETECTORS
+    from labeling.upscalers import UPSCALERS
+
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    device = options.device
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    elif device.startswith("cuda") and not torch.cuda.is_available():
+        raise OptionError(f"--device {device}: PyTorch finds no GPU", hint="Use --device cpu.")
+    detector = DETECTORS.create(
+        options.detector,
+        weights=options.detector_weights,
+        score_threshold=options.score_threshold,
+        classes=options.classes,
+    )
+    upscaler = UPSCALERS.create(options.upscaler, scale=options.scale, weights=options.upscaler_weights)
+    return Labeller(detector, upscaler, options, grid, device)
+
+
+def _label_video(video: PlannedVideo, job: LabelJob, labeller: Labeller, work: WorkFolder) -> None:
+    """Label the frames of one video that are not done yet."""
+    missing = {index for index in video.splits if not work.frame_file(video.video_id, index).exists()}
+    done = len(video.splits) - len(missing)
+    if done:
+        print(f"{video.video_id}: {done} of {len(video.splits)} frames were done before")
+    if not missing:
+        return
+    pairs = read_pairs(video.info.path, job.size, frame_selection(labeller.options))
+    pending = (pair for pair in pairs if pair.frame.index in missing)
+    for pair in track(pending, total=len(video.splits), done=done, label=f"labelling {video.video_id}"):
+        importance, num_detections = labeller.label(pair)
+        work.store_image(video.video_id, pair.frame.index, pair.lr)
+        work.store_frame(video.video_id, pair.frame.index, importance, num_detections)
+        missing.discard(pair.frame.index)
+    if missing:
+        raise InputError(
+            f"{video.info.path}: {len(missing)} of {len(video.splits)} frames cannot be decoded, first {min(missing)}",
+            hint="Re-encode it: ffmpeg -i INPUT -c:v libx264 OUTPUT.mp4, or stop before with --stop-seconds.",
+        )
+
+
+def _is_done(options: LabelOptions, fingerprint: str) -> bool:
+    """Whether the output is this very job's.
+
+    Raises:
+        OptionError: it is another job's and --overwrite was not given.
+        OutputError: it is not a dataset.
+    """
+    if not options.out.exists() or (options.out.is_dir() and not any(options.out.iterdir())):
+        return False
+    if not (options.out / MANIFEST_NAME).is_file():
+        raise OutputError(
+            f"{options.out} exists and is not a dataset of this project", hint="Choose another --out, or move it away."
+        )
+    if read_manifest(options.out).job_sha256 == fingerprint:
+        return True
+    if not options.overwrite:
+        raise OptionError(
+            f"{options.out} holds labels made from other videos, options, weights or package versions",
+            hint="Choose another --out, or add --overwrite to replace it.",
+        )
+    return False
+
+
+@contextmanager
+def _locked(work: WorkFolder) -> Iterator[None]:
+    """Keep a second process off the same job; on success the work folder is removed."""
+    work.root.mkdir(parents=True, exist_ok=True)
+    with (work.root / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise OutputError(
+                f"another process is working on {work.root}", hint="Wait for it, or choose another --out."
+            ) from None
+        yield
+        shutil.rmtree(work.root)
+
+
+def _check_names(options: LabelOptions) -> None:
+    from labeling.detectors import DETECTORS
+    from labeling.upscalers import UPSCALERS
+
+    DETECTORS.check(options.detector)
+    UPSCALERS.check(options.upscaler)
+
+
+def _detector_record(detector: Detector) -> ModelRecord:
+    return ModelRecord(
+        name=detector.name,
+        weights_sha256=detector.weights_sha256,
+        settings={"score_threshold": detector.score_threshold, "classes": detector.classes},
+    )
+
+
+def _upscaler_record(upscaler: Upscaler) -> ModelRecord:
+    return ModelRecord(name=upscaler.name, weights_sha256=upscaler.weights_sha256, settings={"scale": upscaler.scale})
