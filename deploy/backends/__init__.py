@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from deploy.backends.base import Backend
+from typing import TYPE_CHECKING
+
 from deploy.core.registry import Registry
+
+if TYPE_CHECKING:
+    from deploy.backends.base import Backend
 
 BACKENDS: Registry[Backend] = Registry(
     "backend",

@@ -22,8 +22,13 @@ _OS_HINTS = {
 }
 
 
-def run(main: Callable[[], None]) -> None:
-    """Run `main` and exit: 0 on success, 2 on a user's error, 130 on Ctrl-C. Programming errors propagate."""
+def run(main: Callable[[], None], *, resumes: bool = True) -> None:
+    """Run `main` and exit: 0 on success, 2 on a user's error, 130 on Ctrl-C. Programming errors propagate.
+
+    Args:
+        main: the command.
+        resumes: whether the same command goes on where it was interrupted; else it starts anew.
+    """
     try:
         main()
     except RegenError as error:
@@ -33,7 +38,8 @@ def run(main: Callable[[], None]) -> None:
             raise
         _fail(f"{error.strerror}: {error.filename or 'while writing'}", _OS_HINTS[error.errno])
     except KeyboardInterrupt:
-        print("\ninterrupted: run the same command again to go on where it stopped", file=sys.stderr)
+        advice = "run the same command again to go on where it stopped" if resumes else "nothing was written"
+        print(f"\ninterrupted: {advice}", file=sys.stderr)
         sys.exit(EXIT_INTERRUPTED)
 
 

@@ -1,0 +1,100 @@
+"""A folder of results that is whole or absent, and that never replaces what it did not write."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from deploy.core.errors import OptionError, OutputError
+
+_OWN_FILES = re.compile(r"importance\.npz|blocks\.jsonl|latency\.json|overlay\.mp4|overlays|overlays/\d{6,}\.png")
+
+
+def check_output(out: Path, source: Path, *, overwrite: bool) -> None:
+    """Refuse an output folder that would destroy something.
+
+    Raises:
+        OptionError: `out` is a file, holds files of others, holds the input, or holds results and not `overwrite`.
+    """
+    if not out.exists():
+        return
+    if not out.is_dir():
+        raise OptionError(f"--out {out} is a file", hint="Give a folder that does not exist yet.")
+    names = sorted(path.relative_to(out).as_posix() for path in out.rglob("*"))
+    foreign = [name for name in names if not _OWN_FILES.fullmatch(name)]
+    if foreign:
+        raise OptionError(
+            f"--out {out} holds files that are no results of this command: {', '.join(foreign[:3])}",
+            hint="Give a folder that does not exist yet.",
+        )
+    if source.resolve().is_relative_to(out.resolve()):
+        raise OptionError(f"--input {source} lies in --out {out}", hint="Give another output folder.")
+    if names and not overwrite:
+        raise OptionError(f"--out {out} already holds results", hint="Add --overwrite to replace them.")
+
+
+@contextmanager
+def replacing(out: Path) -> Iterator[Path]:
+    """Yield a temporary folder beside `out`; it becomes `out` on success and vanishes on failure.
+
+    Raises:
+        OutputError: the folder cannot be created.
+    """
+    out = out.resolve()
+    created = _make_parents(out)
+    try:
+        temporary = Path(tempfile.mkdtemp(prefix=f".tmp-{out.name}-", dir=out.parent))
+    except OSError as error:
+        _remove_empty(created)
+        raise _cannot_create(out, error) from None
+    try:
+        yield temporary
+        temporary.chmod(0o755)
+        _swap(temporary, out)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        _remove_empty(created)
+        raise
+
+
+def _make_parents(out: Path) -> list[Path]:
+    """Create the folders above `out`; return those that were missing, innermost first."""
+    missing = [parent for parent in out.parents if not parent.exists()]
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        _remove_empty(missing)
+        raise _cannot_create(out, error) from None
+    return missing
+
+
+def _swap(temporary: Path, out: Path) -> None:
+    """Put `temporary` in the place of `out`; the old folder is deleted only when the new one is there."""
+    old = Path(tempfile.mkdtemp(prefix=f".old-{out.name}-", dir=out.parent))
+    try:
+        if out.exists():
+            out.rename(old)
+        temporary.rename(out)
+    except OSError as error:
+        if not out.exists():
+            old.rename(out)
+        raise OutputError(
+            f"cannot put the results in the place of {out}: {error.strerror}",
+            hint="Give a folder inside of it that does not exist yet.",
+        ) from None
+    finally:
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _remove_empty(folders: list[Path]) -> None:
+    for folder in folders:
+        with suppress(OSError):
+            folder.rmdir()
+
+
+def _cannot_create(out: Path, error: OSError) -> OutputError:
+    return OutputError(f"cannot create {out}: {error.strerror}", hint="Choose a folder that you may write to.")

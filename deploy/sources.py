@@ -1,0 +1,73 @@
+"""Frames from what a user has: a video, a folder of images or one image."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+from deploy.core.errors import InputError, OptionError
+from deploy.core.files import read_image
+from deploy.core.video import Frame, FrameSelection, probe, read_frames
+
+IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+IMAGE_RATE = Fraction(25)
+"""Images have no times; a folder is taken as a video of so many frames a second."""
+
+
+@dataclass(frozen=True)
+class FrameSource:
+    """The frames that were asked for, and what is known of them beforehand."""
+
+    frames: Iterator[Frame]
+    """Selected frames in presentation order; decoding errors surface here."""
+    num_frames: int
+    """How many will come; an estimate if the video's frame rate varies."""
+    frame_rate: Fraction
+    """Selected frames a second."""
+    image_names: tuple[str, ...] = ()
+    """File name by frame index; empty for a video."""
+
+    @property
+    def is_video(self) -> bool:
+        """Whether the frames come from a video file."""
+        return not self.image_names
+
+
+def open_source(path: Path, selection: FrameSelection) -> FrameSource:
+    """Open a video, an image, or a folder of images, which are taken in the order of their names.
+
+    Raises:
+        InputError: nothing there, or nothing that can be read.
+        OptionError: no frame is selected.
+    """
+    if path.is_dir():
+        source = _from_images(_images_in(path), selection)
+    elif path.suffix.lower() in IMAGE_SUFFIXES and path.is_file():
+        source = _from_images([path], selection)
+    else:
+        source = _from_video(path, selection)
+    if source.num_frames == 0:
+        raise OptionError(f"no frame of {path} is selected", hint="Check the start and stop times.")
+    return source
+
+
+def _from_video(path: Path, selection: FrameSelection) -> FrameSource:
+    info = probe(path)
+    count = sum(selection.takes(index, index / info.frame_rate) for index in range(info.num_frames))
+    return FrameSource(read_frames(path, selection), count, info.frame_rate / selection.every)
+
+
+def _from_images(paths: list[Path], selection: FrameSelection) -> FrameSource:
+    taken = [index for index in range(len(paths)) if selection.takes(index, index / IMAGE_RATE)]
+    frames = (Frame(index, index / IMAGE_RATE, read_image(paths[index])) for index in taken)
+    return FrameSource(frames, len(taken), IMAGE_RATE / selection.every, tuple(path.name for path in paths))
+
+
+def _images_in(folder: Path) -> list[Path]:
+    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
+    if not paths:
+        known = ", ".join(sorted(IMAGE_SUFFIXES))
+        raise InputError(f"no images in {folder}", hint=f"Give a folder of images ({known}), or a video file.")
+    return paths

@@ -1,0 +1,61 @@
+"""Predict which macroblocks of a video are worth super-resolving.
+
+    python deploy/trt_infer.py --model model.onnx --input VIDEO_OR_FOLDER_OR_IMAGE --out DIR
+
+writes into DIR:
+    importance.npz       importance maps, levels and selected macroblocks of every frame
+    blocks.jsonl         the macroblocks to enhance as rectangles, one line a frame
+    overlays/*.png, overlay.mp4 (pictures to look at)
+    latency.json         time by stage
+DIR appears when everything is written, or not at all.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+if not __package__:
+    # Run as a script: modules are found from the folder above, and none of this folder's hides another.
+    _HERE = Path(__file__).resolve().parent
+    sys.path[:] = [str(_HERE.parent), *(entry for entry in sys.path if Path(entry).resolve() != _HERE)]
+
+from deploy.backends.selection import AUTO, CHOICES
+from deploy.core.cli import run
+
+
+def main() -> None:
+    """Parse the command line, predict, and print where the time went."""
+    arguments = _parser().parse_args()
+    # Heavy libraries are imported only now, so that --help is immediate and works without them.
+    from deploy.inference import InferenceOptions, infer
+    from deploy.latency import table
+
+    report = infer(InferenceOptions(**vars(arguments)), say=lambda line: print(line, file=sys.stderr))
+    print(table(report["stages"]))
+    print(f"{report['num_frames']} frames in {report['wall_seconds']} s: {report['frames_per_second']} frames/s")
+    print(f"results: {arguments.out}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add("--model", type=Path, required=True, help="the .onnx file; its model card (.json) lies beside it")
+    add("--input", type=Path, required=True, help="a video, a folder of images (in order of name), or an image")
+    add("--out", type=Path, required=True, help="folder for the results")
+    add("--overwrite", action="store_true", help="replace the results of an earlier run in --out")
+    add("--backend", default=AUTO, help=f"{', '.join(CHOICES)} (default: {AUTO})")
+    add("--threads", type=int, help="CPU threads (default: one a CPU of this process)")
+    add("--every", type=int, default=1, metavar="N", help="take one frame in N (default: 1)")
+    add("--start-seconds", type=float, default=0.0, metavar="S", help="first time to take (default: 0)")
+    add("--stop-seconds", type=float, metavar="S", help="first time not to take (default: the end)")
+    add("--top", type=float, default=0.2, metavar="F", help="fraction of macroblocks to enhance (default: 0.2)")
+    add("--overlays", type=int, default=5, metavar="N", help="number of overlay PNGs (default: 5)")
+    overlay_video = "write overlay.mp4 (default: for videos only)"
+    add("--overlay-video", action=argparse.BooleanOptionalAction, help=overlay_video)
+    return parser
+
+
+if __name__ == "__main__":
+    run(main, resumes=False)
