@@ -1,0 +1,65 @@
+"""The file that the utility evaluation writes: ``utility.json``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, ValidationError
+
+from deploy.core.errors import DatasetError
+from labeling.dataset.manifest import Record, Sha256, SplitName
+
+
+class UtilityPoint(Record):
+    """Accuracy with one share of the blocks enhanced."""
+
+    budget: float = Field(ge=0, le=1)
+    """Share of the macroblocks that are enhanced."""
+    f1_mean: float
+    """Mean of the frames' F1."""
+    f1_low: float
+    """Lower end of the 95 % bootstrap interval of the mean."""
+    f1_high: float
+    """Upper end."""
+    f1_pooled: float
+    """F1 of all detections together."""
+    recovery: float | None
+    """(F1_k - F1_0) / (F1_100 - F1_0) of the means; None where enhancing everything gains nothing."""
+
+
+class UtilityCurve(Record):
+    """One way to rank blocks, judged against one reference."""
+
+    method: str
+    reference: Literal["true", "sr"]
+    """What counts as right: detections on the true high-resolution frame, or on the super-resolved one."""
+    points: tuple[UtilityPoint, ...]
+
+
+class UtilityReport(Record):
+    """Everything that one evaluation found."""
+
+    schema_version: Literal[1] = 1
+    split: SplitName
+    num_frames: int
+    num_segments: int
+    """Groups of neighbouring frames that the bootstrap resamples."""
+    manifest_sha256: Sha256
+    models: dict[str, Sha256]
+    """Name of each predictor -> hash of its ONNX file."""
+    curves: tuple[UtilityCurve, ...]
+
+
+def read_utility(path: Path) -> UtilityReport:
+    """Read and validate ``utility.json``.
+
+    Raises:
+        DatasetError: missing or bad.
+    """
+    try:
+        return UtilityReport.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise DatasetError(
+            f"cannot read {path}: {str(error).splitlines()[0]}", hint="Run labeling/evaluate_utility.py again."
+        ) from None

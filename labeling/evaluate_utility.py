@@ -1,0 +1,64 @@
+"""How much detection accuracy comes back when only the top blocks are enhanced?
+
+    python labeling/evaluate_utility.py DATASET --models MODEL.onnx --out utility.json
+
+For frames of the test split, enhances the top k % macroblocks by each ranking (the raw importance, the label, each
+model, |SR - IN|, edges, detector boxes, random) and measures F1 against the detections on the true high-resolution
+frame, where there is one, and on the super-resolved frame.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from deploy.core.cli import run
+from deploy.core.errors import OptionError
+
+
+@dataclass(frozen=True)
+class EvaluateUtilityOptions:
+    """Options of one evaluation."""
+
+    dataset: Annotated[Path, tyro.conf.Positional]
+    """Dataset folder made by make_labels.py."""
+    out: Path
+    """The .json file to write."""
+    models: tuple[Path, ...] = ()
+    """Exported predictors, .onnx with their model cards beside them."""
+    split: Literal["train", "val", "test"] = "test"
+    """Which frames."""
+    budgets: tuple[float, ...] = (0.05, 0.1, 0.2, 0.3, 0.5)
+    """Shares of the blocks to enhance."""
+    max_frames: int = 40
+    """At most so many frames, evenly spaced."""
+    segments: int = 8
+    """Contiguous groups of frames, by video, that the bootstrap resamples."""
+    detector_weights: Path | None = None
+    """File of the detector, if the labels needed one."""
+    upscaler_weights: Path | None = None
+    """File of the upscaler, if the labels needed one."""
+    device: str = "auto"
+    """cpu, cuda, cuda:N, or auto."""
+
+    def __post_init__(self) -> None:
+        if not all(0 < budget < 1 for budget in self.budgets):
+            raise OptionError(f"--budgets {self.budgets} must lie between 0 and 1", hint="0.2 means 20 %.")
+        for name in ("max_frames", "segments"):
+            if getattr(self, name) < 1:
+                raise OptionError(f"--{name.replace('_', '-')} must be at least 1", hint="Leave it out.")
+
+
+def main() -> None:
+    """Parse the command line and evaluate."""
+    options = tyro.cli(EvaluateUtilityOptions, description=__doc__)
+    from labeling.pipelines.utility_evaluation import evaluate_utility
+
+    evaluate_utility(options)
+
+
+if __name__ == "__main__":
+    run(main)
