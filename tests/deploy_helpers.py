@@ -82,10 +82,8 @@ def striped_frame(height_px: int = 48, width_px: int = 80, shift: int = 0) -> ND
     return np.broadcast_to(row[None, :, None], (height_px, width_px, 3)).copy()
 
 
-def write_video(
-    path: Path, frames: list[NDArray[np.uint8]], *, rate: Fraction = Fraction(25), rotation: int = 0
-) -> Path:
-    """Encode frames losslessly enough for block means; `rotation` in degrees, counter-clockwise, of the display."""
+def write_video(path: Path, frames: list[NDArray[np.uint8]], *, rate: Fraction = Fraction(25)) -> Path:
+    """Encode frames, nearly without loss."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=rate, options={"crf": "1", "preset": "ultrafast"})
         stream.height, stream.width = frames[0].shape[:2]
