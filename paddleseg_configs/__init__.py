@@ -1,0 +1,1 @@
+"""PaddleSeg configurations and the tools that train, evaluate and export them."""

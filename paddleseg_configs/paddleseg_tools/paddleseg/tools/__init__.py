@@ -1,0 +1,1 @@
+"""Commands on PaddleSeg models; see paddleseg_configs.training."""

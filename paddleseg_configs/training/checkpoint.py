@@ -1,0 +1,99 @@
+"""Checkpoints that are whole or absent: ``iter_N`` folders with weights, optimiser state and what made them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import paddle
+
+from deploy.core.errors import WeightsError
+from deploy.core.files import atomic_path, sha256_of
+from paddleseg_configs.training.weights import load_weights, read_state
+
+PARAMETERS, OPTIMIZER, STATE = "model.pdparams", "model.pdopt", "state.json"
+BEST = "best_model"
+
+
+@dataclass(frozen=True)
+class TrainingState:
+    """Where a run is, apart from its tensors."""
+
+    iteration: int
+    """Finished iterations."""
+    fingerprint: str
+    """Hash of configuration, dataset and seed."""
+    best_score: float
+    """Best value of the evaluation metric so far; -1 before the first evaluation."""
+
+
+def save_checkpoint(folder: Path, model: Any, optimizer: Any, state: TrainingState) -> None:
+    """Write a checkpoint to a temporary folder beside `folder` and rename it."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=".tmp-", dir=folder.parent))
+    try:
+        paddle.save(model.state_dict(), str(temporary / PARAMETERS))
+        paddle.save(optimizer.state_dict(), str(temporary / OPTIMIZER))
+        (temporary / STATE).write_text(json.dumps(asdict(state), indent=2) + "\n", encoding="utf-8")
+        temporary.chmod(0o755)
+        shutil.rmtree(folder, ignore_errors=True)
+        temporary.rename(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def save_best(save_dir: Path, model: Any) -> Path:
+    """Write ``best_model/model.pdparams``, whole or not at all."""
+    path = save_dir / BEST / PARAMETERS
+    with atomic_path(path) as temporary:
+        paddle.save(model.state_dict(), str(temporary))
+    return path
+
+
+def restore(folder: Path, model: Any, optimizer: Any) -> TrainingState:
+    """Load a checkpoint into `model` and `optimizer`.
+
+    Raises:
+        WeightsError: incomplete, damaged, or of another model.
+    """
+    state = read_training_state(folder)
+    load_weights(model, folder / PARAMETERS)
+    optimizer.set_state_dict(read_state(folder / OPTIMIZER))
+    return state
+
+
+def read_training_state(folder: Path) -> TrainingState:
+    """Read the state of a checkpoint folder.
+
+    Raises:
+        WeightsError: not a checkpoint of this project.
+    """
+    try:
+        return TrainingState(**json.loads((folder / STATE).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise WeightsError(
+            f"{folder} is not a training checkpoint: {error}",
+            hint=f"It must hold {PARAMETERS}, {OPTIMIZER} and {STATE}.",
+        ) from None
+
+
+def parameters_sha256(folder: Path) -> str:
+    """Hash of a checkpoint's weights."""
+    read_training_state(folder)
+    return sha256_of(folder / PARAMETERS)
+
+
+def checkpoints_in(save_dir: Path) -> list[Path]:
+    """Complete checkpoints, oldest first."""
+    found = [path for path in save_dir.glob("iter_*") if path.name[5:].isdigit() and (path / STATE).is_file()]
+    return sorted(found, key=lambda path: int(path.name[5:]))
+
+
+def prune(save_dir: Path, keep: int) -> None:
+    """Delete the oldest checkpoints and what killed runs left behind."""
+    for path in [*checkpoints_in(save_dir)[:-keep], *save_dir.glob(".tmp-*")]:
+        shutil.rmtree(path, ignore_errors=True)

@@ -1,0 +1,51 @@
+"""Make PaddleSeg 2.8 run on Paddle 3 safely: two mends in memory, no file of theirs is touched.
+
+* Paddle 3 refuses arithmetic between integer and floating-point tensors, which PaddleSeg's losses and heads use: the
+  operators of eager tensors and of graph values cast the integer side.
+* ``paddle.load`` unpickles whatever it is given, and PaddleSeg calls it for every ``pretrained:`` path: it is replaced
+  by the reader of `paddleseg_configs.training.weights`, which can only make arrays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import paddle
+
+from paddleseg_configs.training.weights import read_state
+
+_OPERATORS = ("add", "radd", "sub", "rsub", "mul", "rmul", "truediv", "rtruediv", "pow", "rpow", "lt", "le", "gt", "ge")
+_INTEGERS = frozenset({paddle.bool, paddle.uint8, paddle.int8, paddle.int16, paddle.int32, paddle.int64})
+_FLOATS = frozenset({paddle.float16, paddle.bfloat16, paddle.float32, paddle.float64})
+_APPLIED = "_regen_casting"
+
+
+def apply_compat() -> None:
+    """Mend Paddle for this process. Calling it again changes nothing."""
+    tensor_classes: tuple[Any, ...] = (paddle.Tensor, paddle.pir.Value)  # type: ignore[attr-defined]
+    for tensor_class in tensor_classes:
+        for operator in _OPERATORS:
+            name = f"__{operator}__"
+            method = getattr(tensor_class, name)
+            if not getattr(method, _APPLIED, False):
+                setattr(tensor_class, name, _casting(method, tensor_class))
+    paddle.load = _load  # type: ignore[assignment]
+
+
+def _casting(method: Callable[[Any, Any], Any], tensor_class: Any) -> Callable[[Any, Any], Any]:
+    def operate(self: Any, other: Any) -> Any:
+        if isinstance(other, tensor_class):
+            if self.dtype in _INTEGERS and other.dtype in _FLOATS:
+                self = self.astype(other.dtype)
+            elif self.dtype in _FLOATS and other.dtype in _INTEGERS:
+                other = other.astype(self.dtype)
+        return method(self, other)
+
+    setattr(operate, _APPLIED, True)
+    return operate
+
+
+def _load(path: str | Path, **_configs: Any) -> dict[str, Any]:
+    return read_state(Path(path))

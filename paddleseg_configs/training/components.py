@@ -1,0 +1,105 @@
+"""The loss that PaddleSeg lacks, and a builder of its components whose errors a user can read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import paddle
+from paddle.nn import functional
+from paddleseg.cvlibs import SegBuilder, manager
+from paddleseg.utils.utils import CachedProperty
+
+from deploy.core.errors import OptionError, RegenError
+from paddleseg_configs.training import level_dataset as level_dataset  # registers the dataset and the flip
+from paddleseg_configs.training.compat import apply_compat
+from paddleseg_configs.training.settings import Settings
+
+apply_compat()
+
+
+@manager.LOSSES.add_component
+class LevelCrossEntropy(paddle.nn.Layer):
+    """Cross-entropy over importance levels, averaged over pixels by the weights of their levels.
+
+    Args:
+        weight: one weight a level; in a configuration, ``manifest`` stands for `level_weights` of the training split.
+        ignore_index: label that does not count.
+    """
+
+    def __init__(self, weight: Sequence[float] | None = None, ignore_index: int = 255) -> None:
+        super().__init__()
+        self.weight = None if weight is None else paddle.to_tensor(list(weight), dtype="float32")
+        self.ignore_index = ignore_index
+
+    def forward(self, logits: paddle.Tensor, levels: paddle.Tensor) -> paddle.Tensor:
+        """(N, L, H, W) float32 logits and (N, H, W) int64 levels -> scalar."""
+        return functional.cross_entropy(logits, levels, weight=self.weight, ignore_index=self.ignore_index, axis=1)
+
+
+class LevelBuilder(SegBuilder):  # type: ignore[misc]
+    """PaddleSeg's builder for a configuration that fits a dataset.
+
+    Args:
+        settings: the configuration.
+        seed: of the initial weights.
+    """
+
+    def __init__(self, settings: Settings, seed: int = 0) -> None:
+        super().__init__(settings.config)
+        self.seed = seed
+
+    @CachedProperty  # type: ignore[untyped-decorator]
+    def model(self) -> paddle.nn.Layer:
+        """The model. Parameters are named as in a fresh process, since optimiser states go by their names."""
+        paddle.seed(self.seed)
+        with paddle.utils.unique_name.guard():
+            model: paddle.nn.Layer = self.build_component(self.config.model_cfg)
+            return model
+
+    @CachedProperty  # type: ignore[untyped-decorator]
+    def loss(self) -> dict[str, list[Any]]:
+        """Loss functions and their coefficients, as many as the configuration states."""
+        section = self.config.loss_cfg
+        return {"coef": section["coef"], "types": [self.build_component(item) for item in section["types"]]}
+
+    def build_component(self, cfg: dict[str, Any]) -> Any:
+        """Build one component.
+
+        Raises:
+            RegenError: what the component itself raised, or an OptionError if the configuration does not fit it.
+        """
+        try:
+            return super().build_component(cfg)
+        except RegenError:
+            raise
+        except RuntimeError as error:
+            if isinstance(error.__context__, RegenError):
+                raise error.__context__ from None
+            reason = str(error).strip().splitlines()[-1]
+            raise OptionError(
+                f"cannot build {cfg.get('type')}: {reason}", hint="Check that part of --config."
+            ) from None
+
+    @classmethod
+    def show_msg(cls, name: str, cfg: dict[str, Any]) -> None:
+        """Stay silent: PaddleSeg prints every section of the configuration here."""
+
+
+def loss_terms(builder: LevelBuilder, num_logits: int) -> list[tuple[Any, float]]:
+    """A loss function and a coefficient for each output of the model; the last of a shorter list is repeated.
+
+    So ``coef: [1, 0.4]`` with one loss type means: the main output counts 1, each auxiliary output 0.4.
+
+    Raises:
+        OptionError: more losses than outputs.
+    """
+    functions, coefficients = builder.loss["types"], builder.loss["coef"]
+    if len(coefficients) > num_logits:
+        raise OptionError(
+            f"loss.coef={coefficients} has {len(coefficients)} entries, the model has {num_logits} outputs",
+            hint="Give one coefficient for each output; the last is repeated.",
+        )
+    missing = num_logits - len(coefficients)
+    functions = [*functions, *functions[-1:] * missing]
+    return list(zip(functions, [*coefficients, *coefficients[-1:] * missing], strict=True))

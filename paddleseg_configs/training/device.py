@@ -1,0 +1,24 @@
+"""Choose where Paddle computes."""
+
+from __future__ import annotations
+
+from paddle import device
+
+from deploy.core.errors import OptionError
+
+
+def set_device(name: str) -> str:
+    """Use "cpu", "gpu", or with "auto" a GPU if this Paddle and this machine have one. Returns the choice.
+
+    Raises:
+        OptionError: a GPU is asked for and there is none.
+    """
+    has_gpu = device.is_compiled_with_cuda() and device.cuda.device_count() > 0
+    if name == "gpu" and not has_gpu:
+        raise OptionError(
+            "--device gpu: this Paddle finds no GPU",
+            hint="Install a GPU build from PaddlePaddle's own index, or use --device cpu.",
+        )
+    chosen = "gpu" if has_gpu and name != "cpu" else "cpu"
+    device.set_device(chosen)
+    return chosen

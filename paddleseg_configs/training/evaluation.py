@@ -1,0 +1,111 @@
+"""Evaluate a model on a split: levels by pixel, and the choice of the most important macroblocks."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import paddle
+from numpy.typing import NDArray
+
+from deploy.core.errors import DatasetError
+from deploy.core.grid import Grid
+from deploy.core.progress import track
+from paddleseg_configs.training import metrics
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a model does on a split."""
+
+    num_frames: int
+    """Frames of the split."""
+    mean_iou: float
+    """Mean intersection over union over the levels that occur."""
+    pixel_accuracy: float
+    """Share of pixels at the right level."""
+    mean_level_error: float
+    """Mean absolute difference of levels."""
+    quadratic_kappa: float
+    """Cohen's kappa with quadratic weights."""
+    top_block_recall: float
+    """Mean recall of the 20 % most important macroblocks of a frame; nan if no frame has more than one level."""
+    level_recall: tuple[float, ...]
+    """Recall of each level; nan for a level that does not occur."""
+
+    def figures(self) -> dict[str, float]:
+        """The single numbers by name."""
+        return {name: value for name, value in vars(self).items() if isinstance(value, float)}
+
+    def as_json(self) -> dict[str, object]:
+        """All fields, with None for nan, which JSON lacks."""
+        return {
+            "num_frames": self.num_frames,
+            **{name: _none_if_nan(value) for name, value in self.figures().items()},
+            "level_recall": [_none_if_nan(value) for value in self.level_recall],
+        }
+
+    def table(self) -> str:
+        """The numbers as lines of text."""
+        lines = [f"{name:<18} {value:.4f}" for name, value in self.figures().items()]
+        recalls = [f"  level {level:<10} {value:.4f}" for level, value in enumerate(self.level_recall)]
+        return "\n".join([f"{'num_frames':<18} {self.num_frames}", *lines, "level_recall", *recalls])
+
+
+def evaluate(model: Any, dataset: Any, *, batch_size: int = 4, num_workers: int = 0) -> Evaluation:
+    """Run `model` over a `MacroblockLevels` dataset, in evaluation mode.
+
+    Raises:
+        DatasetError: the split has no frames.
+    """
+    if not len(dataset):
+        raise DatasetError(f"the {dataset.mode} split has no frames", hint="Label more videos, or use another --split.")
+    levels, grid = dataset.manifest.num_levels, dataset.manifest.make_grid()
+    confusion, recalls = np.zeros((levels, levels), np.int64), []
+    loader = paddle.io.DataLoader(dataset, batch_size=batch_size, num_workers=num_workers)
+    for images, labels in track(loader, total=len(loader), label=f"evaluating {dataset.mode}", unit="batch"):
+        truth = labels.numpy()
+        probabilities = predict_probabilities(model, images)
+        confusion += metrics.confusion_of(truth, probabilities.argmax(1), levels)
+        recalls += _block_recalls(truth, probabilities, grid)
+    known = [recall for recall in recalls if not math.isnan(recall)]
+    return Evaluation(
+        num_frames=len(dataset),
+        mean_iou=metrics.mean_iou(confusion),
+        pixel_accuracy=metrics.pixel_accuracy(confusion),
+        mean_level_error=metrics.mean_level_error(confusion),
+        quadratic_kappa=metrics.quadratic_kappa(confusion),
+        top_block_recall=float(np.mean(known)) if known else math.nan,
+        level_recall=metrics.level_recall(confusion),
+    )
+
+
+def predict_probabilities(model: Any, images: paddle.Tensor) -> NDArray[np.float32]:
+    """(N, 3, H, W) normalised images -> (N, L, H, W) float32 level probabilities, in evaluation mode."""
+    was_training = model.training
+    model.eval()
+    try:
+        with paddle.no_grad():
+            probabilities: NDArray[np.float32] = paddle.nn.functional.softmax(model(images)[0], axis=1).numpy()
+            return probabilities
+    finally:
+        if was_training:
+            model.train()
+
+
+def expected_levels(probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(..., L, H, W) probabilities -> (..., H, W) float32 expected level, in 0..L - 1."""
+    levels = np.arange(probabilities.shape[-3], dtype=np.float32)
+    expected: NDArray[np.float32] = np.einsum("...lhw,l->...hw", probabilities, levels)
+    return expected
+
+
+def _block_recalls(truth: NDArray[np.int64], probabilities: NDArray[np.float32], grid: Grid) -> list[float]:
+    label_blocks, guess_blocks = grid.pool(truth), grid.pool(expected_levels(probabilities))
+    return [metrics.top_block_recall(label, guess) for label, guess in zip(label_blocks, guess_blocks, strict=True)]
+
+
+def _none_if_nan(value: float) -> float | None:
+    return None if math.isnan(value) else value

@@ -1,0 +1,231 @@
+"""The training loop: PaddleSeg's components, our order of samples, checkpoints that a killed run goes on from."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import paddle
+
+from deploy.core.errors import OptionError, RegenError
+from deploy.core.files import write_text
+from deploy.core.progress import track
+from paddleseg_configs.training import checkpoint
+from paddleseg_configs.training.checkpoint import TrainingState
+from paddleseg_configs.training.components import LevelBuilder, loss_terms
+from paddleseg_configs.training.evaluation import Evaluation, evaluate
+from paddleseg_configs.training.interrupts import StopRequest, stop_on_interrupt
+from paddleseg_configs.training.samples import batches, seed_iteration
+from paddleseg_configs.training.settings import Settings
+
+METRICS_NAME = "metrics.jsonl"
+DEFAULT_BEST_METRIC = "quadratic_kappa"
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """How to run a training; what is trained is in `Settings`."""
+
+    save_dir: Path
+    """Folder of checkpoints, best model and metrics."""
+    save_interval: int = 200
+    """Iterations between checkpoints, and between evaluations."""
+    keep_checkpoint_max: int = 2
+    """Checkpoints to keep."""
+    log_iters: int = 10
+    """Iterations between lines of metrics.jsonl."""
+    num_workers: int = 0
+    """Processes that load samples; 0 loads in this one."""
+    do_eval: bool = False
+    """Evaluate on the validation split whenever a checkpoint is saved, and keep the best model."""
+    seed: int = 0
+    """Of initial weights, order of samples, augmentation and dropout."""
+    resume_model: Path | None = None
+    """Checkpoint to start from, even if it was made with other settings."""
+
+
+def train(settings: Settings, options: TrainOptions) -> Path:
+    """Train, or go on with a training that was stopped. Returns the folder of the last checkpoint.
+
+    Raises:
+        OptionError: the save folder holds another training.
+        RegenError: the loss is not finite.
+    """
+    start = checkpoint.parameters_sha256(options.resume_model) if options.resume_model else ""
+    fingerprint = settings.fingerprint(options.seed, start)
+    origin = _origin(options, fingerprint)
+    last = settings.config.iters
+    if origin and origin.name == f"iter_{last}" and checkpoint.read_training_state(origin).fingerprint == fingerprint:
+        print(f"this training is finished: {origin}")
+        return origin
+    # Optimiser states go by generated names: the counters must stand as in a fresh process.
+    with paddle.utils.unique_name.guard():
+        return _Training(settings, options, fingerprint).run(origin)
+
+
+class _Training:
+    """Everything that lives as long as a training."""
+
+    def __init__(self, settings: Settings, options: TrainOptions, fingerprint: str) -> None:
+        self.settings, self.options, self.fingerprint = settings, options, fingerprint
+        builder = LevelBuilder(settings, options.seed)
+        self.dataset = builder.train_dataset
+        self.validation = builder.val_dataset if options.do_eval else None
+        self.model = builder.model
+        self.scheduler, self.optimizer = builder.lr_scheduler, builder.optimizer
+        self.terms = loss_terms(builder, self._count_logits())
+        self.best_metric = settings.config.dic.get("best_metric", DEFAULT_BEST_METRIC)
+        self.best_score = -1.0
+        self.log = _MetricsLog(options.save_dir / METRICS_NAME, options.log_iters)
+
+    def run(self, origin: Path | None) -> Path:
+        first, last = self._restore(origin), self.settings.config.iters
+        if first >= last:
+            raise OptionError(f"{origin} has {first} iterations, --iters is {last}", hint="Give a larger --iters.")
+        self.log.open(first)
+        stream = batches(
+            self.dataset,
+            seed=self.options.seed,
+            batch_size=self.settings.config.batch_size,
+            first=first,
+            last=last,
+            num_workers=self.options.num_workers,
+        )
+        self.model.train()
+        with stop_on_interrupt() as stop:
+            numbered = enumerate(stream, first)
+            for index, (images, levels) in track(numbered, total=last, done=first, label="training", unit="iter"):
+                rate = self.optimizer.get_lr()
+                self.log.add(index + 1, self._step(index, images, levels), rate)
+                self._after(index + 1, stop)
+        return self._folder(last)
+
+    def _count_logits(self) -> int:
+        """Outputs of the model while training, by one forward pass that leaves no trace in its statistics."""
+        state = {name: value.clone() for name, value in self.model.state_dict().items()}
+        height, width = self.settings.manifest.frame_height_px, self.settings.manifest.frame_width_px
+        self.model.train()
+        with paddle.no_grad():
+            num_logits = len(self.model(paddle.zeros([2, 3, height, width])))
+        self.model.set_state_dict(state)
+        return num_logits
+
+    def _restore(self, origin: Path | None) -> int:
+        if origin is None:
+            return 0
+        state = checkpoint.restore(origin, self.model, self.optimizer)
+        self.best_score = state.best_score
+        print(f"going on from {origin}")
+        return state.iteration
+
+    def _step(self, index: int, images: paddle.Tensor, levels: paddle.Tensor) -> float:
+        seed_iteration(self.options.seed, index)
+        logits = self.model(images)
+        loss = sum(
+            weight * function(output, levels) for (function, weight), output in zip(self.terms, logits, strict=True)
+        )
+        value = float(loss)
+        if not math.isfinite(value):
+            raise RegenError(
+                f"the loss became {value} at iteration {index + 1}; checkpoints of earlier iterations are kept",
+                hint="Use a lower --learning_rate, and another --save_dir.",
+            )
+        loss.backward()
+        self.optimizer.step()
+        self.optimizer.clear_grad()
+        self.scheduler.step()
+        return value
+
+    def _after(self, iteration: int, stop: StopRequest) -> None:
+        """Save what is due, and stop here if the user asked for it."""
+        due = iteration % self.options.save_interval == 0 or iteration == self.settings.config.iters
+        if due and self.validation is not None:
+            self._evaluate(iteration)
+        if due or stop.requested:
+            state = TrainingState(iteration, self.fingerprint, self.best_score)
+            checkpoint.save_checkpoint(self._folder(iteration), self.model, self.optimizer, state)
+            checkpoint.prune(self.options.save_dir, self.options.keep_checkpoint_max)
+        if stop.requested and iteration < self.settings.config.iters:
+            raise KeyboardInterrupt
+
+    def _evaluate(self, iteration: int) -> None:
+        result = evaluate(self.model, self.validation, batch_size=self.settings.config.batch_size)
+        self.log.add_evaluation(iteration, result)
+        score = result.figures().get(self.best_metric)
+        if score is None:
+            raise OptionError(
+                f"best_metric={self.best_metric!r} is no metric", hint=f"Known: {list(result.figures())}."
+            )
+        if score > self.best_score:
+            self.best_score = score
+            checkpoint.save_best(self.options.save_dir, self.model)
+        print(f"iteration {iteration}: {self.best_metric} {score:.4f}, best {self.best_score:.4f}")
+
+    def _folder(self, iteration: int) -> Path:
+        return self.options.save_dir / f"iter_{iteration}"
+
+
+class _MetricsLog:
+    """One JSON object a line: the mean loss of every so many iterations, and evaluations."""
+
+    def __init__(self, path: Path, every: int) -> None:
+        self.path, self.every = path, every
+        self._losses: list[float] = []
+        self._since = time.monotonic()
+
+    def open(self, first: int) -> None:
+        """Drop lines of iterations that a killed run did after its last checkpoint."""
+        lines = self.path.read_text(encoding="utf-8").splitlines() if self.path.exists() else []
+        write_text(self.path, "".join(f"{line}\n" for line in lines if _iteration_of(line) <= first))
+        self._since = time.monotonic()
+
+    def add(self, iteration: int, loss: float, learning_rate: float) -> None:
+        """Count an iteration; write and print a line when it is time."""
+        self._losses.append(loss)
+        if iteration % self.every:
+            return
+        now, count = time.monotonic(), len(self._losses)
+        mean, seconds = sum(self._losses) / count, (now - self._since) / count
+        self._write({"iter": iteration, "loss": mean, "lr": learning_rate, "seconds_per_iter": seconds})
+        print(f"iteration {iteration}: loss {mean:.4f}, rate {learning_rate:.3g}, {seconds:.2f} s/iter", flush=True)
+        self._losses, self._since = [], now
+
+    def add_evaluation(self, iteration: int, result: Evaluation) -> None:
+        """Write a line with the metrics."""
+        self._write({"iter": iteration, "eval": result.as_json()})
+        self._since = time.monotonic()
+
+    def _write(self, record: dict[str, Any]) -> None:
+        with self.path.open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps(record) + "\n")
+
+
+def _iteration_of(line: str) -> float:
+    """Iteration of a line of metrics.jsonl; infinite for the half line of a killed run."""
+    try:
+        return int(json.loads(line)["iter"])
+    except (ValueError, KeyError, TypeError):
+        return math.inf
+
+
+def _origin(options: TrainOptions, fingerprint: str) -> Path | None:
+    """The checkpoint to go on from.
+
+    Raises:
+        OptionError: the newest one in the save folder belongs to another training.
+    """
+    newest = next(reversed(checkpoint.checkpoints_in(options.save_dir)), None)
+    if newest and checkpoint.read_training_state(newest).fingerprint == fingerprint:
+        return newest
+    if options.resume_model:
+        return options.resume_model
+    if newest:
+        raise OptionError(
+            f"{newest} was made with another configuration, dataset or seed",
+            hint=f"Use another --save_dir, delete that folder, or go on from it on purpose: --resume_model {newest}",
+        )
+    return None

@@ -1,0 +1,67 @@
+"""Train a model on a dataset of importance levels.
+
+    python -m paddleseg.tools.train --config paddleseg_configs/mobileseg_mobilenetv3_small_x035.yml --do_eval
+
+The same command goes on from the newest checkpoint in --save_dir after a crash, a kill or Ctrl-C, and says so if the
+training is finished. On the CPU the result is the same, bit for bit, as without the interruption.
+"""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from pathlib import Path
+
+from deploy.core.cli import run
+from paddleseg_configs.training.arguments import make_parser, overrides_of, positive_float, positive_int
+
+
+def parse() -> Namespace:
+    """Parse the command line."""
+    parser = make_parser(__doc__ or "")
+    add = parser.add_argument
+    add("--iters", type=positive_int, help="iterations in all")
+    add("--batch_size", type=positive_int, help="frames an iteration")
+    add("--learning_rate", type=positive_float, help="peak learning rate")
+    add("--save_interval", type=positive_int, default=200, help="iterations between checkpoints (default: %(default)s)")
+    add("--save_dir", type=Path, help="folder of the results (default: runs/models/NAME_OF_CONFIG)")
+    add("--resume_model", type=Path, metavar="DIR", help="go on from this checkpoint, whatever made it")
+    add("--keep_checkpoint_max", type=positive_int, default=2, help="checkpoints to keep (default: %(default)s)")
+    add("--num_workers", type=int, default=0, help="processes that load frames (default: %(default)s, in this one)")
+    add("--do_eval", action="store_true", help="evaluate at every checkpoint and keep the best model")
+    add("--log_iters", type=positive_int, default=10, help="iterations between log lines (default: %(default)s)")
+    add("--seed", type=int, default=0, help="of weights, order and augmentation (default: %(default)s)")
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Parse the command line and train."""
+    arguments = parse()
+    from paddleseg_configs.training.device import set_device
+    from paddleseg_configs.training.loop import TrainOptions, train
+    from paddleseg_configs.training.settings import load_settings
+
+    set_device(arguments.device)
+    chosen = {
+        "iters": arguments.iters,
+        "batch_size": arguments.batch_size,
+        "lr_scheduler.learning_rate": arguments.learning_rate,
+    }
+    overrides = [(key, repr(value)) for key, value in chosen.items() if value is not None]
+    settings = load_settings(
+        arguments.config, dataset=arguments.dataset, overrides=[*overrides_of(arguments.opts), *overrides]
+    )
+    options = TrainOptions(
+        save_dir=arguments.save_dir or Path("runs/models") / arguments.config.stem,
+        save_interval=arguments.save_interval,
+        keep_checkpoint_max=arguments.keep_checkpoint_max,
+        log_iters=arguments.log_iters,
+        num_workers=max(0, arguments.num_workers),
+        do_eval=arguments.do_eval,
+        seed=arguments.seed,
+        resume_model=arguments.resume_model,
+    )
+    print(f"last checkpoint: {train(settings, options)}")
+
+
+if __name__ == "__main__":
+    run(main)
