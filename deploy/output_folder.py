@@ -18,7 +18,8 @@ def check_output(out: Path, source: Path, *, overwrite: bool) -> None:
     """Refuse an output folder that would destroy something.
 
     Raises:
-        OptionError: `out` is a file, holds files of others, holds the input, or holds results and not `overwrite`.
+        OptionError: `out` is a file or the current folder, holds files of others or the input, or holds results and
+            may not be overwritten.
     """
     if not out.exists():
         return
@@ -31,6 +32,8 @@ def check_output(out: Path, source: Path, *, overwrite: bool) -> None:
             f"--out {out} holds files that are no results of this command: {', '.join(foreign[:3])}",
             hint="Give a folder that does not exist yet.",
         )
+    if out.resolve() == Path.cwd():
+        raise OptionError(f"--out {out} is the current folder", hint="Give a folder inside of it: --out results")
     if source.resolve().is_relative_to(out.resolve()):
         raise OptionError(f"--input {source} lies in --out {out}", hint="Give another output folder.")
     if names and not overwrite:

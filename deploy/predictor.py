@@ -37,9 +37,11 @@ class Prediction:
 class Predictor:
     """Predicts the importance of every macroblock of a frame.
 
-        with Predictor("model.onnx") as predictor:
-            prediction = predictor(frame)  # (H, W, 3) uint8 RGB
-            enhance = top_blocks(prediction.importance, 0.2)
+    >>> frame = np.zeros((1080, 1920, 3), np.uint8)  # RGB; here for a model of 360 x 640
+    >>> with Predictor("model.onnx") as predictor:
+    ...     prediction = predictor(frame)
+    >>> prediction.importance.shape
+    (23, 40)
 
     Args:
         model_path: the .onnx file; its model card, a .json of the same name, lies beside it.

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import ctypes
+import doctest
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from deploy_helpers import brightness_weights, card_of, striped_frame, write_model
+from numpy.typing import NDArray
 
 from deploy.backends import selection
 from deploy.backends.selection import choose_backend, count_nvidia_gpus
@@ -55,7 +59,7 @@ def test_input_is_normalised_from_0_255_to_the_convention_of_training() -> None:
         np.zeros((0, 80, 3), np.uint8),
     ],
 )
-def test_refuses_what_is_not_an_rgb_byte_frame(model: Path, frame: np.ndarray) -> None:
+def test_refuses_what_is_not_an_rgb_byte_frame(model: Path, frame: NDArray[Any]) -> None:
     with Predictor(model) as predictor, pytest.raises(InputError, match="uint8 RGB"):
         predictor(frame)
 
@@ -113,7 +117,7 @@ def test_partial_blocks_and_the_sr_grid(tmp_path: Path) -> None:
     assert prediction.importance.shape == (10, 17)
 
 
-CARD_CHANGES = {
+CARD_CHANGES: dict[str, dict[str, Any]] = {
     "frame size": {"grid": Grid(64, 80, scale=3)},
     "input name": {"input_name": "image"},
     "output name": {"output_name": "scores"},
@@ -186,10 +190,17 @@ def test_counting_gpus_never_raises(monkeypatch: pytest.MonkeyPatch) -> None:
     def no_driver(_: str) -> None:
         raise OSError("libcuda.so.1: cannot open shared object file")
 
-    monkeypatch.setattr(selection.ctypes, "CDLL", no_driver)
+    monkeypatch.setattr(ctypes, "CDLL", no_driver)
     assert count_nvidia_gpus() == 0
-    monkeypatch.setattr(selection.ctypes, "CDLL", lambda _: object())
+    monkeypatch.setattr(ctypes, "CDLL", lambda _: object())
     assert count_nvidia_gpus() == 0
+
+
+def test_the_documented_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_model(tmp_path / "model.onnx", card_of(360, 640))
+    monkeypatch.chdir(tmp_path)
+    (example,) = doctest.DocTestFinder(recurse=False).find(Predictor, globs={"np": np, "Predictor": Predictor})
+    assert doctest.DocTestRunner().run(example) == doctest.TestResults(failed=0, attempted=3)
 
 
 def test_closing_twice_is_harmless(model: Path) -> None:

@@ -147,7 +147,7 @@ def test_one_image(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     ]  # fmt: skip
 
 
-def make_bad_input(kind: str, folder: Path, model: Path) -> list[object]:
+def make_bad_input(kind: str, folder: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> list[object]:
     """Arguments of a command that must fail."""
     good = folder / "good.png"
     Image.fromarray(striped_frame()).save(good)
@@ -176,6 +176,10 @@ def make_bad_input(kind: str, folder: Path, model: Path) -> list[object]:
         arguments |= {"--input": good, "--out": good / "out"}
     elif kind == "out impossible":
         arguments |= {"--input": good, "--out": Path("/proc/none/out")}
+    elif kind == "out is the current folder":
+        (folder / "here").mkdir()
+        monkeypatch.chdir(folder / "here")
+        arguments |= {"--input": good, "--out": "."}
     elif kind == "out is a file":
         arguments |= {"--input": good, "--out": good}
     elif kind == "start after the end":
@@ -192,13 +196,14 @@ def make_bad_input(kind: str, folder: Path, model: Path) -> list[object]:
     [
         "empty folder", "corrupt image", "missing model", "other model", "missing input", "not a video",
         "truncated video", "other shape", "out below a file", "out impossible", "out is a file",
+        "out is the current folder",
         "start after the end", "--top", "--every", "--overlays", "--threads", "backend",
     ],
 )  # fmt: skip
 def test_bad_input_is_one_message_and_leaves_nothing(
     kind: str, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    arguments = make_bad_input(kind, tmp_path, model)
+    arguments = make_bad_input(kind, tmp_path, model, monkeypatch)
     before = listing(tmp_path)
     assert command(monkeypatch, *arguments) == EXIT_USER_ERROR
     message = capsys.readouterr().err
@@ -253,7 +258,8 @@ def test_never_replaces_the_folder_that_holds_its_input(
 
 
 def test_runs_with_deploy_copied_alone_and_only_its_own_libraries(model: Path, video: Path, tmp_path: Path) -> None:
-    alone = tmp_path / "edge" / "deploy"
+    alone, home = tmp_path / "edge" / "deploy", tmp_path / "home"
+    home.mkdir()
     shutil.copytree(DEPLOY, alone, ignore=shutil.ignore_patterns("__pycache__"))
     code = (
         "import runpy, sys\n"
@@ -263,12 +269,13 @@ def test_runs_with_deploy_copied_alone_and_only_its_own_libraries(model: Path, v
         "runpy.run_path(sys.argv[0], run_name='__main__')\n"
         "print(sys.modules['deploy'].__file__)\n"
     )
-    arguments = ["--model", model, "--input", video, "--out", tmp_path / "out"]
+    arguments: list[str | Path] = ["--model", model, "--input", video, "--out", tmp_path / "out"]
     ended = subprocess.run(
         [sys.executable, "-I", "-c", code, alone / "trt_infer.py", *arguments],
-        capture_output=True, text=True, cwd=tmp_path, env={}, check=False,
+        capture_output=True, text=True, cwd=tmp_path, env={"HOME": str(home)}, check=False,
     )  # fmt: skip
     assert ended.returncode == 0, ended.stderr
+    assert listing(home) == []
     assert ended.stdout.splitlines()[-1] == str(alone / "__init__.py")
     assert (tmp_path / "out" / "overlay.mp4").is_file()
 

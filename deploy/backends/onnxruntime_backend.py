@@ -7,13 +7,14 @@ from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
-import onnxruntime as ort
 from numpy.typing import NDArray
 
 from deploy.backends.base import usable_threads
 from deploy.core.errors import WeightsError
+from deploy.core.runtimes import import_onnxruntime
 from deploy.model_card import METADATA_KEY, ModelCard
 
+ort = import_onnxruntime()
 _ERRORS_ONLY = 3
 _EXPORT_AGAIN = "Keep the .onnx and the .json of one export together, or export the model again."
 
@@ -38,7 +39,7 @@ class OnnxRuntimeBackend:
         unit = "thread" if self.threads == 1 else "threads"
         self.description = f"onnxruntime {ort.__version__} (CPU, {self.threads} {unit}, {self.precision})"
         self._model, self._card = model, card
-        self._session: Any = _load(model, self.threads)
+        self._session = _load(model, self.threads)
         _check_embedded_card(self._session, card, model)
         _check_input(self._session, card, model)
         _check_output(self._session, card, model)
@@ -75,7 +76,7 @@ class OnnxRuntimeBackend:
         return result
 
 
-def _load(model: Path, threads: int) -> ort.InferenceSession:
+def _load(model: Path, threads: int) -> Any:
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -88,13 +89,13 @@ def _load(model: Path, threads: int) -> ort.InferenceSession:
         raise WeightsError(f"cannot load {model}: {error}", hint="Export the model again.") from error
 
 
-def _check_embedded_card(session: ort.InferenceSession, card: ModelCard, model: Path) -> None:
+def _check_embedded_card(session: Any, card: ModelCard, model: Path) -> None:
     embedded = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
     if embedded is not None and ModelCard.from_json(embedded, origin=f"{model} (embedded)") != card:
         raise WeightsError(f"the model card beside {model} is not the one inside it", hint=_EXPORT_AGAIN)
 
 
-def _check_input(session: ort.InferenceSession, card: ModelCard, model: Path) -> None:
+def _check_input(session: Any, card: ModelCard, model: Path) -> None:
     inputs = session.get_inputs()
     names = [tensor.name for tensor in inputs]
     if names != [card.input_name]:
@@ -105,7 +106,7 @@ def _check_input(session: ort.InferenceSession, card: ModelCard, model: Path) ->
     _check_shape(model, "input", inputs[0].shape, [batch, 3, card.grid.height_px, card.grid.width_px])
 
 
-def _check_output(session: ort.InferenceSession, card: ModelCard, model: Path) -> None:
+def _check_output(session: Any, card: ModelCard, model: Path) -> None:
     outputs = {tensor.name: tensor for tensor in session.get_outputs()}
     if card.output_name not in outputs:
         _refuse(model, "outputs", sorted(outputs), [card.output_name])
