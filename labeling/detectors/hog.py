@@ -135,8 +135,8 @@ def _orientation_maps(image: Tensor) -> Tensor:
     lower = position.detach().floor()
     fraction = position - lower
     maps = image.new_zeros(NUM_BINS, *image.shape[1:])
-    maps = maps.scatter_add(0, lower.long() % NUM_BINS, magnitude * (1 - fraction))
-    return maps.scatter_add(0, (lower.long() + 1) % NUM_BINS, magnitude * fraction)
+    maps = maps.scatter(0, lower.long() % NUM_BINS, magnitude * (1 - fraction))
+    return maps.scatter(0, (lower.long() + 1) % NUM_BINS, magnitude * fraction)
 
 
 def _fast_atan2(y: Tensor, x: Tensor) -> Tensor:

@@ -98,12 +98,13 @@ def make_labeller(options: LabelOptions, grid: Grid) -> Labeller:
     from labeling.detectors import DETECTORS
     from labeling.upscalers import UPSCALERS
 
-    torch.use_deterministic_algorithms(True, warn_only=True)
     device = options.device
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     elif device.startswith("cuda") and not torch.cuda.is_available():
         raise OptionError(f"--device {device}: PyTorch finds no GPU", hint="Use --device cpu.")
+    if device != "cpu":  # the operations used are deterministic on the CPU as they are
+        torch.use_deterministic_algorithms(True, warn_only=True)
     detector = DETECTORS.create(
         options.detector,
         weights=options.detector_weights,

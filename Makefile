@@ -1,0 +1,34 @@
+# make demo    a video in, a page to look at out (VIDEO=path for your own)
+# make test    every test          make check   lint and types          make clean   remove runs/ and .venv/
+
+PYTHON ?= python3.11
+VIDEO ?=
+PY := .venv/bin/python
+INSTALLED := .venv/installed
+TOOLS := $(wildcard paddleseg_configs/paddleseg_tools/pyproject.toml paddleseg_configs/paddleseg_tools/paddleseg/tools/*.py)
+
+.PHONY: demo test check setup clean
+
+demo: setup
+	$(PY) -m labeling.demo $(if $(VIDEO),--video "$(VIDEO)")
+
+test: setup
+	$(PY) -m pytest
+
+check: setup
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+
+setup: $(INSTALLED)
+
+$(INSTALLED): requirements.txt overrides.txt pyproject.toml $(TOOLS)
+	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 is needed: apt-get install python3.11-venv, or make PYTHON=/path/to/python3.11"; exit 2; }
+	@test -x $(PY) || $(PYTHON) -m venv .venv || { echo "Cannot make a virtual environment: apt-get install python3.11-venv"; rm -rf .venv; exit 2; }
+	$(PY) -m pip install --quiet --disable-pip-version-check uv==0.13.9
+	$(PY) -m uv pip install --python $(PY) -r requirements.txt --overrides overrides.txt --reinstall-package regen-paddleseg-tools
+	$(PY) -c "import cv2, paddle, paddleseg.tools, torch, onnxruntime"
+	touch $@
+
+clean:
+	rm -rf runs .venv

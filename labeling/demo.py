@@ -1,0 +1,192 @@
+"""The whole pipeline on one video: labels, training, export, inference, utility and a page to look at.
+
+    python -m labeling.demo [--video PATH]
+
+Runs the scripts that a user runs, in their documented order, and prints each command before it runs it. A stage whose
+command, input files and outputs are as they were is not run again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shlex
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+from deploy.core.cli import run
+from deploy.core.errors import InputError, RegenError
+from deploy.core.files import sha256_of, write_text
+from deploy.core.video import probe
+from labeling.dataset.manifest import read_manifest
+
+ROOT = Path(__file__).parents[1]
+CLIP = Path("datasets/cache/vtest.avi")
+SCALE = 3
+MAX_HEIGHT_PX = 360
+DEMO_PIXELS = 256 * 192
+
+
+@dataclass(frozen=True)
+class DemoOptions:
+    """What to run the pipeline on, and how much of it."""
+
+    video: Path | None = None
+    """Your own video; the default is vtest.avi, which is fetched."""
+    out: Path | None = None
+    """Folder for everything that is made; the default is runs/demo, or runs/demo-NAME for your own video."""
+    detector: str = "hog"
+    """hog or centernet (fetched through npm)."""
+    config: Path = Path("paddleseg_configs/mobileseg_mobilenetv3_small_x035.yml")
+    """Ladder model to train."""
+    frames: int = 160
+    """About so many frames are labelled (fewer if they are large)."""
+    iters: int = 600
+    """Training iterations."""
+    evaluate_frames: int = 24
+    """Test frames that the utility is measured on."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One command, what it reads and what it leaves."""
+
+    name: str
+    command: tuple[str, ...]
+    inputs: tuple[Path, ...]
+    outputs: tuple[Path, ...]
+
+    def fingerprint(self) -> str:
+        """Hash of the command and of the files it reads."""
+        parts = [*self.command, *(sha256_of(path) for path in self.inputs)]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def main() -> None:
+    """Parse the command line and run."""
+    run_demo(tyro.cli(DemoOptions, description=__doc__))
+
+
+def run_demo(options: DemoOptions) -> None:
+    """Run every stage that is not up to date.
+
+    Raises:
+        RegenError: a stage failed; it has said why.
+    """
+    started = time.monotonic()
+    if options.video is None:
+        _execute(Stage("clip", ("datasets/get_demo_clip.py", "--out", str(CLIP)), (), (CLIP,)))
+    if options.detector == "centernet":
+        _execute(Stage("detector", ("datasets/get_demo_detector.py",), (), ()))
+    video = (options.video or ROOT / CLIP).resolve()
+    out = (options.out or _default_folder(options.video)).resolve()
+    stamps = out / "stamps"
+    dataset, model = out / "dataset", out / "model.onnx"
+    _run_stage(_label_stage(video, dataset, options), stamps)
+    training = out / f"train-{read_manifest(dataset).job_sha256[:8]}"
+    for stage in _later_stages(video, dataset, training, model, out, options):
+        _run_stage(stage, stamps)
+    print(f"\ndone in {time.monotonic() - started:.0f} s; now open {out / 'report.html'}")
+
+
+def _label_stage(video: Path, dataset: Path, options: DemoOptions) -> Stage:
+    info = probe(video)
+    height = min(MAX_HEIGHT_PX, info.height_px // SCALE)
+    if height < 32:
+        raise InputError(f"{video} is only {info.height_px} px high", hint=f"Give one of at least {32 * SCALE} px.")
+    pixels = height * height * info.width_px / info.height_px
+    frames = max(40, min(options.frames, round(options.frames * DEMO_PIXELS / pixels)))
+    every = max(1, info.num_frames // frames)
+    command = (
+        "labeling/make_labels.py", str(video), "--out", str(dataset), "--height", str(height), "--scale", str(SCALE),
+        "--every", str(every), "--detector", options.detector, "--overwrite",
+    )  # fmt: skip
+    return Stage("labels", command, (video,), (dataset / "manifest.json",))
+
+
+def _later_stages(
+    video: Path, dataset: Path, training: Path, model: Path, out: Path, options: DemoOptions
+) -> tuple[Stage, ...]:
+    manifest, weights = dataset / "manifest.json", training / "best_model" / "model.pdparams"
+    predictions, utility, report = out / "predictions", out / "utility.json", out / "report.html"
+    every = str(read_manifest(dataset).options["every"])
+    config = str(options.config)
+    return (
+        Stage(
+            "train",
+            ("-m", "paddleseg.tools.train", "--config", config, "--dataset", str(dataset), "--save_dir", str(training),
+             "--iters", str(options.iters), "--save_interval", str(max(1, options.iters // 4)), "--do_eval"),
+            (manifest, ROOT / options.config),
+            (weights, training / "metrics.jsonl"),
+        ),
+        Stage(
+            "export",
+            ("export/export_onnx.py", "--config", config, "--weights", str(weights), "--dataset", str(dataset),
+             "--out", str(model)),
+            (weights, manifest),
+            (model, model.with_suffix(".json")),
+        ),
+        Stage(
+            "infer",
+            ("deploy/trt_infer.py", "--model", str(model), "--input", str(video), "--every", every,
+             "--out", str(predictions), "--overwrite"),
+            (model, video),
+            (predictions / "importance.npz", predictions / "overlay.mp4"),
+        ),
+        Stage(
+            "utility",
+            ("labeling/evaluate_utility.py", str(dataset), "--models", str(model), "--out", str(utility),
+             "--max-frames", str(options.evaluate_frames)),
+            (model, manifest),
+            (utility,),
+        ),
+        Stage(
+            "report",
+            ("labeling/make_report.py", str(dataset), "--out", str(report), "--utility", str(utility), "--predictions",
+             str(predictions), "--training", str(training), "--model", str(model)),
+            (utility, predictions / "importance.npz", training / "metrics.jsonl", manifest),
+            (report,),
+        ),
+    )  # fmt: skip
+
+
+def _run_stage(stage: Stage, stamps: Path) -> None:
+    stamp = stamps / f"{stage.name}.txt"
+    fingerprint = stage.fingerprint()
+    if stamp.is_file() and stamp.read_text() == fingerprint and all(path.exists() for path in stage.outputs):
+        print(f"{stage.name}: up to date")
+        return
+    stamp.unlink(missing_ok=True)
+    _execute(stage)
+    write_text(stamp, fingerprint)
+
+
+def _execute(stage: Stage) -> None:
+    shown = [_relative(part) for part in stage.command]
+    print(f"\n[{stage.name}] python {shlex.join(shown)}", flush=True)
+    started = time.monotonic()
+    code = subprocess.run([sys.executable, "-u", *shown], cwd=ROOT, check=False).returncode
+    if code < 0 or code == 130:
+        raise KeyboardInterrupt
+    if code:
+        raise RegenError(f"stage {stage.name!r} failed with exit code {code}", hint="Its own message is above.")
+    print(f"[{stage.name}] {time.monotonic() - started:.0f} s", flush=True)
+
+
+def _relative(part: str) -> str:
+    """Paths inside the project as the documentation writes them."""
+    path = Path(part)
+    return str(path.relative_to(ROOT)) if path.is_absolute() and path.is_relative_to(ROOT) else part
+
+
+def _default_folder(video: Path | None) -> Path:
+    return ROOT / "runs" / ("demo" if video is None else f"demo-{video.stem}")
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,151 @@
+"""Build the report page: pictures and tables from files that other stages wrote."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jinja2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from deploy.core.errors import InputError
+from deploy.core.files import read_image, write_text
+from deploy.core.overlay import colors_of, importance_overlay
+from deploy.model_card import ModelCard, read_card
+from labeling.dataset.manifest import Manifest, read_manifest
+from labeling.dataset.reader import LabelledFrame, read_split
+from labeling.dataset.utility_record import UtilityReport, read_utility
+from labeling.maths.quantise import normalise
+from labeling.pipelines import report_figures
+
+if TYPE_CHECKING:
+    from labeling.make_report import MakeReportOptions
+
+_TEMPLATES = Path(__file__).parents[1] / "templates"
+_LEAST_WIDTH_PX = 384
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image in the page."""
+
+    data_uri: str
+    """PNG or SVG, in base64."""
+    alt: str
+    """What it shows, in words."""
+
+
+def make_report(options: MakeReportOptions) -> None:
+    """Write the page.
+
+    Raises:
+        InputError: a file that was named is missing or damaged.
+    """
+    manifest = read_manifest(options.dataset)
+    utility = read_utility(options.utility) if options.utility else None
+    environment = jinja2.Environment(loader=jinja2.FileSystemLoader(_TEMPLATES), autoescape=True)
+    page = environment.get_template("report.html.j2").render(
+        manifest=manifest,
+        split=options.split,
+        samples=_samples(options, manifest),
+        histogram=Picture(report_figures.level_histogram(manifest), "Share of each importance level in each split"),
+        utility=utility,
+        curves=_curves(utility),
+        training=_training(options.training),
+        card=_card(options.model),
+        latency=_latency(options.predictions),
+    )
+    write_text(options.out, page)
+    print(f"wrote {options.out}")
+
+
+def _samples(options: MakeReportOptions, manifest: Manifest) -> list[dict[str, Any]]:
+    """Some frames of the split, each with its pictures by caption."""
+    frames = list(read_split(options.dataset, manifest, options.split))
+    picks = np.unique(np.linspace(0, len(frames) - 1, min(options.samples, len(frames))).round().astype(int))
+    predicted = _predictions(options.predictions, manifest)
+    return [
+        {"title": f"{frames[pick].video_id}, frame {frames[pick].index}", "pictures": _row(frames[pick], manifest, predicted)}
+        for pick in picks
+    ]
+
+
+def _row(frame: LabelledFrame, manifest: Manifest, predicted: dict[int, NDArray[np.float32]]) -> dict[str, Picture]:
+    grid, image = manifest.make_grid(), read_image(frame.image)
+    key = {"dataset": "dataset", "video": frame.video_id, "frame": f"{frame.video_id}/{frame.index}"}[manifest.scope]
+    knots = manifest.calibrations[key]
+    value = normalise(frame.importance, (np.array(knots.importance), np.array(knots.value)))
+    levels = np.asarray(Image.open(frame.label)) / (manifest.num_levels - 1)
+    row = {
+        "frame": _picture(image, "The low-resolution frame"),
+        "importance": _picture(importance_overlay(image, value.astype(np.float32), grid), "Importance of each macroblock"),
+        "levels": _picture(colors_of(levels), "Importance levels, the label"),
+    }
+    if frame.index in predicted:
+        row["prediction"] = _picture(importance_overlay(image, predicted[frame.index], grid), "Predicted importance")
+    return row
+
+
+def _picture(image: NDArray[np.uint8], alt: str) -> Picture:
+    zoom = max(1, -(-_LEAST_WIDTH_PX // image.shape[1]))
+    enlarged = Image.fromarray(image.repeat(zoom, axis=0).repeat(zoom, axis=1))
+    buffer = io.BytesIO()
+    enlarged.save(buffer, "PNG")
+    return Picture("data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode(), alt)
+
+
+def _predictions(folder: Path | None, manifest: Manifest) -> dict[int, NDArray[np.float32]]:
+    """Frame index -> predicted importance map."""
+    if folder is None:
+        return {}
+    path = folder / "importance.npz"
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            maps, indices = stored["importance"], stored["frame_index"]
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"cannot read {path}: {error}", hint="Run deploy/trt_infer.py again.") from None
+    if maps.shape[1:] != (manifest.grid.rows, manifest.grid.cols):
+        raise InputError(f"{path} holds maps of {maps.shape[1:]}, not on the dataset's grid", hint="Use its own model.")
+    return {int(index): importance for index, importance in zip(indices, maps, strict=True)}
+
+
+def _curves(utility: UtilityReport | None) -> list[Picture]:
+    if utility is None:
+        return []
+    references = dict.fromkeys(curve.reference for curve in utility.curves)
+    return [
+        Picture(report_figures.utility_curves(utility, reference), f"F1 by share of blocks enhanced, {reference} reference")
+        for reference in references
+    ]
+
+
+def _training(folder: Path | None) -> Picture | None:
+    if folder is None:
+        return None
+    path = folder / "metrics.jsonl"
+    try:
+        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot read {path}: {error}", hint="Train again.") from None
+    return Picture(report_figures.training_curve(rows), "Training loss and validation metric by iteration")
+
+
+def _card(model: Path | None) -> ModelCard | None:
+    return read_card(model) if model else None
+
+
+def _latency(folder: Path | None) -> dict[str, Any] | None:
+    if folder is None:
+        return None
+    path = folder / "latency.json"
+    try:
+        latency: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot read {path}: {error}", hint="Run deploy/trt_infer.py again.") from None
+    return latency
