@@ -49,7 +49,12 @@ class MapSpool:
         self._times.append(frame.pts_seconds)
 
     def save(self, path: Path, image_names: tuple[str, ...]) -> None:
-        """Write all maps as `path` (the layout is in docs/architecture.md).
+        """Write all maps of N frames as one .npz.
+
+        Its arrays: ``importance`` (N, rows, cols) float32 in [0, 1], ``levels`` (N, rows, cols) uint8, ``selected``
+        (N, rows, cols) bool; ``frame_index`` (N,) int64, ``pts_numerator`` and ``pts_denominator`` (N,) int64, the
+        exact times in seconds; ``image_names`` (N,) text, or (0,) for a video; and the scalars ``schema_version``,
+        ``grid_name``, ``block_px``, ``scale``, ``height_px`` and ``width_px``.
 
         Args:
             path: the .npz file.

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 
 from deploy.core.errors import InputError
 
@@ -51,14 +51,17 @@ def write_image(path: Path, image: Image.Image) -> None:
 
 
 def read_image(path: Path) -> NDArray[np.uint8]:
-    """Read an image file as (H, W, 3) uint8 RGB.
+    """Read an image file as (H, W, 3) uint8 RGB, upright: a camera's orientation mark is applied.
 
     Raises:
-        InputError: the file is missing or is not a readable image.
+        InputError: the file is missing, is not a readable image, or is grey with more than 8 bits.
     """
     try:
         with Image.open(path) as image:
-            return np.asarray(image.convert("RGB"))
+            if image.mode.startswith(("I", "F")):
+                # Pillow would clip such values at 255 instead of scaling them.
+                raise ValueError(f"its pixels have the type {image.mode!r}, not 8 bits a channel")
+            return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
     except FileNotFoundError:
         raise InputError(f"image not found: {path}", hint="Check the path.") from None
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:

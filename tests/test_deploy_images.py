@@ -1,0 +1,34 @@
+"""Image files as users have them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from deploy.core.errors import InputError
+from deploy.core.files import read_image
+
+PIXELS = np.random.default_rng(0).integers(0, 256, (6, 9, 3), np.uint8)
+
+
+def test_orientation_marks_are_applied(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was turned: show it a quarter turn clockwise
+    Image.fromarray(PIXELS).save(tmp_path / "turned.png", exif=exif)
+    np.testing.assert_array_equal(read_image(tmp_path / "turned.png"), np.rot90(PIXELS, -1))
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "RGBA", "LA", "1"])
+def test_other_modes_become_rgb(tmp_path: Path, mode: str) -> None:
+    picture = Image.fromarray(PIXELS).convert(mode)
+    picture.save(tmp_path / "image.png")
+    np.testing.assert_array_equal(read_image(tmp_path / "image.png"), np.asarray(picture.convert("RGB")))
+
+
+def test_sixteen_bit_grey_is_refused_instead_of_clipped(tmp_path: Path) -> None:
+    Image.fromarray(PIXELS[..., 0].astype(np.uint16) * 257).save(tmp_path / "deep.png")
+    with pytest.raises(InputError, match="not 8 bits a channel"):
+        read_image(tmp_path / "deep.png")
