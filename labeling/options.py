@@ -77,7 +77,9 @@ class LabelOptions:
             value = getattr(self, name)
             if not low <= value <= high:
                 flag = "--" + name.replace("_", "-")
-                raise OptionError(f"{flag} {value} is not in {low} .. {high}", hint=f"Choose a value from {low} to {high}.")
+                raise OptionError(
+                    f"{flag} {value} is not in {low} .. {high}", hint=f"Choose a value from {low} to {high}."
+                )
         if not self.videos:
             raise OptionError("no video given", hint="Name at least one: make_labels.py VIDEO --out DIR")
         if self.gap_seconds < 0:

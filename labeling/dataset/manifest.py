@@ -57,7 +57,11 @@ class Calibration(Record):
             raise ValueError("importance and value must have as many knots")
         if any(b <= a for a, b in zip(self.importance, self.importance[1:], strict=False)):
             raise ValueError("importance knots must increase strictly")
-        if self.value[0] < 0 or self.value[-1] > 1 or any(b < a for a, b in zip(self.value, self.value[1:], strict=False)):
+        if (
+            self.value[0] < 0
+            or self.value[-1] > 1
+            or any(b < a for a, b in zip(self.value, self.value[1:], strict=False))
+        ):
             raise ValueError("value knots must not decrease, within [0, 1]")
         return self
 

@@ -113,7 +113,9 @@ def _block_histograms(image: Tensor) -> Tensor:
     profile = _cell_profile().to(image)  # (2, 16)
     rows = functional.conv2d(orientations, profile[:, None, :, None], stride=(STRIDE_PX, 1))  # (9, 2, R, W)
     cells = functional.conv2d(rows.flatten(0, 1)[:, None], profile[:, None, None, :], stride=(1, STRIDE_PX))
-    histogram = cells.unflatten(0, (NUM_BINS, 2)).permute(2, 1, 0, 3, 4).flatten(0, 2)  # (x cell, y cell, bin), R, C
+    histogram = (
+        cells.view(NUM_BINS, 2, *cells.shape[1:]).permute(2, 1, 0, 3, 4).flatten(0, 2)
+    )  # (x cell, y cell, bin), R, C
     return _l2hys(histogram)
 
 

@@ -50,7 +50,9 @@ class OnnxDetector:
             image, size=self._input_size, mode="bilinear", align_corners=False, antialias=True
         )
         outputs = self._network.to(image.device)(self._decoder.normalise(resized))
-        boxes, scores = self._decoder.decode(list(outputs) if isinstance(outputs, tuple | list) else [outputs], height, width)
+        boxes, scores = self._decoder.decode(
+            list(outputs) if isinstance(outputs, tuple | list) else [outputs], height, width
+        )
         scores, kind = scores[:, self._kept_classes.to(scores.device)].max(dim=1)
         found = (scores.detach() >= self.score_threshold).nonzero()[:, 0]
         zoom = torch.tensor([image.shape[3] / width, image.shape[2] / height] * 2, device=boxes.device)
@@ -80,12 +82,16 @@ def load_onnx_detector(
         network = convert(model)
     except Exception as error:  # protobuf, onnx and onnx2torch share no exception
         message = (str(error).splitlines() or [type(error).__name__])[0]
-        raise WeightsError(f"cannot use {weights} as a detector: {message}", hint="Export it with opset 11 to 17.") from None
+        raise WeightsError(
+            f"cannot use {weights} as a detector: {message}", hint="Export it with opset 11 to 17."
+        ) from None
     initialised = {tensor.name for tensor in model.graph.initializer}
     inputs = [value for value in model.graph.input if value.name not in initialised]
     size = _shape(inputs[0]) if len(inputs) == 1 else ()
     if len(size) != 4 or size[1] != 3 or min(size[2:]) < 1:
-        raise WeightsError(f"{weights} has no single fixed input 1 x 3 x H x W: {size}", hint="Export it with a fixed size.")
+        raise WeightsError(
+            f"{weights} has no single fixed input 1 x 3 x H x W: {size}", hint="Export it with a fixed size."
+        )
     return OnnxDetector(
         network,
         decoder_for([_shape(output) for output in model.graph.output]),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,18 @@ from torch.nn import functional
 
 from deploy.core.errors import WeightsError
 
-_BINARY = {"Mul": torch.mul, "Add": torch.add, "AddV2": torch.add, "Sub": torch.sub}
-_UNARY = {"Relu": functional.relu, "Relu6": functional.relu6, "Sigmoid": torch.sigmoid, "Identity": lambda x: x}
+_BINARY: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "Mul": torch.mul,
+    "Add": torch.add,
+    "AddV2": torch.add,
+    "Sub": torch.sub,
+}
+_UNARY: dict[str, Callable[[Tensor], Tensor]] = {
+    "Relu": functional.relu,
+    "Relu6": functional.relu6,
+    "Sigmoid": torch.sigmoid,
+    "Identity": lambda x: x,
+}
 
 
 class TfjsGraph:
@@ -37,7 +48,9 @@ class TfjsGraph:
             self._nodes: dict[str, dict[str, Any]] = {node["name"]: node for node in model["modelTopology"]["node"]}
             self._constants = _read_weights(path.parent, model["weightsManifest"])
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise WeightsError(f"cannot read the TensorFlow.js model {path}: {error}", hint="Download it again.") from None
+            raise WeightsError(
+                f"cannot read the TensorFlow.js model {path}: {error}", hint="Download it again."
+            ) from None
 
     def run(self, inputs: dict[str, Tensor], outputs: tuple[str, ...]) -> list[Tensor]:
         """Evaluate.

@@ -1,4 +1,4 @@
-"""How much each macroblock matters to the detector: one forward and one backward pass (docs/algorithm.md, section 1)."""
+"""How much each macroblock matters to the detector, by one forward and one backward pass (docs/algorithm.md)."""
 
 from __future__ import annotations
 

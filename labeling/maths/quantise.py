@@ -48,12 +48,14 @@ def fit_knots(importance: NDArray[Any], curve: Curve) -> Knots:
 
 def normalise(importance: NDArray[Any], knots: Knots) -> Floats:
     """Raw importance -> [0, 1]; what lies outside the knots is clipped."""
-    return np.interp(importance, knots[0], knots[1])
+    value: Floats = np.interp(importance, knots[0], knots[1])
+    return value
 
 
 def to_levels(value: NDArray[Any], num_levels: int) -> NDArray[np.uint8]:
     """Level = min(floor(value * L), L - 1): value 1 is in the top level."""
-    return np.minimum(np.floor(np.asarray(value) * num_levels), num_levels - 1).astype(np.uint8)
+    levels: NDArray[np.uint8] = np.minimum(np.floor(np.asarray(value) * num_levels), num_levels - 1).astype(np.uint8)
+    return levels
 
 
 def level_edges(knots: Knots, num_levels: int) -> Floats:

@@ -1,4 +1,4 @@
-"""What an importance map is worth: detection accuracy when only its top blocks are enhanced (algorithm.md, section 5)."""
+"""What an importance map is worth: accuracy when only its top blocks are enhanced (docs/algorithm.md)."""
 
 from __future__ import annotations
 
@@ -52,11 +52,12 @@ def match(found: Boxes, wanted: Boxes, iou_threshold: float = IOU_THRESHOLD) -> 
 
 def iou(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float64]:
     """Intersection over union of boxes: (M, 4), (N, 4) -> (M, N)."""
-    a, b = a.astype(np.float64)[:, None], b.astype(np.float64)[None, :]
-    sides = np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2])
+    left, right = a.astype(np.float64)[:, None], b.astype(np.float64)[None, :]
+    sides = np.minimum(left[..., 2:], right[..., 2:]) - np.maximum(left[..., :2], right[..., :2])
     intersection = sides.clip(min=0).prod(axis=2)
-    areas = [(box[..., 2:] - box[..., :2]).clip(min=0).prod(axis=2) for box in (a, b)]
-    return intersection / np.maximum(areas[0] + areas[1] - intersection, 1e-12)
+    areas = [(box[..., 2:] - box[..., :2]).clip(min=0).prod(axis=2) for box in (left, right)]
+    overlap: NDArray[np.float64] = intersection / np.maximum(areas[0] + areas[1] - intersection, 1e-12)
+    return overlap
 
 
 def mean_f1(frames: Sequence[MatchCounts]) -> float:
@@ -99,4 +100,5 @@ def recovery(f1_k: float, f1_none: float, f1_all: float) -> float | None:
 def edge_density(gray: NDArray[np.float32]) -> NDArray[np.float32]:
     """Gradient magnitude of (H, W) intensities by central differences."""
     dy, dx = np.gradient(gray)
-    return np.hypot(dx, dy).astype(np.float32)
+    magnitude: NDArray[np.float32] = np.hypot(dx, dy).astype(np.float32)
+    return magnitude

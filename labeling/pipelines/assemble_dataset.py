@@ -55,7 +55,7 @@ class WorkFolder:
 
     def store_frame(self, video_id: str, index: int, importance: NDArray[np.float32], num_detections: int) -> None:
         """Keep the raw importance."""
-        write_npz(self.frame_file(video_id, index), importance=importance, num_detections=np.int64(num_detections))
+        write_npz(self.frame_file(video_id, index), importance=importance, num_detections=np.array(num_detections))
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,7 +169,7 @@ def _write_importance(dataset: Path, videos: dict[str, VideoImportance], job: La
         times = [planned.info.times[index] for index in video.frame_index]
         write_npz(
             dataset / "importance" / f"{planned.video_id}.npz",
-            schema_version=np.int64(1),
+            schema_version=np.array(1),
             importance=video.importance,
             num_detections=video.num_detections,
             frame_index=video.frame_index,
@@ -231,7 +231,9 @@ def _report(manifest: Manifest, videos: dict[str, VideoImportance], options: Lab
         shares = " ".join(f"{100 * count / pixels:.0f}" for count in record.level_histogram)
         print(f"  {split:5s} {record.num_frames} frames; share of each level in %: {shares}")
         if record.level_histogram[0] > 0.95 * pixels:
-            print(f"  warning: {split} is {100 * record.level_histogram[0] / pixels:.1f} % level 0; try --curve quantile")
+            print(
+                f"  warning: {split} is {100 * record.level_histogram[0] / pixels:.1f} % level 0; try --curve quantile"
+            )
     for video_id, video in videos.items():
         empty = int((video.num_detections == 0).sum())
         if empty:

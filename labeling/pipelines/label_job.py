@@ -106,7 +106,9 @@ def plan_job(options: LabelOptions) -> LabelJob:
     }
     for name, frames in wanted.items():
         if not frames:
-            raise OptionError(f"no frame of {name!r} is selected", hint="Check --start-seconds, --stop-seconds, --every.")
+            raise OptionError(
+                f"no frame of {name!r} is selected", hint="Check --start-seconds, --stop-seconds, --every."
+            )
     assigned = assign_splits(
         {name: list(frames.values()) for name, frames in wanted.items()}, options.split, options.gap_seconds
     )

@@ -8,15 +8,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from deploy.core.errors import InputError, OptionError, OutputError
-from deploy.core.files import write_image, write_npz
 from deploy.core.grid import Grid
 from deploy.core.progress import track
 from labeling.dataset.manifest import MANIFEST_NAME, ModelRecord, read_manifest

@@ -80,7 +80,13 @@ def training_curve(rows: list[dict[str, Any]]) -> str:
 def _draw_curve(axes: Any, curve: UtilityCurve, style: tuple[str, str], *, band: bool) -> None:
     budget = [100 * point.budget for point in curve.points]
     axes.plot(
-        budget, [p.f1_mean for p in curve.points], style[1], color=style[0], marker=".", label=curve.method, linewidth=1.6
+        budget,
+        [p.f1_mean for p in curve.points],
+        style[1],
+        color=style[0],
+        marker=".",
+        label=curve.method,
+        linewidth=1.6,
     )
     if band:
         low, high = [p.f1_low for p in curve.points], [p.f1_high for p in curve.points]

@@ -19,7 +19,7 @@ from deploy.core.files import read_image, write_text
 from deploy.core.overlay import colors_of, importance_overlay
 from deploy.model_card import ModelCard, read_card
 from labeling.dataset.manifest import Manifest, read_manifest
-from labeling.dataset.reader import LabelledFrame, read_split
+from labeling.dataset.reader import LabelledFrame, read_levels, read_split
 from labeling.dataset.utility_record import UtilityReport, read_utility
 from labeling.maths.quantise import normalise
 from labeling.pipelines import report_figures
@@ -71,7 +71,10 @@ def _samples(options: MakeReportOptions, manifest: Manifest) -> list[dict[str, A
     picks = np.unique(np.linspace(0, len(frames) - 1, min(options.samples, len(frames))).round().astype(int))
     predicted = _predictions(options.predictions, manifest)
     return [
-        {"title": f"{frames[pick].video_id}, frame {frames[pick].index}", "pictures": _row(frames[pick], manifest, predicted)}
+        {
+            "title": f"{frames[pick].video_id}, frame {frames[pick].index}",
+            "pictures": _row(frames[pick], manifest, predicted),
+        }
         for pick in picks
     ]
 
@@ -81,10 +84,12 @@ def _row(frame: LabelledFrame, manifest: Manifest, predicted: dict[int, NDArray[
     key = {"dataset": "dataset", "video": frame.video_id, "frame": f"{frame.video_id}/{frame.index}"}[manifest.scope]
     knots = manifest.calibrations[key]
     value = normalise(frame.importance, (np.array(knots.importance), np.array(knots.value)))
-    levels = np.asarray(Image.open(frame.label)) / (manifest.num_levels - 1)
+    levels = grid.upsample(read_levels(frame, manifest) / (manifest.num_levels - 1))
     row = {
         "frame": _picture(image, "The low-resolution frame"),
-        "importance": _picture(importance_overlay(image, value.astype(np.float32), grid), "Importance of each macroblock"),
+        "importance": _picture(
+            importance_overlay(image, value.astype(np.float32), grid), "Importance of each macroblock"
+        ),
         "levels": _picture(colors_of(levels), "Importance levels, the label"),
     }
     if frame.index in predicted:
@@ -120,7 +125,9 @@ def _curves(utility: UtilityReport | None) -> list[Picture]:
         return []
     references = dict.fromkeys(curve.reference for curve in utility.curves)
     return [
-        Picture(report_figures.utility_curves(utility, reference), f"F1 by share of blocks enhanced, {reference} reference")
+        Picture(
+            report_figures.utility_curves(utility, reference), f"F1 by share of blocks enhanced, {reference} reference"
+        )
         for reference in references
     ]
 

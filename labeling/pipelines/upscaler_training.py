@@ -85,7 +85,7 @@ def _optimise(network: Edsr, pairs: Sequence[Pair], options: TrainUpscalerOption
         lr, hr = _sample(pairs, options, step)
         loss = functional.l1_loss(network(lr), hr)
         optimiser.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(trained, 20.0)
         optimiser.step()
         schedule.step()

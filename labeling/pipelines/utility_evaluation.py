@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 
 from deploy.core.errors import DatasetError, InputError, OptionError, WeightsError
@@ -21,7 +20,7 @@ from deploy.core.video import FrameSelection
 from deploy.postprocess import top_blocks
 from deploy.predictor import Predictor
 from labeling.dataset.manifest import MANIFEST_NAME, Manifest, SourceRecord, read_manifest
-from labeling.dataset.reader import LabelledFrame, read_split
+from labeling.dataset.reader import LabelledFrame, read_levels, read_split
 from labeling.dataset.utility_record import UtilityCurve, UtilityPoint, UtilityReport
 from labeling.detectors import DETECTORS, Detector
 from labeling.frames import FramePair, FrameSize, read_pairs, to_tensor
@@ -72,7 +71,9 @@ def evaluate_utility(options: EvaluateUtilityOptions) -> None:
         num_frames=len(frames),
         num_segments=len(np.unique(segments)),
         manifest_sha256=sha256_of(options.dataset / MANIFEST_NAME),
-        models={predictor.card.name: sha256_of(path) for predictor, path in zip(predictors, options.models, strict=True)},
+        models={
+            predictor.card.name: sha256_of(path) for predictor, path in zip(predictors, options.models, strict=True)
+        },
         curves=tuple(curves),
     )
     write_text(options.out, report.model_dump_json(indent=2) + "\n")
@@ -116,7 +117,9 @@ def _load_predictors(models: Sequence[Path], grid: Grid) -> list[Predictor]:
     predictors = [Predictor(path) for path in models]
     for predictor, path in zip(predictors, models, strict=True):
         if predictor.card.grid != grid:
-            raise WeightsError(f"{path} was made for {predictor.card.grid}, the labels are on {grid}", hint="Retrain it.")
+            raise WeightsError(
+                f"{path} was made for {predictor.card.grid}, the labels are on {grid}", hint="Retrain it."
+            )
     names = [predictor.card.name for predictor in predictors]
     if len(set(names)) < len(names):
         raise OptionError(f"two models share a name: {names}", hint="Export them under different names.")
@@ -152,7 +155,8 @@ def _checked_source(source: SourceRecord) -> Path:
     path = Path(source.path)
     if not path.is_file() or sha256_of(path) != source.sha256:
         raise InputError(
-            f"the video that was labelled is not at {path} any more (or has changed)", hint="Put it back, or label again."
+            f"the video that was labelled is not at {path} any more (or has changed)",
+            hint="Put it back, or label again.",
         )
     return path
 
@@ -192,9 +196,11 @@ def _rankings(
 ) -> Rankings:
     """Every method's ranking of the blocks; ties are broken at random, the same way on every run."""
     grid = bench.grid
-    levels = grid.pool(np.asarray(Image.open(frame.label)))
     arrays = interpolated.cpu().numpy(), sr.cpu().numpy()
-    rankings: dict[str, NDArray[np.generic]] = {"importance": frame.importance, "label": levels}
+    rankings: dict[str, NDArray[np.generic]] = {
+        "importance": frame.importance,
+        "label": read_levels(frame, bench.manifest),
+    }
     image = read_image(frame.image)
     for predictor in predictors:
         rankings[predictor.card.name] = predictor(image).importance
@@ -204,7 +210,10 @@ def _rankings(
         "detector boxes": box_ranking(found.boxes, grid),
         "random": np.zeros((grid.rows, grid.cols)),
     }
-    return {name: shuffle_ties(ranking, (frame.index, position)) for position, (name, ranking) in enumerate(rankings.items())}
+    return {
+        name: shuffle_ties(ranking, (frame.index, position))
+        for position, (name, ranking) in enumerate(rankings.items())
+    }
 
 
 def _enhance(interpolated: Tensor, sr: Tensor, blocks: NDArray[np.bool_], grid: Grid) -> Tensor:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from deploy.core.registry import Registry
 from labeling.upscalers.base import Upscaler
 
+__all__ = ["UPSCALERS", "Upscaler"]
+
 UPSCALERS: Registry[Upscaler] = Registry(
     "upscaler",
     {

@@ -1,7 +1,7 @@
 """EDSR (Lim et al., CVPRW 2017), reading checkpoints in the layout of the official code.
 
-Number of blocks, features and the scale are read off the weights. The embedded default, ``weights/edsr_x3.safetensors``,
-is trained by ``labeling/train_upscaler.py``; its metadata say how.
+Number of blocks, features and the scale are read off the weights. The embedded default, weights/edsr_x3.safetensors, is
+trained by ``labeling/train_upscaler.py``; its metadata say how.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class _ResidualBlock(nn.Module):
         self.res_scale = res_scale
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.body(x) * self.res_scale
+        return x + self.res_scale * self.body(x)  # type: ignore[no-any-return]
 
 
 def _conv(inputs: int, outputs: int) -> nn.Conv2d:
@@ -64,6 +64,7 @@ class Edsr(nn.Module):
         return 2 * self.blocks + 4
 
     def forward(self, x: Tensor) -> Tensor:
+        """(N, 3, H, W) -> (N, 3, H * scale, W * scale)."""
         x = self.head(self.sub_mean(x))
         x = self.tail(x + self.body(x))
         return self.add_mean(x)  # type: ignore[no-any-return]
@@ -137,7 +138,9 @@ def _read_state(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch.load raises whatever its unpickler meets
         first_line = str(error).splitlines()[0]
-        raise WeightsError(f"not a plain checkpoint: {path} ({first_line})", hint="Give an official EDSR .pt.") from None
+        raise WeightsError(
+            f"not a plain checkpoint: {path} ({first_line})", hint="Give an official EDSR .pt."
+        ) from None
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise WeightsError(f"{path} is not a dictionary of tensors", hint="Give an official EDSR .pt state dict.")
     return state, {}
