@@ -10,6 +10,7 @@ import paddle
 from paddle.static import InputSpec
 
 from labeling.dataset.manifest import Manifest
+from paddleseg_configs.training.exact_pooling import exact_adaptive_pooling
 
 GRAPH_NAME, PARAMETERS_NAME = "model.json", "model.pdiparams"
 INPUT_NAME = "x"
@@ -40,6 +41,7 @@ def save_inference_model(model: Any, manifest: Manifest, folder: Path, *, dynami
     spec = InputSpec([batch, 3, manifest.frame_height_px, manifest.frame_width_px], "float32", INPUT_NAME)
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".tmp-", dir=folder) as temporary:
-        paddle.jit.save(_MainOutput(model), str(Path(temporary) / "model"), input_spec=[spec])
+        with exact_adaptive_pooling():
+            paddle.jit.save(_MainOutput(model), str(Path(temporary) / "model"), input_spec=[spec])
         for name in (PARAMETERS_NAME, GRAPH_NAME):
             (Path(temporary) / name).replace(folder / name)

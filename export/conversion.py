@@ -1,0 +1,33 @@
+"""Paddle inference model to ONNX, in a process of its own: the converter and the checkers can abort on bad graphs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import onnx
+
+from deploy.core.errors import WeightsError
+
+ONNX_NAME = "model.onnx"
+TIMEOUT_SECONDS = 600
+_HINT = "Try another --opset, or --batch 1; some models of PaddleSeg do not convert at all."
+
+
+def paddle_to_onnx(folder: Path, *, opset: int) -> onnx.ModelProto:
+    """Convert the Paddle inference model in `folder`.
+
+    Raises:
+        WeightsError: the converter fails, is killed, writes nothing, or writes what is not valid ONNX.
+    """
+    command = [sys.executable, "-m", "export.conversion_worker", str(folder), str(opset)]
+    try:
+        outcome = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_SECONDS, check=False)
+    except subprocess.TimeoutExpired:
+        raise WeightsError(f"the conversion did not end within {TIMEOUT_SECONDS} s", hint=_HINT) from None
+    target = folder / ONNX_NAME
+    if outcome.returncode or not target.is_file():
+        said = " ".join((outcome.stderr.strip() or outcome.stdout.strip()).splitlines()[-3:])
+        raise WeightsError(f"the conversion to ONNX ended with code {outcome.returncode}: {said}", hint=_HINT)
+    return onnx.load(str(target))

@@ -1,0 +1,55 @@
+"""Export a trained model to ONNX, with its model card, and prove that it computes the same.
+
+    python export/export_onnx.py --config paddleseg_configs/mobileseg_mobilenetv3_small_x035.yml \
+        --weights runs/models/mobileseg_mobilenetv3_small_x035/best_model/model.pdparams --out runs/predictor.onnx
+
+Writes predictor.onnx and predictor.json (the card, which is inside the ONNX file as well). Frames of the dataset go
+through the file as deployment runs it and through the Paddle model as training ran it; if the two disagree, nothing is
+written.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import tyro
+
+from deploy.core.cli import run
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """Options of one export."""
+
+    config: Path
+    """The configuration that the model was trained with."""
+    weights: Path
+    """Trained weights (.pdparams)."""
+    out: Path
+    """The .onnx file to write; the card goes beside it."""
+    dataset: Path | None = None
+    """Dataset folder, instead of the configuration's."""
+    batch: Literal["1", "dynamic"] = "dynamic"
+    """Batch size of the file: 1, or free."""
+    opset: int = 17
+    """ONNX operator set, 11 to 21."""
+    split: Literal["val", "test", "train"] = "val"
+    """Split whose frames are compared."""
+    frames: int = 8
+    """How many frames are compared."""
+    opts: tuple[str, ...] = ()
+    """KEY=VALUE overrides of the configuration, as in training."""
+
+
+def main() -> None:
+    """Parse the command line and export."""
+    options = tyro.cli(ExportOptions, description=__doc__)
+    from export.exporter import export_onnx
+
+    export_onnx(options)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,97 @@
+"""Export, compare, publish; see `export/export_onnx.py`."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import onnx
+
+from deploy.core.errors import DatasetError, OptionError
+from deploy.model_card import METADATA_KEY, ModelCard, card_path, write_card
+from export.conversion import paddle_to_onnx
+from export.parity import Parity, measure_parity
+from paddleseg_configs.training.arguments import overrides_of
+from paddleseg_configs.training.device import set_device
+from paddleseg_configs.training.inference_model import save_inference_model
+from paddleseg_configs.training.settings import Settings, load_settings
+from paddleseg_configs.training.trained import load_trained, normalization_of, split_dataset
+
+if TYPE_CHECKING:
+    from export.export_onnx import ExportOptions
+
+OPSETS = range(11, 22)
+_PACKAGES = ("paddlepaddle", "paddleseg", "paddle2onnx", "onnx", "onnxruntime")
+
+
+def export_onnx(options: ExportOptions) -> Parity:
+    """Write ``options.out`` and its card, if the file agrees with the Paddle model.
+
+    Raises:
+        OptionError: an option breaks a rule.
+        WeightsError: the weights do not fit, the conversion fails, or the file disagrees; nothing is written.
+    """
+    _check(options)
+    set_device("cpu")
+    settings = load_settings(options.config, dataset=options.dataset, overrides=overrides_of(options.opts))
+    model, dataset = load_trained(settings, options.weights), split_dataset(settings, options.split)
+    if not len(dataset):
+        raise DatasetError(f"the {options.split} split has no frames to compare", hint="Use another --split.")
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".tmp-", dir=options.out.parent) as temporary:
+        draft = Path(temporary) / options.out.name
+        folder = Path(temporary) / "paddle"
+        save_inference_model(model, settings.manifest, folder, dynamic_batch=options.batch == "dynamic")
+        graph = paddle_to_onnx(folder, opset=options.opset)
+        card = _make_card(graph, settings, options)
+        _save(graph, card, draft)
+        parity = measure_parity(model, dataset, draft, card, options.frames)
+        print(parity)
+        parity.enforce()
+        _save(graph, replace(card, parity=parity.figures()), draft)
+        _publish(draft, options.out)
+    print(f"wrote {options.out} ({options.out.stat().st_size / 1e6:.2f} MB) and {card_path(options.out)}")
+    return parity
+
+
+def _check(options: ExportOptions) -> None:
+    if options.out.suffix != ".onnx":
+        raise OptionError(f"--out {options.out} must end in .onnx", hint="Rename it.")
+    if options.opset not in OPSETS:
+        raise OptionError(f"--opset {options.opset} is not in 11..21", hint="Use 17.")
+    if options.frames < 1:
+        raise OptionError(f"--frames {options.frames} is not positive", hint="Use 8.")
+
+
+def _make_card(graph: onnx.ModelProto, settings: Settings, options: ExportOptions) -> ModelCard:
+    mean, std = normalization_of(settings)
+    opset = max(entry.version for entry in graph.opset_import if entry.domain in ("", "ai.onnx"))
+    return ModelCard(
+        name=options.config.stem,
+        grid=settings.manifest.make_grid(),
+        level_values=settings.manifest.level_values,
+        mean=mean,
+        std=std,
+        input_name=graph.graph.input[0].name,
+        output_name=graph.graph.output[0].name,
+        dynamic_batch=options.batch == "dynamic",
+        dataset_manifest_sha256=settings.manifest_sha256,
+        versions={**{name: version(name) for name in _PACKAGES}, "onnx_opset": str(opset)},
+    )
+
+
+def _save(graph: onnx.ModelProto, card: ModelCard, path: Path) -> None:
+    """Write the graph with the card inside and the card beside."""
+    onnx.helper.set_model_props(graph, {METADATA_KEY: card.to_json()})
+    onnx.save(graph, str(path))
+    write_card(path, card)
+
+
+def _publish(draft: Path, out: Path) -> None:
+    """Rename both files into place. The old card goes first: a model without a card is refused, a wrong card is not."""
+    card_path(out).unlink(missing_ok=True)
+    draft.replace(out)
+    card_path(draft).replace(card_path(out))
