@@ -1,0 +1,196 @@
+"""The labelling command, from a real video to a dataset."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import labeling.pipelines.label_videos as pipeline
+from deploy.core.errors import OptionError, OutputError
+from labeling.dataset.manifest import read_manifest
+from labeling.dataset.reader import read_levels, read_split
+from labeling.maths.quantise import normalise, to_levels
+from labeling.options import LabelOptions
+from tests.label_helpers import REPOSITORY, SMALL, crop_clip, run_script, tree_bytes
+
+
+@pytest.fixture(scope="module")
+def clip(vtest: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return crop_clip(vtest, tmp_path_factory.mktemp("clip") / "person.avi")
+
+
+def options(clip: Path, out: Path, **changes: object) -> LabelOptions:
+    values = {"height": 80, "gap_seconds": 0.2, "upscaler": "reference", "device": "cpu"}
+    return LabelOptions(videos=(clip,), out=out, **(values | changes))
+
+
+@pytest.fixture(scope="module")
+def dataset(clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("made") / "dataset"
+    pipeline.label_videos(options(clip, out))
+    return out
+
+
+def test_follows_the_contract(dataset: Path) -> None:
+    manifest = read_manifest(dataset)
+    assert (manifest.frame_height_px, manifest.frame_width_px) == (80, 100)
+    assert (manifest.grid.rows, manifest.grid.cols) == (5, 7)  # the partial last row and column are there
+    assert (dataset / "labels.txt").read_text().split() == [f"level_{level}" for level in range(10)]
+    for split, record in manifest.splits.items():
+        lines = (dataset / f"{split}.txt").read_text().splitlines()
+        assert len(lines) == record.num_frames > 0
+        histogram = np.zeros(10, int)
+        for line in lines:
+            image_name, label_name = line.split(" ")  # exactly one space
+            assert image_name.replace("origin_images", "labels") == label_name  # paired by name
+            image, label = Image.open(dataset / image_name), Image.open(dataset / label_name)
+            assert (image.mode, label.mode, image.size, label.size) == ("RGB", "P", (100, 80), (100, 80))
+            histogram += np.bincount(np.asarray(label).ravel(), minlength=10)
+        assert histogram.tolist() == list(record.level_histogram)
+
+
+def test_labels_are_the_quantised_importance(dataset: Path) -> None:
+    manifest = read_manifest(dataset)
+    knots = manifest.calibrations["dataset"]
+    frames = list(read_split(dataset, manifest, "train"))
+    assert sum(frame.importance.max() > 0 for frame in frames) > len(frames) / 2
+    for frame in frames:
+        value = normalise(frame.importance, (np.array(knots.importance), np.array(knots.value)))
+        np.testing.assert_array_equal(read_levels(frame, manifest), to_levels(value, 10))
+
+
+def test_every_frame_has_its_own_importance(dataset: Path) -> None:
+    """Mistake 3: the importance of the last frame written for every frame."""
+    with np.load(dataset / "importance" / "person.npz") as stored:
+        importance, times = stored["importance"], stored["pts_numerator"] / stored["pts_denominator"]
+        np.testing.assert_allclose(times, stored["frame_index"] / 10)
+    assert len({frame.tobytes() for frame in importance}) > 0.7 * len(importance)
+
+
+def test_a_finished_job_is_not_done_twice(dataset: Path, clip: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = tree_bytes(dataset)
+    pipeline.label_videos(options(clip, dataset))
+    assert "complete already" in capsys.readouterr().out
+    assert tree_bytes(dataset) == before
+
+
+@pytest.mark.parametrize(
+    "change", [{"levels": 5}, {"variant": "gradient"}, {"score_threshold": 0.6}, {"curve": "log"}, {"every": 2}]
+)
+def test_other_options_never_reuse_old_labels(dataset: Path, clip: Path, change: dict[str, object]) -> None:
+    """Mistake 2: a cache of labels that is not keyed by what made them."""
+    with pytest.raises(OptionError, match="other videos, options, weights"):
+        pipeline.label_videos(options(clip, dataset, **change))
+
+
+def test_another_video_never_reuses_old_labels(dataset: Path, vtest: Path, tmp_path: Path) -> None:
+    other = crop_clip(vtest, tmp_path / "person.avi", start_seconds=3.0)  # same name, same length
+    with pytest.raises(OptionError, match="other videos"):
+        pipeline.label_videos(options(other, dataset))
+
+
+def test_overwrite_replaces_the_whole_dataset(clip: Path, tmp_path: Path) -> None:
+    out = tmp_path / "dataset"
+    pipeline.label_videos(options(clip, out, every=2))
+    pipeline.label_videos(options(clip, out, levels=5, overwrite=True))
+    manifest = read_manifest(out)
+    assert manifest.num_levels == 5 and len(manifest.splits["train"].level_histogram) == 5
+    assert [path.name for path in tmp_path.iterdir()] == ["dataset"]
+
+
+def test_foreign_folder_is_left_alone(clip: Path, tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("precious")
+    with pytest.raises(OutputError, match="not a dataset"):
+        pipeline.label_videos(options(clip, tmp_path, overwrite=True))
+    assert (tmp_path / "thesis.txt").read_text() == "precious"
+
+
+def test_adding_a_video_moves_no_label(clip: Path, vtest: Path, tmp_path: Path) -> None:
+    """Mistake 1: labels keyed by position in a listing."""
+    earlier_name = crop_clip(vtest, tmp_path / "a_first.avi", count=8, start_seconds=2.0)
+    settings = {"height": 80, "gap_seconds": 0.1, "upscaler": "reference", "scope": "video", "every": 2}
+    pipeline.label_videos(LabelOptions(videos=(clip,), out=tmp_path / "one", **settings))
+    pipeline.label_videos(LabelOptions(videos=(earlier_name, clip), out=tmp_path / "two", **settings))
+    one, two = (tree_bytes(tmp_path / name / "labels" / "person") for name in ("one", "two"))
+    assert one and one == two
+    assert (tmp_path / "two" / "labels" / "a_first").is_dir()
+
+
+def test_killed_run_resumes_to_the_same_bytes(clip: Path, tmp_path: Path) -> None:
+    undisturbed = run_script(
+        "labeling/make_labels.py", clip, "--out", tmp_path / "whole", *SMALL, "--upscaler", "reference"
+    )
+    assert undisturbed.returncode == 0, undisturbed.stderr
+    command = [
+        sys.executable,
+        str(REPOSITORY / "labeling/make_labels.py"),
+        str(clip),
+        "--out",
+        str(tmp_path / "killed"),
+    ]
+    process = subprocess.Popen([*command, *SMALL, "--upscaler", "reference"], stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob(".killed.partial-*/frames/*/*.npz")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    done = len(list(tmp_path.glob(".killed.partial-*/frames/*/[0-9]*.npz")))
+    assert 0 < done < 14 and not (tmp_path / "killed").exists()
+    resumed = run_script(
+        "labeling/make_labels.py", clip, "--out", tmp_path / "killed", *SMALL, "--upscaler", "reference"
+    )
+    assert resumed.returncode == 0, resumed.stderr
+    assert f"{done} of" in resumed.stdout and "were done before" in resumed.stdout
+    assert tree_bytes(tmp_path / "killed") == tree_bytes(tmp_path / "whole")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["killed", "whole"]
+
+
+def test_second_process_on_the_same_job_is_refused(clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    original = pipeline._label_video
+
+    def meet_a_second_process(*arguments: object) -> None:
+        with pytest.raises(OutputError, match="another process"):
+            monkeypatch.setattr(pipeline, "_label_video", original)
+            pipeline.label_videos(options(clip, tmp_path / "dataset", every=4))
+        original(*arguments)
+
+    monkeypatch.setattr(pipeline, "_label_video", meet_a_second_process)
+    pipeline.label_videos(options(clip, tmp_path / "dataset", every=4))
+    assert read_manifest(tmp_path / "dataset").splits["train"].num_frames > 0
+
+
+def test_dry_run_writes_nothing(clip: Path, tmp_path: Path) -> None:
+    result = run_script("labeling/make_labels.py", clip, "--out", tmp_path / "dataset", *SMALL, "--dry-run")
+    assert result.returncode == 0 and "5 x 7 macroblocks" in result.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_runs_from_any_folder_and_as_a_module(clip: Path, tmp_path: Path) -> None:
+    (tmp_path / "here").mkdir()
+    result = run_script(
+        "labeling/make_labels.py", clip, "--out", "dataset", *SMALL, "--every", 4, cwd=tmp_path / "here"
+    )
+    assert result.returncode == 0, result.stderr
+    assert read_manifest(tmp_path / "here" / "dataset").upscaler.name == "edsr"
+    module = subprocess.run(
+        [sys.executable, "-m", "labeling.make_labels", "--help"], cwd=REPOSITORY, capture_output=True, check=True
+    )
+    assert b"--out" in module.stdout
+
+
+@pytest.mark.parametrize("name", ["make_labels", "train_upscaler", "evaluate_utility", "make_report", "demo"])
+def test_help_is_fast_and_light(name: str) -> None:
+    code = f"import sys; sys.argv = ['x', '--help']\nfrom labeling.{name} import main\n"
+    code += "try: main()\nexcept SystemExit: pass\n"
+    code += (
+        "heavy = {'torch', 'paddle', 'cv2', 'onnxruntime', 'matplotlib'} & set(sys.modules); assert not heavy, heavy"
+    )
+    started = time.monotonic()
+    subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, check=True, capture_output=True)
+    assert time.monotonic() - started < 5  # about 0.4 s; a torch import takes longer than this on the slowest runner
