@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -89,3 +92,26 @@ def _manifest(grid: Grid, splits: dict[Any, SplitRecord]) -> Manifest:
         splits=splits,
         versions={},
     )
+
+
+@cache
+def shared_run(base: Path) -> tuple[Path, Path]:
+    """A dataset and the weights of a model trained on it for a while, made once for all tests.
+
+    Args:
+        base: the session's temporary folder.
+    """
+    from paddleseg_configs.training.loop import TrainOptions, train
+    from paddleseg_configs.training.settings import load_settings
+
+    dataset = make_dataset(base / "shared_dataset")
+    overrides = [("iters", "80"), ("batch_size", "4"), ("lr_scheduler.warmup_iters", "5")]
+    settings = load_settings(ULTRA_LIGHT, dataset=dataset, overrides=overrides)
+    options = TrainOptions(save_dir=base / "shared_run", save_interval=80, log_iters=1, do_eval=True)
+    return dataset, train(settings, options) / "model.pdparams"
+
+
+def run_module(module: str, *arguments: object, timeout_seconds: float = 120) -> subprocess.CompletedProcess[str]:
+    """Run ``python -m module`` in the repository."""
+    command = [sys.executable, "-m", module, *map(str, arguments)]
+    return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=timeout_seconds, check=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
+import warnings
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -62,7 +63,10 @@ def restore(folder: Path, model: Any, optimizer: Any) -> TrainingState:
     """
     state = read_training_state(folder)
     load_weights(model, folder / PARAMETERS)
-    optimizer.set_state_dict(read_state(folder / OPTIMIZER))
+    with warnings.catch_warnings():
+        # Paddle calls the state of the schedule inside a warm-up unused, and then uses it.
+        warnings.filterwarnings("ignore", message="There are some unused values in state_dict")
+        optimizer.set_state_dict(read_state(folder / OPTIMIZER))
     return state
 
 

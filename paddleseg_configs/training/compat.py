@@ -1,7 +1,8 @@
-"""Make PaddleSeg 2.8 run on Paddle 3 safely: two mends in memory, no file of theirs is touched.
+"""Make PaddleSeg 2.8 run on Paddle 3 safely: mends in memory, no file of theirs is touched.
 
 * Paddle 3 refuses arithmetic between integer and floating-point tensors, which PaddleSeg's losses and heads use: the
-  operators of eager tensors and of graph values cast the integer side.
+  operators of eager tensors and of graph values cast the integer side. Labels that pass through them arrive at
+  ``one_hot`` as floats, which it then takes back to integers.
 * ``paddle.load`` unpickles whatever it is given, and PaddleSeg calls it for every ``pretrained:`` path: it is replaced
   by the reader of `paddleseg_configs.training.weights`, which can only make arrays.
 """
@@ -31,6 +32,9 @@ def apply_compat() -> None:
             method = getattr(tensor_class, name)
             if not getattr(method, _APPLIED, False):
                 setattr(tensor_class, name, _casting(method, tensor_class))
+    functional: Any = paddle.nn.functional
+    if not getattr(functional.one_hot, _APPLIED, False):
+        functional.one_hot = _one_hot_of_any(functional.one_hot)
     paddle.load = _load  # type: ignore[assignment]
 
 
@@ -45,6 +49,14 @@ def _casting(method: Callable[[Any, Any], Any], tensor_class: Any) -> Callable[[
 
     setattr(operate, _APPLIED, True)
     return operate
+
+
+def _one_hot_of_any(stock: Callable[..., Any]) -> Callable[..., Any]:
+    def one_hot(x: Any, *arguments: Any, **options: Any) -> Any:
+        return stock(x.astype("int64") if x.dtype in _FLOATS else x, *arguments, **options)
+
+    setattr(one_hot, _APPLIED, True)
+    return one_hot
 
 
 def _load(path: str | Path, **_configs: Any) -> dict[str, Any]:

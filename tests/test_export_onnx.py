@@ -1,0 +1,176 @@
+"""Export: the file computes what was trained, its card is true, and nothing is written otherwise."""
+
+from __future__ import annotations
+
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+
+import export.exporter
+from deploy.core.errors import DatasetError, OptionError, WeightsError
+from deploy.model_card import METADATA_KEY, ModelCard, card_path, read_card
+from export.conversion import paddle_to_onnx
+from export.export_onnx import ExportOptions
+from export.exporter import export_onnx
+from export.parity import Parity, measure_parity
+from paddleseg_configs.training.exact_pooling import averaging_matrix, exact_adaptive_pooling
+from paddleseg_configs.training.settings import load_settings
+from paddleseg_configs.training.trained import load_trained, normalization_of, split_dataset
+from tests.paddle_helpers import FRAMES, HEIGHT, LEVELS, ULTRA_LIGHT, WIDTH, make_dataset, run_module, shared_run
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    return shared_run(tmp_path_factory.getbasetemp())
+
+
+@pytest.fixture(scope="module")
+def exported(shared: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Parity]:
+    dataset, weights = shared
+    out = tmp_path_factory.mktemp("exported") / "new" / "model.onnx"
+    return out, export_onnx(ExportOptions(config=ULTRA_LIGHT, weights=weights, out=out, dataset=dataset))
+
+
+def test_export_agrees_with_training(exported: tuple[Path, Parity]) -> None:
+    out, parity = exported
+    assert parity.frames == FRAMES["val"]
+    assert parity.label_agreement >= 0.9999
+    # Adaptive pooling as the converter writes it is off by 5e-4 here.
+    assert parity.max_relative_difference < 1e-4
+    assert sorted(path.name for path in out.parent.iterdir()) == ["model.json", "model.onnx"]
+
+
+def test_card_is_beside_and_inside(exported: tuple[Path, Parity], shared: tuple[Path, Path]) -> None:
+    out, parity = exported
+    card, graph = read_card(out), onnx.load(str(out))
+    embedded = {entry.key: entry.value for entry in graph.metadata_props}[METADATA_KEY]
+    assert ModelCard.from_json(embedded, origin="embedded") == card
+    assert card.parity == parity.figures()
+    assert (card.grid.height_px, card.grid.width_px, card.num_levels) == (HEIGHT, WIDTH, LEVELS)
+    assert card.name == ULTRA_LIGHT.stem
+    assert card.dynamic_batch
+    settings = load_settings(ULTRA_LIGHT, dataset=shared[0])
+    assert (card.mean, card.std) == normalization_of(settings)
+    assert card.dataset_manifest_sha256 == settings.manifest_sha256
+    assert str(out.parent) not in embedded
+
+
+@pytest.mark.parametrize("change", [{"mean": (0.485, 0.456, 0.406)}, {"std": (0.229, 0.224, 0.225)}])
+def test_wrong_preprocessing_in_the_card_fails_parity(
+    exported: tuple[Path, Parity], shared: tuple[Path, Path], tmp_path: Path, change: dict[str, Any]
+) -> None:
+    """Mistake 15: preprocessing that differs between training and inference."""
+    dataset, weights = shared
+    settings = load_settings(ULTRA_LIGHT, dataset=dataset)
+    graph = onnx.load(str(exported[0]))
+    del graph.metadata_props[:]
+    onnx.save(graph, str(tmp_path / "bare.onnx"))
+    model, split = load_trained(settings, weights), split_dataset(settings, "val")
+    card = read_card(exported[0])
+    measure_parity(model, split, tmp_path / "bare.onnx", card, 2).enforce()
+    wrong = measure_parity(model, split, tmp_path / "bare.onnx", replace(card, **change), 2)
+    with pytest.raises(WeightsError, match="disagrees"):
+        wrong.enforce()
+
+
+def test_disagreement_writes_nothing_and_keeps_what_was_there(
+    shared: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Mistake 18: the old file is there until a better one is."""
+    dataset, weights = shared
+    out = tmp_path / "model.onnx"
+    out.write_bytes(b"old model")
+    card_path(out).write_text("old card")
+    monkeypatch.setattr(export.exporter, "normalization_of", lambda _settings: ((0.4,) * 3, (0.2,) * 3))
+    options = ExportOptions(config=ULTRA_LIGHT, weights=weights, out=out, dataset=dataset, batch="1", opset=16)
+    with pytest.raises(WeightsError, match="disagrees"):
+        export_onnx(options)
+    assert out.read_bytes() == b"old model"
+    assert card_path(out).read_text() == "old card"
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+@pytest.mark.parametrize("parity", [Parity(1, 2e-3, 1.0), Parity(1, 0.0, 0.998), Parity(1, float("inf"), 1.0)])
+def test_bounds_of_parity(parity: Parity) -> None:
+    Parity(1, 9e-4, 0.9995).enforce()
+    with pytest.raises(WeightsError):
+        parity.enforce()
+
+
+@pytest.mark.parametrize(
+    ("outcome", "complaint"),
+    [
+        (subprocess.CompletedProcess([], -6, "", "Aborted in paddle2onnx"), "code -6: Aborted"),
+        (subprocess.CompletedProcess([], 0, "", ""), "code 0"),
+        (subprocess.TimeoutExpired([], 1), "did not end"),
+    ],
+)
+def test_a_converter_that_dies_is_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, outcome: Any, complaint: str
+) -> None:
+    def fake_run(*_arguments: Any, **_options: Any) -> Any:
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    monkeypatch.setattr(subprocess, "run", fake_run)
+    with pytest.raises(WeightsError, match=complaint):
+        paddle_to_onnx(tmp_path, opset=17)
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"out": Path("model.bin")}, "must end in .onnx"),
+        ({"opset": 5}, "--opset 5"),
+        ({"frames": 0}, "--frames 0"),
+        ({"opts": ("train_dataset.transforms=[{type: Normalize, mean: [0.1], std: [0.5]}]",)}, "one and the same"),
+    ],
+)
+def test_bad_options_are_refused(
+    shared: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any], complaint: str
+) -> None:
+    options = ExportOptions(config=ULTRA_LIGHT, weights=shared[1], out=tmp_path / "m.onnx", dataset=shared[0])
+    monkeypatch.setattr(export.exporter, "paddle_to_onnx", _empty_graph)
+    with pytest.raises(OptionError, match=complaint):
+        export_onnx(replace(options, **change))
+    assert not list(tmp_path.iterdir())
+
+
+def _empty_graph(*_arguments: Any, **_options: Any) -> onnx.ModelProto:
+    value = onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [1])
+    graph = onnx.helper.make_graph([], "empty", [value], [value])
+    return onnx.helper.make_model(graph)
+
+
+def test_an_empty_split_is_refused(shared: tuple[Path, Path], tmp_path: Path) -> None:
+    dataset = make_dataset(tmp_path / "dataset", frames={**FRAMES, "val": 0})
+    options = ExportOptions(config=ULTRA_LIGHT, weights=shared[1], out=tmp_path / "m.onnx", dataset=dataset)
+    with pytest.raises(DatasetError, match="val split has no frames"):
+        export_onnx(options)
+
+
+@pytest.mark.parametrize(("height", "width"), [(6, 8), (2, 3), (12, 20), (7, 5)])
+@pytest.mark.parametrize("bins", [1, 2, 4])
+def test_exact_pooling_is_paddles_pooling(height: int, width: int, bins: int) -> None:
+    import paddle
+
+    values = np.random.default_rng(0).normal(size=(2, 3, height, width)).astype(np.float32)
+    expected = paddle.nn.functional.adaptive_avg_pool2d(paddle.to_tensor(values), bins).numpy()
+    with exact_adaptive_pooling():
+        found = paddle.nn.AdaptiveAvgPool2D(bins)(paddle.to_tensor(values)).numpy()
+    assert np.allclose(found, expected, atol=1e-6)
+    by_matrix = averaging_matrix(height, bins) @ values @ averaging_matrix(width, bins).T
+    assert np.allclose(by_matrix, expected, atol=1e-6)
+
+
+def test_worker_module_reports_what_it_cannot_read(tmp_path: Path) -> None:
+    (tmp_path / "model.json").write_text("{}")
+    (tmp_path / "model.pdiparams").write_bytes(b"")
+    assert run_module("export.conversion_worker", tmp_path, 17).returncode != 0
+    assert not (tmp_path / "model.onnx").exists()

@@ -1,0 +1,153 @@
+"""Training: it learns, survives kills, and refuses to mix trainings."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from deploy.core.errors import OptionError, RegenError, WeightsError
+from paddleseg_configs.training import loop
+from paddleseg_configs.training.checkpoint import checkpoints_in
+from paddleseg_configs.training.evaluation import evaluate
+from paddleseg_configs.training.interrupts import stop_on_interrupt
+from paddleseg_configs.training.loop import TrainOptions, train
+from paddleseg_configs.training.settings import Settings, load_settings
+from paddleseg_configs.training.trained import load_trained, split_dataset
+from paddleseg_configs.training.weights import read_state
+from tests.paddle_helpers import FRAMES, LEVELS, ULTRA_LIGHT, make_dataset, shared_run
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    dataset = make_dataset(tmp_path_factory.mktemp("loop") / "dataset")
+    return load_settings(ULTRA_LIGHT, dataset=dataset, overrides=[("iters", "6"), ("batch_size", "2")])
+
+
+def same_tensors(first: Path, second: Path) -> bool:
+    states = [[read_state(folder / name) for name in ("model.pdparams", "model.pdopt")] for folder in (first, second)]
+    return all(
+        one.keys() == other.keys() and all(np.array_equal(one[name], other[name]) for name in one)
+        for one, other in zip(*states, strict=True)
+    )
+
+
+def kill_after(steps: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make training end like a killed process: nothing of ours runs afterwards."""
+    step = loop._Training._step
+
+    def mortal(self: Any, index: int, *batch: Any) -> float:
+        if index >= steps:
+            raise ZeroDivisionError("killed")
+        return step(self, index, *batch)
+
+    monkeypatch.setattr(loop._Training, "_step", mortal)
+
+
+def test_loss_falls_and_the_model_beats_chance(tmp_path_factory: pytest.TempPathFactory) -> None:
+    dataset, weights = shared_run(tmp_path_factory.getbasetemp())
+    lines = [json.loads(line) for line in (weights.parents[1] / "metrics.jsonl").read_text().splitlines()]
+    losses = [line["loss"] for line in lines if "loss" in line]
+    assert [line["iter"] for line in lines if "loss" in line] == list(range(1, 81))
+    assert np.mean(losses[-5:]) < 0.85 * np.mean(losses[:5])
+    assert lines[-1]["eval"]["num_frames"] == FRAMES["val"]
+    assert (weights.parents[1] / "best_model" / "model.pdparams").is_file()
+
+    settings = load_settings(ULTRA_LIGHT, dataset=dataset)
+    result = evaluate(load_trained(settings, weights), split_dataset(settings, "train"))
+    assert result.num_frames == FRAMES["train"]
+    assert result.quadratic_kappa > 0.05
+    assert len(result.level_recall) == LEVELS
+    assert json.loads(json.dumps(result.as_json()))["pixel_accuracy"] == pytest.approx(result.pixel_accuracy)
+
+
+def test_resumed_run_equals_uninterrupted_run(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    straight = train(settings, TrainOptions(save_dir=tmp_path / "straight"))
+    options = TrainOptions(save_dir=tmp_path / "killed", save_interval=3, log_iters=1)
+    with monkeypatch.context() as patch, pytest.raises(ZeroDivisionError):
+        kill_after(5, patch)
+        train(settings, options)
+    assert [folder.name for folder in checkpoints_in(options.save_dir)] == ["iter_3"]
+    with (options.save_dir / "metrics.jsonl").open("a") as stream:
+        stream.write('{"iter": 6, "lo')
+    (options.save_dir / ".tmp-left-behind").mkdir()
+
+    resumed = train(settings, options)
+    assert same_tensors(straight, resumed)
+    lines = [json.loads(line) for line in (options.save_dir / "metrics.jsonl").read_text().splitlines()]
+    assert [line["iter"] for line in lines] == [1, 2, 3, 4, 5, 6]
+    assert not list(options.save_dir.glob(".tmp-*"))
+
+
+def test_interrupt_saves_and_the_next_run_goes_on(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = TrainOptions(save_dir=tmp_path)
+    step = loop._Training._step
+
+    def interrupted(self: Any, index: int, *batch: Any) -> float:
+        if index == 1:
+            os.kill(os.getpid(), signal.SIGINT)
+        return step(self, index, *batch)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(loop._Training, "_step", interrupted)
+        train(settings, options)
+    assert [folder.name for folder in checkpoints_in(tmp_path)] == ["iter_2"]
+    assert train(settings, options).name == "iter_6"
+
+
+def test_second_interrupt_is_not_swallowed() -> None:
+    with pytest.raises(KeyboardInterrupt), stop_on_interrupt() as stop:
+        os.kill(os.getpid(), signal.SIGINT)
+        assert stop.requested
+        os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_finished_and_foreign_runs(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = TrainOptions(save_dir=tmp_path, save_interval=2, keep_checkpoint_max=1)
+    done = train(settings, options)
+    assert [folder.name for folder in checkpoints_in(tmp_path)] == ["iter_6"]
+    with monkeypatch.context() as patch:
+        kill_after(0, patch)
+        assert train(settings, options) == done
+    assert "finished" in capsys.readouterr().out
+
+    with pytest.raises(OptionError, match="another configuration") as caught:
+        train(settings, TrainOptions(save_dir=tmp_path, seed=1))
+    assert "--save_dir" in caught.value.hint and "--resume_model" in caught.value.hint
+
+    longer = load_settings(ULTRA_LIGHT, dataset=settings.dataset, overrides=[("iters", "8"), ("batch_size", "2")])
+    assert train(longer, TrainOptions(save_dir=tmp_path, resume_model=done)).name == "iter_8"
+    with pytest.raises(OptionError, match="has 8 iterations, --iters is 6"):
+        train(settings, TrainOptions(save_dir=tmp_path / "other", resume_model=tmp_path / "iter_8"))
+
+
+def test_bad_checkpoints_are_refused(settings: Settings, tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match="not a training checkpoint"):
+        train(settings, TrainOptions(save_dir=tmp_path, resume_model=tmp_path / "absent"))
+
+
+def test_diverging_loss_stops_with_a_message(settings: Settings, tmp_path: Path) -> None:
+    overrides = [("iters", "6"), ("batch_size", "2"), ("loss.coef", "[1.0e+39]")]
+    diverging = load_settings(ULTRA_LIGHT, dataset=settings.dataset, overrides=overrides)
+    with pytest.raises(RegenError, match="the loss became") as caught:
+        train(diverging, TrainOptions(save_dir=tmp_path))
+    assert "--learning_rate" in caught.value.hint
+    assert not checkpoints_in(tmp_path)
+
+
+def test_unknown_best_metric_is_refused(settings: Settings, tmp_path: Path) -> None:
+    overrides = [("iters", "1"), ("batch_size", "2"), ("best_metric", "beauty")]
+    changed = load_settings(ULTRA_LIGHT, dataset=settings.dataset, overrides=overrides)
+    with pytest.raises(OptionError, match="best_metric='beauty'"):
+        train(changed, TrainOptions(save_dir=tmp_path, do_eval=True))
