@@ -112,12 +112,12 @@ def test_flip_keeps_macroblocks(tmp_path: Path, width_px: int, flips: bool) -> N
 
 def test_samples_depend_on_seed_and_position_only(untouched: Path) -> None:
     settings = load_settings(ULTRA_LIGHT, dataset=untouched)
-    first, second = (SampleStream(LevelBuilder(settings).train_dataset, 5, 40) for _ in range(2))
+    first, second = (SampleStream(LevelBuilder(settings).train_dataset, 5) for _ in range(2))
     in_order = [first[position] for position in range(30)]
     for position in (17, 3, 29):
         for once, again in zip(in_order[position], second[position], strict=True):
             assert np.array_equal(once, again)
-    other = SampleStream(LevelBuilder(settings).train_dataset, 6, 40)
+    other = SampleStream(LevelBuilder(settings).train_dataset, 6)
     assert any(not np.array_equal(in_order[position][0], other[position][0]) for position in range(3))
     epoch = sorted(in_order[position][1].tobytes() for position in range(12))
     assert len(set(epoch)) > 6

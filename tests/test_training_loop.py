@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from deploy.core.errors import OptionError, RegenError, WeightsError
+from deploy.core.errors import DatasetError, OptionError, RegenError, WeightsError
 from paddleseg_configs.training import loop
 from paddleseg_configs.training.checkpoint import checkpoints_in
 from paddleseg_configs.training.evaluation import evaluate
@@ -20,7 +20,7 @@ from paddleseg_configs.training.loop import TrainOptions, train
 from paddleseg_configs.training.settings import Settings, load_settings
 from paddleseg_configs.training.trained import load_trained, split_dataset
 from paddleseg_configs.training.weights import read_state
-from tests.paddle_helpers import FRAMES, LEVELS, ULTRA_LIGHT, make_dataset, shared_run
+from tests.paddle_helpers import FRAMES, HEIGHT, LEVELS, ULTRA_LIGHT, WIDTH, make_dataset, shared_run, write_level_png
 
 
 @pytest.fixture(scope="module")
@@ -144,6 +144,22 @@ def test_diverging_loss_stops_with_a_message(settings: Settings, tmp_path: Path)
         train(diverging, TrainOptions(save_dir=tmp_path))
     assert "--learning_rate" in caught.value.hint
     assert not checkpoints_in(tmp_path)
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_a_bad_label_stops_training_by_name(settings: Settings, tmp_path: Path, num_workers: int) -> None:
+    """Paddle's own loader hangs here, or hides the reason."""
+    dataset = make_dataset(tmp_path / "dataset")
+    name = "train_video/000003.png"
+    write_level_png(dataset / "labels" / name, np.full((HEIGHT, WIDTH), LEVELS, np.uint8))
+    bad = load_settings(ULTRA_LIGHT, dataset=dataset, overrides=[("iters", "6"), ("batch_size", "2")])
+    with pytest.raises(DatasetError, match=f"{name} has level {LEVELS}"):
+        train(bad, TrainOptions(save_dir=tmp_path / "run", num_workers=num_workers))
+
+
+def test_workers_change_nothing(settings: Settings, tmp_path: Path) -> None:
+    runs = [train(settings, TrainOptions(save_dir=tmp_path / str(n), num_workers=n)) for n in (0, 2)]
+    assert same_tensors(*runs)
 
 
 def test_unknown_best_metric_is_refused(settings: Settings, tmp_path: Path) -> None:

@@ -34,6 +34,11 @@ class LevelCrossEntropy(paddle.nn.Layer):
 
     def forward(self, logits: paddle.Tensor, levels: paddle.Tensor) -> paddle.Tensor:
         """(N, L, H, W) float32 logits and (N, H, W) int64 levels -> scalar."""
+        if list(logits.shape[2:]) != list(levels.shape[1:]):
+            raise OptionError(
+                f"LevelCrossEntropy got an output of {logits.shape} for levels of {levels.shape}",
+                hint="That output of the model needs another loss, at its place in loss.types (DetailAggregateLoss).",
+            )
         return functional.cross_entropy(logits, levels, weight=self.weight, ignore_index=self.ignore_index, axis=1)
 
 
@@ -62,6 +67,23 @@ class LevelBuilder(SegBuilder):  # type: ignore[misc]
         """Loss functions and their coefficients, as many as the configuration states."""
         section = self.config.loss_cfg
         return {"coef": section["coef"], "types": [self.build_component(item) for item in section["types"]]}
+
+    def make_optimizer(self) -> tuple[Any, Any]:
+        """The learning-rate schedule and the optimiser that follows it.
+
+        Raises:
+            OptionError: the configuration of one of them is wrong.
+        """
+        try:
+            schedule, optimizer = self.lr_scheduler, self.optimizer
+        except (AssertionError, AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
+            reason = str(error).strip().splitlines()[-1]
+            raise OptionError(
+                f"cannot build the optimiser: {reason}", hint="Check lr_scheduler and optimizer in --config."
+            ) from None
+        if isinstance(schedule, paddle.optimizer.lr.ReduceOnPlateau):
+            raise OptionError("lr_scheduler ReduceOnPlateau is not supported", hint="Use PolynomialDecay.")
+        return schedule, optimizer
 
     def build_component(self, cfg: dict[str, Any]) -> Any:
         """Build one component.

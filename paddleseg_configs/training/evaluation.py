@@ -14,6 +14,7 @@ from deploy.core.errors import DatasetError
 from deploy.core.grid import Grid
 from deploy.core.progress import track
 from paddleseg_configs.training import metrics
+from paddleseg_configs.training.loading import load_batches
 
 
 @dataclass(frozen=True)
@@ -64,8 +65,9 @@ def evaluate(model: Any, dataset: Any, *, batch_size: int = 4, num_workers: int 
         raise DatasetError(f"the {dataset.mode} split has no frames", hint="Label more videos, or use another --split.")
     levels, grid = dataset.manifest.num_levels, dataset.manifest.make_grid()
     confusion, recalls = np.zeros((levels, levels), np.int64), []
-    loader = paddle.io.DataLoader(dataset, batch_size=batch_size, num_workers=num_workers)
-    for images, labels in track(loader, total=len(loader), label=f"evaluating {dataset.mode}", unit="batch"):
+    plan = [range(first, min(first + batch_size, len(dataset))) for first in range(0, len(dataset), batch_size)]
+    loaded = load_batches(dataset, plan, num_workers)
+    for images, labels in track(loaded, total=len(plan), label=f"evaluating {dataset.mode}", unit="batch"):
         truth = labels.numpy()
         probabilities = predict_probabilities(model, images)
         confusion += metrics.confusion_of(truth, probabilities.argmax(1), levels)

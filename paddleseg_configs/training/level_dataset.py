@@ -100,9 +100,7 @@ class MacroblockLevels(Dataset):  # type: ignore[misc]
         num_classes: if given, must be the manifest's number of levels.
     """
 
-    def __init__(
-        self, mode: str, dataset_root: str, transforms: list[Any], num_classes: int | None = None, edge: bool = False
-    ) -> None:
+    def __init__(self, mode: str, dataset_root: str, transforms: list[Any], num_classes: int | None = None) -> None:
         self.manifest = read_manifest(Path(dataset_root))
         if num_classes not in (None, self.manifest.num_levels):
             raise OptionError(
@@ -114,7 +112,7 @@ class MacroblockLevels(Dataset):  # type: ignore[misc]
         if not read_pairs(Path(dataset_root), mode) and mode == "train":
             raise DatasetError(f"{dataset_root} has no training frames", hint="Label more videos.")
         lists = {f"{split}_path": str(Path(dataset_root) / f"{split}.txt") for split in SPLITS}
-        super().__init__(mode, dataset_root, transforms, num_classes=self.manifest.num_levels, edge=edge, **lists)
+        super().__init__(mode, dataset_root, transforms, num_classes=self.manifest.num_levels, **lists)
         self.transforms = Compose(transforms, to_rgb=False)
 
     def __getitem__(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:

@@ -10,23 +10,20 @@ import numpy as np
 import paddle
 from numpy.typing import NDArray
 
+from paddleseg_configs.training.loading import load_batches
 
-class SampleStream(paddle.io.Dataset[Any]):
+
+class SampleStream:
     """Sample number p of a training run: shuffled epochs of a dataset, one after the other.
 
     Args:
         dataset: gives (image, levels) by index.
         seed: of the order and of the augmentation.
-        num_samples: of the whole run.
     """
 
-    def __init__(self, dataset: Any, seed: int, num_samples: int) -> None:
-        super().__init__()
-        self.dataset, self.seed, self.num_samples = dataset, seed, num_samples
+    def __init__(self, dataset: Any, seed: int) -> None:
+        self.dataset, self.seed = dataset, seed
         self._epoch, self._order = -1, np.empty(0, np.intp)
-
-    def __len__(self) -> int:
-        return self.num_samples
 
     def __getitem__(self, position: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Augment by random numbers of the position's own: PaddleSeg's transforms use both global generators."""
@@ -45,10 +42,9 @@ def batches(
     dataset: Any, *, seed: int, batch_size: int, first: int, last: int, num_workers: int
 ) -> Iterator[tuple[paddle.Tensor, paddle.Tensor]]:
     """Batches of iterations `first` to `last` (exclusive): (N, 3, H, W) float32 images and (N, H, W) int64 levels."""
-    stream = SampleStream(dataset, seed, last * batch_size)
-    # Any iterable of index lists will do, whatever the annotation of DataLoader says.
-    plan: Any = [range(i * batch_size, (i + 1) * batch_size) for i in range(first, last)]
-    yield from paddle.io.DataLoader(stream, batch_sampler=plan, num_workers=num_workers)
+    stream = SampleStream(dataset, seed)
+    plan = (range(i * batch_size, (i + 1) * batch_size) for i in range(first, last))
+    return load_batches(stream, plan, num_workers)
 
 
 def seed_iteration(seed: int, iteration: int) -> None:
