@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 
 import onnx
 
-from deploy.core.errors import DatasetError, OptionError
+from deploy.core.errors import OptionError
 from deploy.model_card import METADATA_KEY, ModelCard, card_path, write_card
 from export.conversion import paddle_to_onnx
 from export.parity import Parity, measure_parity
 from paddleseg_configs.training.arguments import overrides_of
 from paddleseg_configs.training.device import set_device
+from paddleseg_configs.training.evaluation import require_frames
 from paddleseg_configs.training.inference_model import save_inference_model
 from paddleseg_configs.training.settings import Settings, load_settings
 from paddleseg_configs.training.trained import load_trained, normalization_of, split_dataset
@@ -38,8 +39,7 @@ def export_onnx(options: ExportOptions) -> Parity:
     set_device("cpu")
     settings = load_settings(options.config, dataset=options.dataset, overrides=overrides_of(options.opts))
     model, dataset = load_trained(settings, options.weights), split_dataset(settings, options.split)
-    if not len(dataset):
-        raise DatasetError(f"the {options.split} split has no frames to compare", hint="Use another --split.")
+    require_frames(dataset)
     options.out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".tmp-", dir=options.out.parent) as temporary:
         draft = Path(temporary) / options.out.name

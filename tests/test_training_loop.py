@@ -162,8 +162,25 @@ def test_workers_change_nothing(settings: Settings, tmp_path: Path) -> None:
     assert same_tensors(*runs)
 
 
-def test_unknown_best_metric_is_refused(settings: Settings, tmp_path: Path) -> None:
-    overrides = [("iters", "1"), ("batch_size", "2"), ("best_metric", "beauty")]
-    changed = load_settings(ULTRA_LIGHT, dataset=settings.dataset, overrides=overrides)
-    with pytest.raises(OptionError, match="best_metric='beauty'"):
+@pytest.mark.parametrize(
+    ("key", "value", "complaint"),
+    [
+        ("best_metric", "beauty", "best_metric='beauty'"),
+        ("lr_scheduler.type", "Nothing", "cannot build the optimiser"),
+        ("lr_scheduler.powre", "2", "cannot build the optimiser"),
+        ("optimizer.weight_decay", "3", "cannot build the optimiser|cannot build Adam"),
+        ("loss.coef", "[1, 1, 1, 1]", "4 entries, the model has 3 outputs"),
+    ],
+)
+def test_what_cannot_work_is_refused_before_training(
+    settings: Settings, tmp_path: Path, key: str, value: str, complaint: str
+) -> None:
+    changed = load_settings(ULTRA_LIGHT, dataset=settings.dataset, overrides=[("batch_size", "2"), (key, value)])
+    with pytest.raises(OptionError, match=complaint):
         train(changed, TrainOptions(save_dir=tmp_path, do_eval=True))
+
+
+def test_an_empty_validation_split_is_refused_before_training(tmp_path: Path) -> None:
+    dataset = make_dataset(tmp_path / "dataset", frames={**FRAMES, "val": 0})
+    with pytest.raises(DatasetError, match="val split has no frames"):
+        train(load_settings(ULTRA_LIGHT, dataset=dataset), TrainOptions(save_dir=tmp_path / "run", do_eval=True))

@@ -55,14 +55,17 @@ class Evaluation:
         return "\n".join([f"{'num_frames':<18} {self.num_frames}", *lines, "level_recall", *recalls])
 
 
+METRIC_NAMES = ("mean_iou", "pixel_accuracy", "quadratic_kappa", "top_block_recall")
+"""Fields by which the best model can be chosen: single numbers, higher is better."""
+
+
 def evaluate(model: Any, dataset: Any, *, batch_size: int = 4, num_workers: int = 0) -> Evaluation:
     """Run `model` over a `MacroblockLevels` dataset, in evaluation mode.
 
     Raises:
         DatasetError: the split has no frames.
     """
-    if not len(dataset):
-        raise DatasetError(f"the {dataset.mode} split has no frames", hint="Label more videos, or use another --split.")
+    require_frames(dataset)
     levels, grid = dataset.manifest.num_levels, dataset.manifest.make_grid()
     confusion, recalls = np.zeros((levels, levels), np.int64), []
     plan = [range(first, min(first + batch_size, len(dataset))) for first in range(0, len(dataset), batch_size)]
@@ -82,6 +85,12 @@ def evaluate(model: Any, dataset: Any, *, batch_size: int = 4, num_workers: int 
         top_block_recall=float(np.mean(known)) if known else math.nan,
         level_recall=metrics.level_recall(confusion),
     )
+
+
+def require_frames(dataset: Any) -> None:
+    """Raise DatasetError if a split is empty."""
+    if not len(dataset):
+        raise DatasetError(f"the {dataset.mode} split has no frames", hint="Label more videos, or use another split.")
 
 
 def predict_probabilities(model: Any, images: paddle.Tensor) -> NDArray[np.float32]:

@@ -17,7 +17,7 @@ from deploy.core.progress import track
 from paddleseg_configs.training import checkpoint
 from paddleseg_configs.training.checkpoint import TrainingState
 from paddleseg_configs.training.components import LevelBuilder, loss_terms
-from paddleseg_configs.training.evaluation import Evaluation, evaluate
+from paddleseg_configs.training.evaluation import METRIC_NAMES, Evaluation, evaluate, require_frames
 from paddleseg_configs.training.interrupts import StopRequest, stop_on_interrupt
 from paddleseg_configs.training.samples import batches, seed_iteration
 from paddleseg_configs.training.settings import Settings
@@ -75,10 +75,14 @@ class _Training:
         builder = LevelBuilder(settings, options.seed)
         self.dataset = builder.train_dataset
         self.validation = builder.val_dataset if options.do_eval else None
+        if self.validation is not None:
+            require_frames(self.validation)
         self.model = builder.model
-        self.scheduler, self.optimizer = builder.lr_scheduler, builder.optimizer
+        self.scheduler, self.optimizer = builder.make_optimizer()
         self.terms = loss_terms(builder, self._count_logits())
         self.best_metric = settings.config.dic.get("best_metric", DEFAULT_BEST_METRIC)
+        if self.best_metric not in METRIC_NAMES:
+            raise OptionError(f"best_metric={self.best_metric!r} is no metric", hint=f"Known: {METRIC_NAMES}.")
         self.best_score = -1.0
         self.log = _MetricsLog(options.save_dir / METRICS_NAME, options.log_iters)
 
@@ -155,11 +159,7 @@ class _Training:
     def _evaluate(self, iteration: int) -> None:
         result = evaluate(self.model, self.validation, batch_size=self.settings.config.batch_size)
         self.log.add_evaluation(iteration, result)
-        score = result.figures().get(self.best_metric)
-        if score is None:
-            raise OptionError(
-                f"best_metric={self.best_metric!r} is no metric", hint=f"Known: {list(result.figures())}."
-            )
+        score = result.figures()[self.best_metric]
         if score > self.best_score:
             self.best_score = score
             checkpoint.save_best(self.options.save_dir, self.model)
