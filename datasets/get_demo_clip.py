@@ -98,9 +98,7 @@ def _from_url(folder: Path) -> Path:
 
 def _quiet(command: list[str], folder: Path) -> None:
     """Run a command, and on failure give the last line that it said."""
-    result = subprocess.run(
-        command, cwd=folder, capture_output=True, text=True, timeout=TIMEOUT_SECONDS, check=False
-    )
+    result = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=TIMEOUT_SECONDS, check=False)
     if result.returncode != 0:
         last = (result.stderr.strip().splitlines() or ["no message"])[-1]
         raise InputError(f"{' '.join(command)}: {last}", hint="Check the network.")

@@ -45,7 +45,9 @@ def get_demo_detector(out: Path) -> None:
         return
     npm = shutil.which("npm")
     if npm is None:
-        raise InputError("npm is not on this machine", hint="Install it, or use --detector hog, which needs no download.")
+        raise InputError(
+            "npm is not on this machine", hint="Install it, or use --detector hog, which needs no download."
+        )
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         result = subprocess.run(

@@ -87,11 +87,11 @@ class FrameSelection:
 
     def takes(self, index: int, pts_seconds: Fraction) -> bool:
         """Whether the frame at this position and time is taken."""
-        return index % self.every == 0 and pts_seconds >= self.start_seconds and not self.is_past(pts_seconds)
+        return index % self.every == 0 and float(pts_seconds) >= self.start_seconds and not self.is_past(pts_seconds)
 
     def is_past(self, pts_seconds: Fraction) -> bool:
         """Whether this time is at or after the stop."""
-        return self.stop_seconds is not None and pts_seconds >= self.stop_seconds
+        return self.stop_seconds is not None and float(pts_seconds) >= self.stop_seconds
 
 
 def probe(path: Path) -> VideoInfo:

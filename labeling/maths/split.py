@@ -56,11 +56,11 @@ def _assign_videos(num_frames: Mapping[str, int], ratios: Ratios) -> dict[str, S
 
 
 def _cut(video: str, times: Sequence[Fraction], ratios: Ratios, gap_seconds: float) -> list[SplitName | None]:
-    count = len(times)
+    count, gap = len(times), Fraction(gap_seconds).limit_denominator(10**6)
     cuts = [round(count * ratios[0]), round(count * (ratios[0] + ratios[1]))]
     splits: list[SplitName | None] = []
     for position, time in enumerate(times):
-        near_cut = any(0 < cut < count and abs(time - _cut_time(times, cut)) * 2 < gap_seconds for cut in cuts)
+        near_cut = any(0 < cut < count and abs(time - _cut_time(times, cut)) * 2 < gap for cut in cuts)
         splits.append(None if near_cut else SPLITS[sum(position >= cut for cut in cuts)])
     for split in SPLITS:
         if split not in splits:
