@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import math
-import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import paddle
 
 from deploy.core.errors import OptionError, RegenError
-from deploy.core.files import write_text
 from deploy.core.progress import track
 from paddleseg_configs.training import checkpoint
 from paddleseg_configs.training.checkpoint import TrainingState
 from paddleseg_configs.training.components import LevelBuilder, loss_terms
-from paddleseg_configs.training.evaluation import METRIC_NAMES, Evaluation, evaluate, require_frames
+from paddleseg_configs.training.evaluation import METRIC_NAMES, evaluate, require_frames
 from paddleseg_configs.training.interrupts import StopRequest, stop_on_interrupt
+from paddleseg_configs.training.metrics_log import METRICS_NAME, MetricsLog
 from paddleseg_configs.training.samples import batches, seed_iteration
 from paddleseg_configs.training.settings import Settings
 
-METRICS_NAME = "metrics.jsonl"
 DEFAULT_BEST_METRIC = "quadratic_kappa"
 
 
@@ -84,7 +80,7 @@ class _Training:
         if self.best_metric not in METRIC_NAMES:
             raise OptionError(f"best_metric={self.best_metric!r} is no metric", hint=f"Known: {METRIC_NAMES}.")
         self.best_score = -1.0
-        self.log = _MetricsLog(options.save_dir / METRICS_NAME, options.log_iters)
+        self.log = MetricsLog(options.save_dir / METRICS_NAME, options.log_iters)
 
     def run(self, origin: Path | None) -> Path:
         first, last = self._restore(origin), self.settings.config.iters
@@ -167,49 +163,6 @@ class _Training:
 
     def _folder(self, iteration: int) -> Path:
         return self.options.save_dir / f"iter_{iteration}"
-
-
-class _MetricsLog:
-    """One JSON object a line: the mean loss of every so many iterations, and evaluations."""
-
-    def __init__(self, path: Path, every: int) -> None:
-        self.path, self.every = path, every
-        self._losses: list[float] = []
-        self._since = time.monotonic()
-
-    def open(self, first: int) -> None:
-        """Drop lines of iterations that a killed run did after its last checkpoint."""
-        lines = self.path.read_text(encoding="utf-8").splitlines() if self.path.exists() else []
-        write_text(self.path, "".join(f"{line}\n" for line in lines if _iteration_of(line) <= first))
-        self._since = time.monotonic()
-
-    def add(self, iteration: int, loss: float, learning_rate: float) -> None:
-        """Count an iteration; write and print a line when it is time."""
-        self._losses.append(loss)
-        if iteration % self.every:
-            return
-        now, count = time.monotonic(), len(self._losses)
-        mean, seconds = sum(self._losses) / count, (now - self._since) / count
-        self._write({"iter": iteration, "loss": mean, "lr": learning_rate, "seconds_per_iter": seconds})
-        print(f"iteration {iteration}: loss {mean:.4f}, rate {learning_rate:.3g}, {seconds:.2f} s/iter", flush=True)
-        self._losses, self._since = [], now
-
-    def add_evaluation(self, iteration: int, result: Evaluation) -> None:
-        """Write a line with the metrics."""
-        self._write({"iter": iteration, "eval": result.as_json()})
-        self._since = time.monotonic()
-
-    def _write(self, record: dict[str, Any]) -> None:
-        with self.path.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(record) + "\n")
-
-
-def _iteration_of(line: str) -> float:
-    """Iteration of a line of metrics.jsonl; infinite for the half line of a killed run."""
-    try:
-        return int(json.loads(line)["iter"])
-    except (ValueError, KeyError, TypeError):
-        return math.inf
 
 
 def _origin(options: TrainOptions, fingerprint: str) -> Path | None:
