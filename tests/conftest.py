@@ -1,0 +1,41 @@
+"""Material that several tests share: the demo clip, some of its frames, and a folder of optional detectors."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from pathlib import Path
+
+import pytest
+
+from deploy.core.video import Frame, FrameSelection, read_frames
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def vtest() -> Path:
+    """The demo's clip: 768 x 576, people seen from above. Without it the tests fail rather than skip."""
+    spec = importlib.util.spec_from_file_location("get_demo_clip", REPOSITORY / "datasets" / "get_demo_clip.py")
+    assert spec is not None and spec.loader is not None
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    path: Path = script.DEFAULT_OUT
+    script.get_demo_clip(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def vtest_frames(vtest: Path) -> list[Frame]:
+    """Three frames of the demo clip, at 0, 5 and 10 seconds."""
+    return list(read_frames(vtest, FrameSelection(stop_seconds=10.05, every=50)))
+
+
+@pytest.fixture(scope="session")
+def assets() -> Path:
+    """Folder of FastestDet.onnx and nanodet_m.onnx, which are no part of the project."""
+    named = os.environ.get("REGEN_ASSETS")
+    folder = Path(named) if named else REPOSITORY.parent / "shared" / "assets"
+    if not folder.is_dir():
+        pytest.skip(f"no folder of detectors at {folder}: set REGEN_ASSETS")
+    return folder
