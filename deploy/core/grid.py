@@ -25,7 +25,8 @@ class Grid:
     """A tiling of a frame into square macroblocks.
 
     Raises:
-        OptionError: a size, the scale or the block size is not positive, or the name is unknown.
+        OptionError: a size, the scale or the block size is not positive, the name is unknown, or SR blocks are smaller
+            than an LR pixel.
     """
 
     height_px: int
@@ -46,6 +47,12 @@ class Grid:
                 raise OptionError(f"grid: {field}={value!r} must be a positive integer", hint="Check the frame size.")
         if self.name not in ("lr", "sr"):
             raise OptionError(f"grid: unknown name {self.name!r}", hint="Use 'lr' or 'sr'.")
+        if self.name == "sr" and self.block_px < self.scale:
+            # Blocks inside the frame would hold no LR pixel's centre: no label could show them.
+            raise OptionError(
+                f"grid: SR blocks of block_px={self.block_px} are smaller than an LR pixel at scale={self.scale}",
+                hint="Use larger blocks.",
+            )
 
     @property
     def rows(self) -> int:

@@ -28,8 +28,8 @@ def box_ranking(boxes: NDArray[np.float32], grid: Grid) -> Blocks:
         boxes: (M, 4) x0, y0, x1, y1 in SR pixels.
         grid: the blocks.
     """
-    centre_y = (np.arange(grid.rows) + 0.5)[:, None, None] * grid.block_sr_px
-    centre_x = (np.arange(grid.cols) + 0.5)[None, :, None] * grid.block_sr_px
+    centre_y = _centres(grid.rows, grid.block_sr_px, grid.height_px * grid.scale)[:, None, None]
+    centre_x = _centres(grid.cols, grid.block_sr_px, grid.width_px * grid.scale)[None, :, None]
     if len(boxes) == 0:
         return np.zeros((grid.rows, grid.cols))
     x0, y0, x1, y1 = boxes.astype(np.float64).T
@@ -46,3 +46,10 @@ def shuffle_ties(ranking: NDArray[np.generic], seed: tuple[int, ...]) -> Blocks:
     ranks = np.empty(flat.size)
     ranks[order] = np.arange(flat.size)
     return ranks.reshape(np.shape(ranking))
+
+
+def _centres(count: int, side_px: int, size_px: int) -> Blocks:
+    """Middles of the blocks along an axis; of a partial block, the middle of what lies in the frame."""
+    borders = np.minimum(np.arange(count + 1) * side_px, size_px)
+    middles: Blocks = (borders[:-1] + borders[1:]) / 2
+    return middles

@@ -14,7 +14,7 @@ Ratios = tuple[float, float, float]
 
 def check_ratios(ratios: Ratios) -> None:
     """Raise OptionError unless the shares are positive and sum to 1."""
-    if min(ratios) <= 0 or abs(sum(ratios) - 1) > 1e-6:
+    if not (min(ratios) > 0 and abs(sum(ratios) - 1) <= 1e-6):  # so that NaN is refused too
         raise OptionError(f"split={ratios} must be three positive shares that sum to 1", hint="Try 0.6 0.2 0.2.")
 
 
