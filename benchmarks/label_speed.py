@@ -64,6 +64,7 @@ def time_stages(options: BenchmarkOptions) -> dict:
     """Label frames stage by stage and return the mean seconds of each."""
     import torch
 
+    from deploy.core.grid import Grid
     from deploy.core.video import FrameSelection, probe
     from labeling.frames import frame_size, read_pairs, to_tensor
     from labeling.maths.importance import block_importance
@@ -71,11 +72,11 @@ def time_stages(options: BenchmarkOptions) -> dict:
     from labeling.pipelines.assemble_dataset import WorkFolder
     from labeling.pipelines.label_videos import make_labeller
     from labeling.upscalers.simple import interpolate
-    from deploy.core.grid import Grid
 
     label_options = LabelOptions(
-        videos=(options.video,), out=Path("unused"), height=options.height, scale=options.scale, upscaler=options.upscaler,
-        detector=options.detector, detector_weights=options.detector_weights, device=options.device,
+        videos=(options.video,), out=Path("unused"), height=options.height, scale=options.scale,
+        upscaler=options.upscaler, detector=options.detector, detector_weights=options.detector_weights,
+        device=options.device,
     )  # fmt: skip
     size = frame_size(probe(options.video), options.height, options.scale)
     grid = Grid(size.height_px, size.width_px, options.scale)
@@ -117,7 +118,9 @@ def time_stages(options: BenchmarkOptions) -> dict:
             with stage("write"):
                 work.store_image("benchmark", pair.frame.index, pair.lr)
                 work.store_frame("benchmark", pair.frame.index, importance, len(detections.scores))
-    means = {name: sum(islice(values, 2, None)) / (len(values) - 2) for name, values in seconds.items() if len(values) > 2}
+    means = {
+        name: sum(islice(values, 2, None)) / (len(values) - 2) for name, values in seconds.items() if len(values) > 2
+    }
     return {
         "seconds_per_frame": means,
         "frames": len(seconds["write"]) - 2,

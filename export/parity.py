@@ -17,7 +17,7 @@ from deploy.model_card import ModelCard
 from deploy.preprocess import to_input
 from paddleseg_configs.training.level_dataset import MacroblockLevels
 
-MAX_RELATIVE_DIFFERENCE = 1e-3
+MAX_RELATIVE_DIFFERENCE = 1e-4
 MIN_LABEL_AGREEMENT = 0.999
 
 

@@ -95,9 +95,9 @@ def test_disagreement_writes_nothing_and_keeps_what_was_there(
     assert len(list(tmp_path.iterdir())) == 2
 
 
-@pytest.mark.parametrize("parity", [Parity(1, 2e-3, 1.0), Parity(1, 0.0, 0.998), Parity(1, float("inf"), 1.0)])
+@pytest.mark.parametrize("parity", [Parity(1, 2e-4, 1.0), Parity(1, 0.0, 0.998), Parity(1, float("inf"), 1.0)])
 def test_bounds_of_parity(parity: Parity) -> None:
-    Parity(1, 9e-4, 0.9995).enforce()
+    Parity(1, 9e-5, 0.9995).enforce()
     with pytest.raises(WeightsError):
         parity.enforce()
 

@@ -111,21 +111,13 @@ def probe(path: Path) -> VideoInfo:
         if first is None:
             raise InputError(f"no frames in {path}", hint=_REENCODE)
         height_px, width_px = _upright(first).shape[:2]
-    with _open(path) as container:
-        try:
-            times = sorted(
-                _pts_seconds(packet.dts if packet.pts is None else packet.pts, packet.time_base, index, rate)
-                for index, packet in enumerate(container.demux(_video_stream(container, path)))
-                if packet.size
-            )
-        except FFmpegError as error:
-            raise InputError(f"damaged video {path}: {error.strerror}", hint=_REENCODE) from None
-    if len(times) < declared:
+    times, num_packets = _packet_times(path, rate)
+    if num_packets < declared:
         raise InputError(
-            f"truncated video {path}: its container declares {declared} frames, {len(times)} are there",
+            f"truncated video {path}: its container declares {declared} frames, {num_packets} are there",
             hint="Copy the file again, or re-encode what is left: ffmpeg -i INPUT -c:v libx264 OUTPUT.mp4",
         )
-    return VideoInfo(path, width_px, height_px, rate, tuple(times))
+    return VideoInfo(path, width_px, height_px, rate, times)
 
 
 def read_frames(path: Path, selection: FrameSelection = FrameSelection()) -> Iterator[Frame]:
@@ -141,10 +133,13 @@ def read_frames(path: Path, selection: FrameSelection = FrameSelection()) -> Ite
         stream = _video_stream(container, path)
         stream.thread_type = "AUTO"
         rate = Fraction(stream.average_rate or stream.base_rate or 25)
+        # AVI has no presentation times: with B-frames the decoder gives those of decoding, out of order.
+        times = _packet_times(path, rate)[0] if container.format.name == "avi" else ()
         index = -1
         try:
             for index, decoded in enumerate(container.decode(stream)):
-                pts_seconds = _pts_seconds(decoded.pts, decoded.time_base, index, rate)
+                known = index < len(times)
+                pts_seconds = times[index] if known else _pts_seconds(decoded.pts, decoded.time_base, index, rate)
                 if selection.is_past(pts_seconds):
                     return
                 if selection.takes(index, pts_seconds):
@@ -178,11 +173,34 @@ def _video_stream(container: av.container.InputContainer, path: Path) -> av.Vide
     return container.streams.video[0]
 
 
+def _packet_times(path: Path, rate: Fraction) -> tuple[tuple[Fraction, ...], int]:
+    """Increasing times of the frames that are shown, and the number of all: an edit list may cut some away."""
+    with _open(path) as container:
+        try:
+            packets = [
+                (
+                    _pts_seconds(packet.dts if packet.pts is None else packet.pts, packet.time_base, index, rate),
+                    packet.is_discard,
+                )
+                for index, packet in enumerate(container.demux(_video_stream(container, path)))
+                if packet.size
+            ]
+        except FFmpegError as error:
+            raise InputError(f"damaged video {path}: {error.strerror}", hint=_REENCODE) from None
+    return tuple(sorted(time for time, cut_away in packets if not cut_away)), len(packets)
+
+
 def _pts_seconds(pts: int | None, time_base: Fraction | None, index: int, rate: Fraction) -> Fraction:
     return index / rate if pts is None or time_base is None else pts * time_base
 
 
 def _upright(decoded: av.VideoFrame) -> NDArray[np.uint8]:
     image: NDArray[np.uint8] = decoded.to_ndarray(format="rgb24").astype(np.uint8, copy=False)
-    quarter_turns = round(decoded.rotation / 90) % 4
-    return np.ascontiguousarray(np.rot90(image, quarter_turns)) if quarter_turns else image
+    matrix = decoded.side_data.get("DISPLAYMATRIX")
+    if matrix is None:
+        return image
+    # A pixel (x, y) is shown at (a x + c y, b x + d y), up to a shift.
+    a, b, _, c, d = np.frombuffer(bytes(matrix), np.int32)[:5].tolist()
+    if abs(b) > abs(a):
+        image, a, d = image.swapaxes(0, 1), c, b
+    return np.ascontiguousarray(image[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1])

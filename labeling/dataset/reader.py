@@ -13,6 +13,8 @@ from PIL import Image
 from deploy.core.errors import DatasetError
 from labeling.dataset.manifest import Manifest, SplitName
 
+_HINT = "Make the dataset again: python labeling/make_labels.py VIDEO --out DIR"
+
 
 @dataclass(frozen=True, eq=False)
 class LabelledFrame:
@@ -43,7 +45,7 @@ def read_split(dataset: Path, manifest: Manifest, split: SplitName) -> Iterator[
             with np.load(path, allow_pickle=False) as stored:
                 importance, indices, splits = stored["importance"], stored["frame_index"], stored["split"]
         except (OSError, ValueError, KeyError) as error:
-            raise DatasetError(f"cannot read {path}: {error}", hint="Make the dataset again.") from None
+            raise DatasetError(f"cannot read {path}: {error}", hint=_HINT) from None
         if importance.shape[1:] != shape or len(importance) != len(indices):
             raise DatasetError(
                 f"{path}: importance of shape {importance.shape} for a {shape} grid", hint="Make it again."
@@ -60,22 +62,39 @@ def read_split(dataset: Path, manifest: Manifest, split: SplitName) -> Iterator[
             )
 
 
+def read_label(path: Path, manifest: Manifest) -> NDArray[np.uint8]:
+    """Read a label PNG as (H, W) uint8 levels.
+
+    Raises:
+        DatasetError: not a palette PNG of the frame's size, or a value is no level.
+    """
+    try:
+        with Image.open(path) as image:
+            mode, levels = image.mode, np.array(image)
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise DatasetError(f"cannot read label {path}: {error}", hint=_HINT) from None
+    if mode != "P":
+        raise DatasetError(f"label {path} has mode {mode!r}, not a palette of levels", hint=_HINT)
+    require_frame_size(levels, manifest, path)
+    if levels.max() >= manifest.num_levels:
+        raise DatasetError(f"label {path} has level {levels.max()}, the last is {manifest.num_levels - 1}", hint=_HINT)
+    return levels
+
+
+def require_frame_size(pixels: NDArray[np.uint8], manifest: Manifest, path: Path) -> None:
+    """Raise DatasetError unless (H, W, ...) pixels have the size of the dataset's frames."""
+    (height, width), expected = pixels.shape[:2], (manifest.frame_height_px, manifest.frame_width_px)
+    if (height, width) != expected:
+        raise DatasetError(
+            f"{path} is {width} x {height} pixels, the dataset's frames are {expected[1]} x {expected[0]}",
+            hint="Frames are never resized: label the videos of each size separately.",
+        )
+
+
 def read_levels(frame: LabelledFrame, manifest: Manifest) -> NDArray[np.uint8]:
     """The label of a frame as (rows, cols) importance levels.
 
     Raises:
-        DatasetError: the PNG is missing or damaged, has another size, or holds a level that does not exist.
+        DatasetError: the label cannot be used.
     """
-    grid = manifest.make_grid()
-    try:
-        with Image.open(frame.label) as image:
-            pixels = np.asarray(image)
-    except (OSError, SyntaxError, ValueError) as error:
-        raise DatasetError(f"cannot read label {frame.label}: {error}", hint="Make the dataset again.") from None
-    if pixels.shape != (grid.height_px, grid.width_px) or pixels.max() >= manifest.num_levels:
-        raise DatasetError(
-            f"{frame.label}: {pixels.shape} pixels up to {pixels.max()}, not {grid.height_px} x {grid.width_px} levels "
-            f"below {manifest.num_levels}",
-            hint="Make the dataset again.",
-        )
-    return np.rint(grid.pool(pixels)).astype(np.uint8)
+    return np.rint(manifest.make_grid().pool(read_label(frame.label, manifest))).astype(np.uint8)

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from paddleseg.cvlibs import manager
 from paddleseg.datasets import Dataset
 from paddleseg.transforms import Compose
-from PIL import Image
 
 from deploy.core.errors import DatasetError, OptionError
 from deploy.core.files import read_image
 from labeling.dataset.manifest import SPLITS, Manifest, read_manifest
+from labeling.dataset.reader import read_label, require_frame_size
 
 KEEPS_GEOMETRY = frozenset({"Normalize", "RandomDistort", "RandomBlur", "RandomNoise", "AlignedHorizontalFlip"})
 """Transforms under which a pixel stays in its macroblock, or moves with it."""
@@ -49,25 +49,6 @@ def _read_line(dataset: Path, line: str, where: str) -> tuple[Path, Path]:
     return dataset / parts[0], dataset / parts[1]
 
 
-def read_label(path: Path, manifest: Manifest) -> NDArray[np.uint8]:
-    """Read a label PNG as (H, W) uint8 levels.
-
-    Raises:
-        DatasetError: not a palette PNG of the frame's size, or a value is no level.
-    """
-    try:
-        with Image.open(path) as image:
-            mode, levels = image.mode, np.array(image)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise DatasetError(f"cannot read label {path}: {error}", hint=_HINT) from None
-    if mode != "P":
-        raise DatasetError(f"label {path} has mode {mode!r}, not a palette of levels", hint=_HINT)
-    _require_size(levels, manifest, path)
-    if levels.max() >= manifest.num_levels:
-        raise DatasetError(f"label {path} has level {levels.max()}, the last is {manifest.num_levels - 1}", hint=_HINT)
-    return levels
-
-
 def read_frame(path: Path, manifest: Manifest) -> NDArray[np.uint8]:
     """Read a frame as (H, W, 3) uint8 RGB of the manifest's size.
 
@@ -76,17 +57,8 @@ def read_frame(path: Path, manifest: Manifest) -> NDArray[np.uint8]:
         DatasetError: another size.
     """
     frame = read_image(path)
-    _require_size(frame, manifest, path)
+    require_frame_size(frame, manifest, path)
     return frame
-
-
-def _require_size(pixels: NDArray[np.uint8], manifest: Manifest, path: Path) -> None:
-    (height, width), expected = pixels.shape[:2], (manifest.frame_height_px, manifest.frame_width_px)
-    if (height, width) != expected:
-        raise DatasetError(
-            f"{path} is {width} x {height} pixels, the dataset's frames are {expected[1]} x {expected[0]}",
-            hint="Frames are never resized: label the videos of each size separately.",
-        )
 
 
 @manager.DATASETS.add_component
