@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -149,7 +150,7 @@ def read_frames(path: Path, selection: FrameSelection = FrameSelection()) -> Ite
 
 
 def area_resize(image: NDArray[np.uint8], *, height_px: int, width_px: int) -> NDArray[np.uint8]:
-    """Resize (H, W, 3) uint8 by area filtering: each output pixel is the mean of what it covers."""
+    """Resize (H, W, 3) uint8 by area filtering: each output pixel is the mean of the pixels whose centres it covers."""
     if image.shape[:2] == (height_px, width_px):
         return image
     resized = Image.fromarray(image).resize((width_px, height_px), Image.Resampling.BOX)
@@ -196,7 +197,7 @@ def _pts_seconds(pts: int | None, time_base: Fraction | None, index: int, rate: 
 
 def _upright(decoded: av.VideoFrame) -> NDArray[np.uint8]:
     image: NDArray[np.uint8] = decoded.to_ndarray(format="rgb24").astype(np.uint8, copy=False)
-    matrix = decoded.side_data.get("DISPLAYMATRIX")
+    matrix: Any = decoded.side_data.get("DISPLAYMATRIX")
     if matrix is None:
         return image
     # A pixel (x, y) is shown at (a x + c y, b x + d y), up to a shift.
