@@ -98,6 +98,10 @@ def test_bad_videos(
     [
         (["--detector", "hogg"], "Did you mean 'hog'"),
         (["--detector", "onnx"], "needs a file"),
+        (["--detector", "onnx", "--detector-weights", "/nowhere.onnx"], "detector not found"),
+        (["--detector", "onnx", "--detector-weights", __file__], "cannot use"),
+        (["--upscaler", "edsr", "--upscaler-weights", __file__], "not a plain checkpoint"),
+        (["--upscaler", "bicubic"], "zero everywhere"),
         (["--classes", "unicorn"], "no class 'unicorn'"),
         (["--score-threshold", "30"], "between 0 and 1"),
         (["--levels", "256"], "2 .. 255"),
@@ -179,3 +183,8 @@ def test_really_full_disk(clip: Path, tmp_path: Path) -> None:
         assert not (tmp_path / "out").exists()
     finally:
         subprocess.run(["umount", tmp_path], check=True)
+
+
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="no /proc, the one folder where even root may not write")
+def test_unwritable_output(clip: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "/proc" in refuse(monkeypatch, capsys, [clip], Path("/proc/out"))

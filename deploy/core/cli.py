@@ -34,9 +34,10 @@ def run(main: Callable[[], None], *, resumes: bool = True) -> None:
     except RegenError as error:
         _fail(str(error), error.hint)
     except OSError as error:
-        if error.errno not in _OS_HINTS:
+        if error.errno is None:  # not from the operating system
             raise
-        _fail(f"{error.strerror}: {error.filename or 'while writing'}", _OS_HINTS[error.errno])
+        where = error.filename or "while reading or writing"
+        _fail(f"{error.strerror}: {where}", _OS_HINTS.get(error.errno, "Check that path and its file system."))
     except KeyboardInterrupt:
         advice = "run the same command again to go on where it stopped" if resumes else "nothing was written"
         print(f"\ninterrupted: {advice}", file=sys.stderr)

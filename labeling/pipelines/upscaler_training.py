@@ -54,24 +54,25 @@ def train_upscaler(options: TrainUpscalerOptions) -> None:
     )
     for shift in (network.sub_mean, network.add_mean):
         shift.requires_grad_(False)
-    _optimise(network, pairs, options, record)
+    key = hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()[:12]
+    checkpoint = options.out.with_name(f".{options.out.name}.partial-{key}.pt")
+    _optimise(network, pairs, options, checkpoint)
     network.eval()
     record["psnr_db"] = {str(path.name): _psnr_of(network, path, options) for path in options.validate}
     save_edsr(network, options.out, record)
+    checkpoint.unlink(missing_ok=True)
     print(f"wrote {options.out}: {sum(p.numel() for p in network.parameters())} parameters")
     for name, value in record["psnr_db"].items():  # type: ignore[attr-defined]
         print(f"{name}: PSNR {value['edsr']:.2f} dB, bicubic {value['bicubic']:.2f} dB")
 
 
-def _optimise(network: Edsr, pairs: Sequence[Pair], options: TrainUpscalerOptions, record: dict[str, object]) -> None:
+def _optimise(network: Edsr, pairs: Sequence[Pair], options: TrainUpscalerOptions, checkpoint: Path) -> None:
     trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
     optimiser = torch.optim.Adam(trained, lr=options.learning_rate)
     warm_up = max(1, options.steps // 50)
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimiser, lambda step: min(1.0, (step + 1) / warm_up) * 0.5 * (1 + math.cos(math.pi * step / options.steps))
     )
-    key = hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()[:12]
-    checkpoint = options.out.with_name(f".{options.out.name}.partial-{key}.pt")
     first = 0
     if checkpoint.exists():
         saved = torch.load(checkpoint, weights_only=True)
@@ -89,12 +90,11 @@ def _optimise(network: Edsr, pairs: Sequence[Pair], options: TrainUpscalerOption
         torch.nn.utils.clip_grad_norm_(trained, 20.0)
         optimiser.step()
         schedule.step()
-        if (step + 1) % options.checkpoint_every == 0:
+        if (step + 1) % options.checkpoint_every == 0 or step + 1 == options.steps:
             state = {"network": network.state_dict(), "optimiser": optimiser.state_dict(), "step": step + 1}
             with atomic_path(checkpoint) as temporary:
                 torch.save(state | {"schedule": schedule.state_dict()}, temporary)
             print(f"step {step + 1}: L1 loss {loss.item():.3f} of 255")
-    checkpoint.unlink(missing_ok=True)
 
 
 def _sample(pairs: Sequence[Pair], options: TrainUpscalerOptions, step: int) -> tuple[Tensor, Tensor]:
