@@ -13,7 +13,6 @@ from torch.nn import functional
 from torchvision.ops import batched_nms
 
 from deploy.core.errors import WeightsError
-from deploy.core.files import sha256_of
 from labeling.detectors.base import Detections, check_score_threshold, class_indices
 from labeling.detectors.coco import COCO_CLASSES, PEOPLE_AND_VEHICLES
 from labeling.detectors.tfjs_graph import TfjsGraph
@@ -44,7 +43,7 @@ class CenterNetDetector:
         self.classes = classes or PEOPLE_AND_VEHICLES
         self._kept_classes = torch.tensor(class_indices(self.classes, COCO_CLASSES))
         self._graph = TfjsGraph(path)
-        self.weights_sha256 = sha256_of(path.with_suffix(".bin"))
+        self.weights_sha256 = self._graph.weights_sha256
 
     def detect(self, images: Tensor) -> list[Detections]:
         """See `Detector.detect`."""

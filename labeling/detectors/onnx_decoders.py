@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from deploy.core.errors import WeightsError
+from labeling.detectors.coco import COCO_CLASSES
 
 Shape = tuple[int, ...]
 Candidates = tuple[Tensor, Tensor]
@@ -41,8 +42,8 @@ class FastestDetDecoder:
 
     @staticmethod
     def matches(outputs: list[Shape]) -> bool:
-        """One four-dimensional output with more than five channels."""
-        return len(outputs) == 1 and len(outputs[0]) == 4 and outputs[0][1] > 5
+        """One four-dimensional output with five channels and one a class."""
+        return len(outputs) == 1 and len(outputs[0]) == 4 and outputs[0][1] == 5 + len(COCO_CLASSES)
 
     @staticmethod
     def normalise(rgb: Tensor) -> Tensor:
@@ -74,7 +75,8 @@ class NanoDetDecoder:
         """As many three-dimensional score outputs as side outputs, over the same cells."""
         half = len(outputs) // 2
         cells = [shape[1] for shape in outputs if len(shape) == 3]
-        return half > 0 and len(cells) == 2 * half and cells[:half] == cells[half:]
+        kinds = {shape[-1] for shape in outputs[:half]}
+        return len(cells) == len(outputs) and cells[:half] == cells[half:] and kinds == {len(COCO_CLASSES)}
 
     @staticmethod
     def normalise(rgb: Tensor) -> Tensor:

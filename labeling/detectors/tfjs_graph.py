@@ -6,6 +6,7 @@ Reads ``model.json`` and its weight file as plain data; nothing in them is execu
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -46,8 +47,8 @@ class TfjsGraph:
         try:
             model = json.loads(path.read_text(encoding="utf-8"))
             self._nodes: dict[str, dict[str, Any]] = {node["name"]: node for node in model["modelTopology"]["node"]}
-            self._constants = _read_weights(path.parent, model["weightsManifest"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            self._constants, self.weights_sha256 = _read_weights(path.parent, model["weightsManifest"])
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise WeightsError(
                 f"cannot read the TensorFlow.js model {path}: {error}", hint="Download it again."
             ) from None
@@ -139,15 +140,20 @@ def _double_size(x: Tensor) -> Tensor:
     return functional.interpolate(padded, size=size, mode="bilinear", align_corners=True)[:, :, :-1, :-1]
 
 
-def _read_weights(folder: Path, manifest: list[dict[str, Any]]) -> dict[str, Tensor]:
+def _read_weights(folder: Path, manifest: list[dict[str, Any]]) -> tuple[dict[str, Tensor], str]:
+    """Tensors by name, and the SHA-256 of all weight files' bytes."""
     weights: dict[str, Tensor] = {}
+    digest = hashlib.sha256()
     for group in manifest:
         data = b"".join((folder / Path(name).name).read_bytes() for name in group["paths"])
+        digest.update(data)
         offset = 0
         for entry in group["weights"]:
-            stored = np.dtype(entry.get("quantization", {}).get("dtype", entry["dtype"])).newbyteorder("<")
+            packing = entry.get("quantization", {})
+            stored = np.dtype(packing.get("dtype", entry["dtype"])).newbyteorder("<")
             count = int(np.prod(entry["shape"], dtype=np.int64))
             array = np.frombuffer(data, stored, count, offset).reshape(entry["shape"])
-            weights[entry["name"]] = torch.from_numpy(array.astype(entry["dtype"]))
             offset += array.nbytes
-    return weights
+            values = array * packing["scale"] + packing["min"] if "scale" in packing else array
+            weights[entry["name"]] = torch.from_numpy(values.astype(entry["dtype"]))
+    return weights, digest.hexdigest()

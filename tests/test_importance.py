@@ -1,0 +1,112 @@
+"""The gradient against finite differences, and the sums over blocks against loops."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from deploy.core.grid import Grid, GridName
+from deploy.core.video import Frame
+from labeling.detectors import DETECTORS, Detector
+from labeling.detectors.centernet import DEFAULT_MODEL
+from labeling.maths.importance import Variant, accuracy_gradient, block_importance
+
+BLOCK_PX = 8
+NUM_BLOCKS = 50
+STEP = 1e-7
+# A part of the demo clip where a person walks; small, because each block needs two forward passes.
+ROWS, COLS = slice(176, 336), slice(160, 352)
+
+
+def dithered(image: np.ndarray) -> Tensor:
+    """(1, 3, H, W) in double, off the kinks: where bytes tie, as in saturated areas, HOG has no derivative."""
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, image.shape)
+    pixels = ((2 + image * (251 / 255) + noise) / 255).transpose(2, 0, 1)
+    return torch.from_numpy(np.ascontiguousarray(pixels))[None]
+
+
+@cache
+def detector_of(name: str) -> Detector:
+    if name == "centernet" and not DEFAULT_MODEL.is_file():
+        pytest.skip("CenterNet is not cached: python datasets/get_demo_detector.py")
+    return DETECTORS.create(name, weights=None, score_threshold=None, classes=("person",))
+
+
+@pytest.mark.parametrize("name", ["hog", "centernet"])
+def test_gradient_equals_finite_differences(name: str, vtest_frames: list[Frame]) -> None:
+    """For 50 blocks: the derivative along a random direction inside the block, within 5 %."""
+    detector = detector_of(name)
+    image = dithered(vtest_frames[0].image[ROWS, COLS])
+    gradient, num_detections = accuracy_gradient(detector, image)
+    assert num_detections > 0 and gradient.dtype == torch.float64
+    rows, cols = image.shape[2] // BLOCK_PX, image.shape[3] // BLOCK_PX
+    strength = gradient.abs().sum(0).unfold(0, BLOCK_PX, BLOCK_PX).unfold(1, BLOCK_PX, BLOCK_PX).sum((2, 3))
+    felt = (strength.flatten() > 0.02 * strength.max()).nonzero()[:, 0].numpy()
+    assert len(felt) >= NUM_BLOCKS, "too few blocks with a gradient"
+
+    def objective(pixels: Tensor) -> float:
+        scores = detector.detect(pixels)[0].scores
+        assert len(scores) == num_detections, "the step changed what is detected"
+        return float(scores.sum())
+
+    random = np.random.default_rng(1)
+    failures = []
+    for block in random.choice(felt, NUM_BLOCKS, replace=False):
+        row, col = divmod(int(block), cols)
+        area = (slice(row * BLOCK_PX, (row + 1) * BLOCK_PX), slice(col * BLOCK_PX, (col + 1) * BLOCK_PX))
+        direction = torch.zeros_like(image)
+        # Half of it along the gradient's signs, so that what is compared does not cancel to nothing.
+        signs = gradient[:, *area].sign() + torch.from_numpy(random.normal(size=(3, BLOCK_PX, BLOCK_PX)))
+        direction[0, :, *area] = signs
+        with torch.no_grad():
+            difference = objective(image + STEP * direction) - objective(image - STEP * direction)
+        analytic = float((gradient * direction[0]).sum())
+        if abs(difference / (2 * STEP) - analytic) > 0.05 * abs(analytic):
+            failures.append((row, col, difference / (2 * STEP), analytic))
+    assert rows * cols >= NUM_BLOCKS and not failures
+
+
+def test_a_frame_without_detections_gives_an_all_zero_map() -> None:
+    detector = detector_of("hog")
+    image = torch.full((1, 3, 160, 96), 0.5)
+    gradient, num_detections = accuracy_gradient(detector, image)
+    assert num_detections == 0 and gradient.shape == (3, 160, 96)
+    grid = Grid(80, 48, scale=2)
+    for variant in ("delta", "gradient"):
+        importance = block_importance(gradient, image[0], 1 - 0.9 * image[0], grid, variant)
+        np.testing.assert_array_equal(importance, np.zeros((grid.rows, grid.cols), np.float32))
+
+
+def test_the_input_is_left_alone(vtest_frames: list[Frame]) -> None:
+    image = torch.from_numpy(vtest_frames[0].image[ROWS, COLS].copy()).permute(2, 0, 1)[None].float() / 255
+    before = image.clone()
+    gradient, _ = accuracy_gradient(detector_of("hog"), image)
+    assert torch.equal(image, before) and not image.requires_grad and image.grad is None
+    assert not gradient.requires_grad
+
+
+@pytest.mark.parametrize("variant", ["delta", "gradient"])
+@pytest.mark.parametrize("name", ["lr", "sr"])
+@pytest.mark.parametrize(("height", "width", "scale", "block_px"), [(20, 33, 2, 16), (11, 14, 3, 8)])
+def test_block_importance_equals_loops(
+    name: GridName, variant: Variant, height: int, width: int, scale: int, block_px: int
+) -> None:
+    grid = Grid(height, width, scale, block_px, name)
+    random = np.random.default_rng(0)
+    gradient = random.normal(size=(3, height * scale, width * scale)).astype(np.float32)
+    interpolated, sr = random.random((2, 3, height * scale, width * scale), np.float32)
+    side = block_px * scale if name == "lr" else block_px
+    wanted = np.zeros((-(-height * scale // side), -(-width * scale // side)))
+    for y in range(height * scale):
+        for x in range(width * scale):
+            weight = sum(abs(float(gradient[c, y, x])) for c in range(3))
+            change = sum(abs(float(sr[c, y, x]) - float(interpolated[c, y, x])) for c in range(3))
+            wanted[y // side, x // side] += weight * change if variant == "delta" else weight
+    tensors = (torch.from_numpy(array) for array in (gradient, interpolated, sr))
+    importance = block_importance(*tensors, grid, variant)
+    assert importance.dtype == np.float32
+    np.testing.assert_allclose(importance, wanted, rtol=1e-5)
