@@ -37,6 +37,10 @@ def train_upscaler(options: TrainUpscalerOptions) -> None:
         raise OptionError(f"scale={options.scale} is not 2, 3 or 4", hint="Use --scale 2, 3 or 4.")
     if options.out.suffix != ".safetensors":
         raise OptionError(f"--out {options.out} must end in .safetensors", hint="Rename it.")
+    for name in ("features", "blocks", "steps", "batch", "patch_px", "every", "checkpoint_every"):
+        if getattr(options, name) < 1:
+            flag = "--" + name.replace("_", "-")
+            raise OptionError(f"{flag} {getattr(options, name)} is less than 1", hint="Use 1 or more.")
     record = _record(options)
     pairs = [pair for path in options.sources for pair in _pairs_of(path, options)]
     pairs = [pair for pair in pairs if min(pair[0].shape[:2]) >= options.patch_px]
@@ -144,8 +148,8 @@ def _pairs_of(path: Path, options: TrainUpscalerOptions) -> list[Pair]:
 def _record(options: TrainUpscalerOptions) -> dict[str, object]:
     """All that determines the weights, without paths of this machine."""
     record: dict[str, object] = {k: v for k, v in asdict(options).items() if k not in ("out", "checkpoint_every")}
-    for field in ("sources", "validate"):
-        paths: tuple[Path, ...] = getattr(options, field)
+    init = (options.init,) if options.init else ()
+    for field, paths in (("sources", options.sources), ("validate", options.validate), ("init", init)):
         for path in paths:
             if not path.is_file():
                 raise InputError(f"{field}: file not found: {path}", hint="Check the path.")

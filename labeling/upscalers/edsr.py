@@ -122,7 +122,15 @@ def save_edsr(network: Edsr, path: Path, record: dict[str, object]) -> None:
     metadata = {"architecture": "edsr", "res_scale": str(network.res_scale), "record": json.dumps(record)}
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
     with atomic_path(path) as temporary:
-        temporary.write_bytes(save(state, metadata))
+        temporary.write_bytes(_with_sorted_header(save(state, metadata)))
+
+
+def _with_sorted_header(data: bytes) -> bytes:
+    """Safetensors writes its metadata in random order; sorted, equal weights are equal bytes and have one hash."""
+    end = 8 + int.from_bytes(data[:8], "little")
+    header = json.dumps(json.loads(data[8:end]), sort_keys=True, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)
+    return len(header).to_bytes(8, "little") + header + data[end:]
 
 
 def _read_state(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -137,7 +145,7 @@ def _read_state(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch.load raises whatever its unpickler meets
-        first_line = str(error).splitlines()[0]
+        first_line = (str(error).splitlines() or [type(error).__name__])[0]
         raise WeightsError(
             f"not a plain checkpoint: {path} ({first_line})", hint="Give an official EDSR .pt."
         ) from None
