@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -82,8 +83,8 @@ class LabelOptions:
                 )
         if not self.videos:
             raise OptionError("no video given", hint="Name at least one: make_labels.py VIDEO --out DIR")
-        if self.gap_seconds < 0:
-            raise OptionError(f"--gap-seconds {self.gap_seconds} is negative", hint="Use 0 or more.")
+        if not 0 <= self.gap_seconds < math.inf:
+            raise OptionError(f"--gap-seconds {self.gap_seconds} is not a length of time", hint="Use 0 or more.")
         if self.variant == "delta" and self.upscaler == self.interpolation:
             raise OptionError(
                 f"variant 'delta' with upscaler {self.upscaler!r} is zero everywhere",

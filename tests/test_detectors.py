@@ -191,6 +191,14 @@ def test_nanodet_by_its_definition() -> None:
     assert boxes[5].tolist() == pytest.approx([20 - 8, 12 - 16, 20 + 24, 12], abs=1e-3)
 
 
+def test_networks_get_the_channels_they_were_trained_on() -> None:
+    """Both were trained on BGR as OpenCV reads it; NanoDet's mean and deviation are ImageNet's in that order."""
+    orange = torch.tensor([1.0, 0.5, 0.0]).view(1, 3, 1, 1)
+    assert FastestDetDecoder.normalise(orange).flatten().tolist() == [0.0, 0.5, 1.0]
+    wanted = [(0 - 103.53) / 57.375, (127.5 - 116.28) / 57.12, (255 - 123.675) / 58.395]
+    assert NanoDetDecoder.normalise(orange).flatten().tolist() == pytest.approx(wanted, rel=1e-5)
+
+
 # What cannot be used
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from hypothesis import assume, given, settings
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from deploy.core.errors import OptionError
 from labeling.dataset.manifest import SPLITS
 from labeling.maths.split import Ratios, assign_splits, check_ratios
+from labeling.options import LabelOptions
 
 RATIOS: Ratios = (0.6, 0.2, 0.2)
 
@@ -103,6 +105,13 @@ def test_the_order_of_videos_does_not_matter() -> None:
 def test_bad_shares(ratios: Ratios) -> None:
     with pytest.raises(OptionError, match="three positive shares") as error:
         check_ratios(ratios)
+    assert error.value.hint
+
+
+@pytest.mark.parametrize("gap_seconds", [-1.0, float("nan"), float("inf")])
+def test_impossible_gaps(gap_seconds: float) -> None:
+    with pytest.raises(OptionError, match="--gap-seconds") as error:
+        LabelOptions(videos=(Path("clip.mp4"),), out=Path("dataset"), gap_seconds=gap_seconds)
     assert error.value.hint
 
 

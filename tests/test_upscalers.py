@@ -372,6 +372,7 @@ def test_other_options_never_resume(
         patch.setattr(upscaler_training, "save_edsr", lambda *_: None)
         patch.setattr(Path, "unlink", lambda *_, **__: None)  # the checkpoint stays
         train_upscaler(options)
+    assert list(options.out.parent.glob(".*.partial-*.pt")), "no checkpoint to resume from"
     train_upscaler(replace(options, seed=1))
     assert "resuming" not in capsys.readouterr().out
 
