@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deploy.core.errors import InputError
-from deploy.core.video import area_resize
+from deploy.core.resize import area_resize
 from deploy.model_card import ModelCard
 
 MAX_ASPECT_CHANGE = 0.02

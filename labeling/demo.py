@@ -44,11 +44,11 @@ class DemoOptions:
     """hog or centernet (fetched through npm)."""
     config: Path = Path("paddleseg_configs/mobileseg_mobilenetv3_small_x035.yml")
     """Ladder model to train."""
-    frames: int = 160
+    frames: int = 120
     """About so many frames are labelled (fewer if they are large)."""
-    iters: int = 600
+    iters: int = 300
     """Training iterations."""
-    evaluate_frames: int = 24
+    evaluate_frames: int = 20
     """Test frames that the utility is measured on."""
 
 
@@ -100,7 +100,7 @@ def _label_stage(video: Path, dataset: Path, options: DemoOptions) -> Stage:
     if height < 32:
         raise InputError(f"{video} is only {info.height_px} px high", hint=f"Give one of at least {32 * SCALE} px.")
     pixels = height * height * info.width_px / info.height_px
-    frames = max(40, min(options.frames, round(options.frames * DEMO_PIXELS / pixels)))
+    frames = max(min(40, options.frames), min(options.frames, round(options.frames * DEMO_PIXELS / pixels)))
     every = max(1, info.num_frames // frames)
     gap_seconds = min(2.0, round(float(info.times[-1]) / 20, 3))
     command = (

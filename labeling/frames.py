@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deploy.core.video import Frame, FrameSelection, VideoInfo, area_resize, read_frames
+from deploy.core.resize import area_resize
+from deploy.core.video import Frame, FrameSelection, VideoInfo, read_frames
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -22,7 +22,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from deploy.core.errors import InputError, OptionError, WeightsError
-from deploy.core.video import Frame, area_resize
+from deploy.core.resize import area_resize
+from deploy.core.video import Frame
 from labeling.pipelines import upscaler_training
 from labeling.pipelines.upscaler_training import train_upscaler
 from labeling.train_upscaler import TrainUpscalerOptions

@@ -10,12 +10,14 @@ from itertools import pairwise
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from deploy.core.errors import InputError, OptionError
-from deploy.core.video import Frame, FrameSelection, area_resize, probe, read_frames
+from deploy.core.resize import area_resize
+from deploy.core.video import Frame, FrameSelection, probe, read_frames
 
 Image = NDArray[np.uint8]
 MILLISECOND = Fraction(1, 1000)
@@ -228,12 +230,19 @@ def test_area_resize_is_the_mean_of_the_pixels(height: int, width: int, factor: 
             assert np.abs(resized[y, x] - area.reshape(-1, 3).mean(axis=0)).max() <= 1.0
 
 
-def test_area_resize_by_a_fraction_takes_the_pixels_whose_centres_are_covered() -> None:
-    """5 pixels to 2: each output covers two and a half; Pillow's box gives no partial weights."""
+@pytest.mark.parametrize("size", [(360, 640), (101, 77), (359, 479), (10, 700)])
+def test_area_resize_at_any_ratio_is_opencvs(size: tuple[int, int]) -> None:
+    image = np.random.default_rng(3).integers(0, 256, (576, 768, 3), np.uint8)
+    expected = cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA).astype(int)
+    assert np.abs(area_resize(image, height_px=size[0], width_px=size[1]) - expected).max() <= 1
+
+
+def test_area_resize_by_a_fraction_counts_border_pixels_by_their_part() -> None:
+    """5 pixels to 2: each output covers two and a half."""
     line = np.array([10, 60, 200, 80, 30], np.uint8)
     image = np.repeat(line[None, :, None], 3, axis=2)
     resized = area_resize(image, height_px=1, width_px=2)
-    assert resized[0, :, 0].tolist() == [(10 + 60 + 200) / 3, (80 + 30) / 2]
+    assert resized[0, :, 0].tolist() == [(10 + 60 + 200 / 2) / 2.5, (200 / 2 + 80 + 30) / 2.5]
 
 
 def audio_only(path: Path) -> None:

@@ -15,7 +15,6 @@ import av
 import numpy as np
 from av.error import FFmpegError
 from numpy.typing import NDArray
-from PIL import Image
 
 from deploy.core.errors import InputError, OptionError
 
@@ -147,14 +146,6 @@ def read_frames(path: Path, selection: FrameSelection = FrameSelection()) -> Ite
                     yield Frame(index, pts_seconds, _upright(decoded))
         except FFmpegError as error:
             raise InputError(f"cannot decode {path} after frame {index}: {error.strerror}", hint=_REENCODE) from None
-
-
-def area_resize(image: NDArray[np.uint8], *, height_px: int, width_px: int) -> NDArray[np.uint8]:
-    """Resize (H, W, 3) uint8 by area filtering: each output pixel is the mean of the pixels whose centres it covers."""
-    if image.shape[:2] == (height_px, width_px):
-        return image
-    resized = Image.fromarray(image).resize((width_px, height_px), Image.Resampling.BOX)
-    return np.asarray(resized)
 
 
 def _open(path: Path) -> av.container.InputContainer:

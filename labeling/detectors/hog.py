@@ -109,14 +109,16 @@ def _window_boxes(shape: torch.Size, zoom_x: float, zoom_y: float, like: Tensor)
 
 def _block_histograms(image: Tensor) -> Tensor:
     """(3, H, W) RGB in [0, 1] -> (36, block rows, block cols): L2-Hys-normalised histograms at stride 8."""
-    orientations = _orientation_maps(image)[:, None]  # (9, 1, H, W)
-    profile = _cell_profile().to(image)  # (2, 16)
-    rows = functional.conv2d(orientations, profile[:, None, :, None], stride=(STRIDE_PX, 1))  # (9, 2, R, W)
-    cells = functional.conv2d(rows.flatten(0, 1)[:, None], profile[:, None, None, :], stride=(1, STRIDE_PX))
-    histogram = (
-        cells.view(NUM_BINS, 2, *cells.shape[1:]).permute(2, 1, 0, 3, 4).flatten(0, 2)
-    )  # (x cell, y cell, bin), R, C
-    return _l2hys(histogram)
+    rows, cols = image.shape[1] // STRIDE_PX, image.shape[2] // STRIDE_PX
+    maps = _orientation_maps(image)[:, : rows * STRIDE_PX, : cols * STRIDE_PX]
+    # A block is two strides long, so weighing its pixels is one product a stride and a sum of neighbours.
+    profile = _cell_profile().to(image)
+    taps = torch.cat([profile[:, :STRIDE_PX], profile[:, STRIDE_PX:]])  # (2 halves x 2 cells, 8)
+    down = taps @ maps.reshape(NUM_BINS, rows, STRIDE_PX, -1)
+    down = down[:, :-1, :2] + down[:, 1:, 2:]  # (9, block rows, 2 y cells, W)
+    across = down.reshape(*down.shape[:3], cols, STRIDE_PX) @ taps.T
+    across = across[..., :-1, :2] + across[..., 1:, 2:]  # (9, block rows, 2 y cells, block cols, 2 x cells)
+    return _l2hys(across.permute(4, 2, 0, 1, 3).flatten(0, 2))
 
 
 def _orientation_maps(image: Tensor) -> Tensor:

@@ -19,7 +19,8 @@ from torch.nn import functional
 from deploy.core.errors import InputError, OptionError
 from deploy.core.files import atomic_path, read_image, sha256_of
 from deploy.core.progress import track
-from deploy.core.video import FrameSelection, area_resize, read_frames
+from deploy.core.resize import area_resize
+from deploy.core.video import FrameSelection, read_frames
 from labeling.upscalers.edsr import Edsr, load_edsr, save_edsr
 from labeling.upscalers.simple import interpolate
 
