@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 import sys
 from collections.abc import Callable
 
@@ -30,9 +29,6 @@ def run(main: Callable[[], None], *, resumes: bool = True) -> None:
         main: the command.
         resumes: whether the same command goes on where it was interrupted; else it starts anew.
     """
-    # Threads that wait without spinning: several times faster where other processes share the cores, and no slower
-    # alone. It counts because commands import PyTorch only now.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         main()
     except RegenError as error:
