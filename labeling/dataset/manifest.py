@@ -13,6 +13,7 @@ from deploy.core.grid import Grid
 
 MANIFEST_NAME = "manifest.json"
 SplitName = Literal["train", "val", "test"]
+Scope = Literal["frame", "video", "dataset"]
 SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
@@ -97,7 +98,7 @@ class Manifest(Record):
     frame_width_px: int = Field(ge=1)
     grid: GridRecord
     num_levels: int = Field(ge=2, le=255)
-    scope: Literal["frame", "video", "dataset"]
+    scope: Scope
     """Over what importance was normalised."""
     curve: Literal["linear", "log", "quantile", "clipped"]
     calibrations: dict[str, Calibration]
@@ -139,6 +140,11 @@ class Manifest(Record):
     def level_values(self) -> tuple[float, ...]:
         """Normalised importance at the centre of each level: (k + 0.5) / num_levels."""
         return tuple((level + 0.5) / self.num_levels for level in range(self.num_levels))
+
+
+def calibration_key(scope: Scope, video_id: str, index: int) -> str:
+    """Key of a frame's normalisation in `Manifest.calibrations`."""
+    return {"dataset": "dataset", "video": video_id, "frame": f"{video_id}/{index}"}[scope]
 
 
 def read_manifest(dataset: Path) -> Manifest:

@@ -20,6 +20,7 @@ from labeling.dataset.manifest import (
     ModelRecord,
     SplitName,
     SplitRecord,
+    calibration_key,
     write_manifest,
 )
 from labeling.maths.quantise import Knots, fit_knots, level_edges, normalise, to_levels
@@ -113,7 +114,7 @@ def assemble_dataset(
     palette = level_palette(options.levels)
     for video_id, video in videos.items():
         for position, index in enumerate(video.frame_index.tolist()):
-            value = normalise(video.importance[position], knots[_knots_key(video_id, index, options)])
+            value = normalise(video.importance[position], knots[calibration_key(options.scope, video_id, index)])
             label = job.grid.upsample(to_levels(value, options.levels))
             image = Image.fromarray(label).convert("P")
             image.putpalette(palette)
@@ -147,14 +148,10 @@ def _fit(videos: dict[str, VideoImportance], options: LabelOptions) -> dict[str,
     if options.scope == "video":
         return {video_id: fit_knots(video.importance, options.curve) for video_id, video in videos.items()}
     return {
-        _knots_key(video_id, index, options): fit_knots(video.importance[position], options.curve)
+        calibration_key(options.scope, video_id, index): fit_knots(video.importance[position], options.curve)
         for video_id, video in videos.items()
         for position, index in enumerate(video.frame_index.tolist())
     }
-
-
-def _knots_key(video_id: str, index: int, options: LabelOptions) -> str:
-    return {"dataset": "dataset", "video": video_id, "frame": f"{video_id}/{index}"}[options.scope]
 
 
 def _write_lists(dataset: Path, lists: dict[SplitName, list[str]], num_levels: int) -> None:

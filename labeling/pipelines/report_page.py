@@ -18,7 +18,7 @@ from deploy.core.errors import InputError
 from deploy.core.files import read_image, write_text
 from deploy.core.overlay import colors_of, importance_overlay
 from deploy.model_card import ModelCard, read_card
-from labeling.dataset.manifest import Manifest, read_manifest
+from labeling.dataset.manifest import Manifest, calibration_key, read_manifest
 from labeling.dataset.reader import LabelledFrame, read_levels, read_split
 from labeling.dataset.utility_record import UtilityReport, read_utility
 from labeling.maths.quantise import normalise
@@ -81,8 +81,7 @@ def _samples(options: MakeReportOptions, manifest: Manifest) -> list[dict[str, A
 
 def _row(frame: LabelledFrame, manifest: Manifest, predicted: dict[int, NDArray[np.float32]]) -> dict[str, Picture]:
     grid, image = manifest.make_grid(), read_image(frame.image)
-    key = {"dataset": "dataset", "video": frame.video_id, "frame": f"{frame.video_id}/{frame.index}"}[manifest.scope]
-    knots = manifest.calibrations[key]
+    knots = manifest.calibrations[calibration_key(manifest.scope, frame.video_id, frame.index)]
     value = normalise(frame.importance, (np.array(knots.importance), np.array(knots.value)))
     levels = grid.upsample(read_levels(frame, manifest) / (manifest.num_levels - 1))
     row = {
