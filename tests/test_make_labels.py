@@ -151,6 +151,24 @@ def test_killed_run_resumes_to_the_same_bytes(clip: Path, tmp_path: Path) -> Non
     assert sorted(path.name for path in tmp_path.iterdir()) == ["killed", "whole"]
 
 
+def test_killed_after_the_last_step_leaves_nothing_behind(clip: Path, tmp_path: Path) -> None:
+    settings = options(clip, tmp_path / "dataset", every=4)
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(pipeline.shutil, "rmtree", lambda *arguments, **options: (_ for _ in ()).throw(KeyboardInterrupt))
+        pipeline.label_videos(settings)
+    assert len(list(tmp_path.iterdir())) == 2
+    pipeline.label_videos(settings)
+    assert [path.name for path in tmp_path.iterdir()] == ["dataset"]
+
+
+def test_unfinished_work_of_another_job_is_named(
+    clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / ".dataset.partial-0123456789ab").mkdir()
+    pipeline.label_videos(options(clip, tmp_path / "dataset", every=4))
+    assert "kept in" in capsys.readouterr().out and (tmp_path / ".dataset.partial-0123456789ab").is_dir()
+
+
 def test_second_process_on_the_same_job_is_refused(clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     original = pipeline._label_video
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +41,11 @@ class WorkFolder:
         """Where work on `out` is kept."""
         out = out.resolve()
         return cls(out.parent / f".{out.name}.partial-{fingerprint[:12]}")
+
+    def unfinished_others(self) -> list[Path]:
+        """Work folders of other jobs with the same output."""
+        prefix = self.root.name.rsplit("-", 1)[0]
+        return sorted(path for path in self.root.parent.glob(f"{glob.escape(prefix)}-*") if path != self.root)
 
     @property
     def dataset(self) -> Path:

@@ -78,10 +78,13 @@ def label_videos(options: LabelOptions) -> None:
     models = (_detector_record(labeller.detector), _upscaler_record(labeller.upscaler))
     versions = {name: version(name) for name in VERSIONED_PACKAGES}
     fingerprint = job.fingerprint(options, *models, versions)
+    work = WorkFolder.for_output(options.out, fingerprint)
     if _is_done(options, fingerprint):
+        shutil.rmtree(work.root, ignore_errors=True)  # left over if the last run was killed after its last step
         print(f"{options.out} is complete already: the same videos, options and weights")
         return
-    work = WorkFolder.for_output(options.out, fingerprint)
+    for other in work.unfinished_others():
+        print(f"note: unfinished work with other options, videos or weights is kept in {other}")
     with _locked(work):
         for video in job.videos:
             _label_video(video, job, labeller, work)

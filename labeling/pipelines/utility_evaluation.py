@@ -46,6 +46,7 @@ class Bench:
     grid: Grid
     detector: Detector
     upscaler: Upscaler
+    interpolation: Literal["bicubic", "bilinear"]
     device: str
 
 
@@ -110,7 +111,10 @@ def _load_bench(options: EvaluateUtilityOptions, manifest: Manifest) -> Bench:
     device = options.device
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    return Bench(manifest, manifest.make_grid(), detector, upscaler, device)
+    interpolation: Literal["bicubic", "bilinear"] = (
+        "bilinear" if manifest.options.get("interpolation") == "bilinear" else "bicubic"
+    )
+    return Bench(manifest, manifest.make_grid(), detector, upscaler, interpolation, device)
 
 
 def _load_predictors(models: Sequence[Path], grid: Grid) -> list[Predictor]:
@@ -166,7 +170,7 @@ def _evaluate_frame(
 ) -> dict[ReferenceName, Counts]:
     with torch.no_grad():
         lr = to_tensor(pair.lr, bench.device)
-        interpolated = interpolate(lr, bench.grid.scale)
+        interpolated = interpolate(lr, bench.grid.scale, bench.interpolation)
         true = None if pair.reference is None else to_tensor(pair.reference, bench.device)
         sr = bench.upscaler.upscale(lr, true)
         found_in, found_sr = _detect(bench.detector, interpolated)[0], _detect(bench.detector, sr)[0]
