@@ -43,6 +43,8 @@ class EvaluateUtilityOptions:
     """File of the upscaler, if the labels needed one."""
     device: str = "auto"
     """cpu, cuda, cuda:N, or auto."""
+    offline: bool = False
+    """Never use the network for weights."""
 
     def __post_init__(self) -> None:
         if not all(0 < budget < 1 for budget in self.budgets):

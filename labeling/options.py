@@ -66,6 +66,8 @@ class LabelOptions:
     """Length left out between two segments of a video."""
     device: str = "auto"
     """cpu, cuda, cuda:N, or auto."""
+    offline: bool = False
+    """Never use the network: weights that are not on this machine are an error."""
     dry_run: bool = False
     """Say what would be done, and stop."""
     overwrite: bool = False

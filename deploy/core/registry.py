@@ -17,7 +17,8 @@ class Registry(Generic[Product]):
 
     Args:
         kind: what is made, for messages ("detector").
-        factories: name -> ``"package.module:callable"``.
+        factories: name -> ``"package.module:callable"``, or ``"package.module:callable:variant"`` where one factory
+            makes several entries: it is called with ``variant=...``.
     """
 
     def __init__(self, kind: str, factories: Mapping[str, str]) -> None:
@@ -43,7 +44,9 @@ class Registry(Generic[Product]):
             OptionError: the name is unknown, or a package that the entry needs is not installed.
         """
         self.check(name)
-        module, attribute = self._factories[name].split(":")
+        module, attribute, *variant = self._factories[name].split(":")
+        if variant:
+            arguments["variant"] = variant[0]
         try:
             factory = getattr(importlib.import_module(module), attribute)
         except ModuleNotFoundError as error:

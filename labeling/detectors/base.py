@@ -28,7 +28,8 @@ class Detector(Protocol):
     """Finds objects; its scores can be differentiated with respect to the pixels.
 
     Factories in the registry take the keywords ``weights: Path | None``, ``score_threshold: float | None`` (None is the
-    detector's own default) and ``classes: tuple[str, ...]`` (names to keep; empty keeps its default).
+    detector's own default), ``classes: tuple[str, ...]`` (names to keep; empty keeps its default) and ``offline: bool``
+    (never use the network), and ``variant: str`` if the registry's line names one.
     """
 
     name: str
@@ -42,11 +43,12 @@ class Detector(Protocol):
     classes: tuple[str, ...]
     """Names of the classes that are kept."""
 
-    def detect(self, images: Tensor) -> list[Detections]:
+    def detect(self, images: Tensor, *, score_threshold: float | None = None) -> list[Detections]:
         """Find objects.
 
         Args:
             images: (N, 3, H, W) float RGB in [0, 1], any size the detector accepts.
+            score_threshold: in place of the detector's own, to see candidates that it would drop.
 
         Returns:
             One `Detections` a frame.

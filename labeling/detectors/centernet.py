@@ -31,7 +31,12 @@ class CenterNetDetector:
     class_names = COCO_CLASSES
 
     def __init__(
-        self, *, weights: Path | None = None, score_threshold: float | None = None, classes: tuple[str, ...] = ()
+        self,
+        *,
+        weights: Path | None = None,
+        score_threshold: float | None = None,
+        classes: tuple[str, ...] = (),
+        offline: bool = False,
     ) -> None:
         path = weights or DEFAULT_MODEL
         if not path.is_file():
@@ -45,8 +50,9 @@ class CenterNetDetector:
         self._graph = TfjsGraph(path)
         self.weights_sha256 = self._graph.weights_sha256
 
-    def detect(self, images: Tensor) -> list[Detections]:
+    def detect(self, images: Tensor, *, score_threshold: float | None = None) -> list[Detections]:
         """See `Detector.detect`."""
+        least_score = score_threshold or self.score_threshold
         height, width = images.shape[2:]
         padding = (0, -width % INPUT_MULTIPLE_PX, 0, -height % INPUT_MULTIPLE_PX)
         heat, sides = self._graph.run(
@@ -55,11 +61,12 @@ class CenterNetDetector:
         heat = heat[:, self._kept_classes.to(heat.device)]
         peaks = heat.detach() == functional.max_pool2d(heat.detach(), 3, stride=1, padding=1)
         size = torch.tensor([width, height, width, height], dtype=torch.float32, device=images.device)
+        peaks &= heat.detach() >= least_score
         return [self._decode(*frame, size) for frame in zip(heat, peaks, sides.detach(), strict=True)]
 
     def _decode(self, heat: Tensor, peaks: Tensor, sides: Tensor, size: Tensor) -> Detections:
         """One frame: heat and peaks (C, h, w), sides (4, h, w) distances in pixels to left, top, right, bottom."""
-        kind, y, x = (peaks & (heat.detach() >= self.score_threshold)).nonzero(as_tuple=True)
+        kind, y, x = peaks.nonzero(as_tuple=True)
         scores = heat[kind, y, x]
         best = scores.detach().argsort(descending=True, stable=True)[:MAX_CANDIDATES]
         kind, y, x, scores = kind[best], y[best], x[best], scores[best]

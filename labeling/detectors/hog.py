@@ -41,6 +41,7 @@ class HogDetector:
         weights: Path | None = None,
         score_threshold: float | None = None,
         classes: tuple[str, ...] = (),
+        offline: bool = False,
         pyramid_step: float = 1.1,
         nms_iou: float = 0.3,
     ) -> None:
@@ -56,9 +57,11 @@ class HogDetector:
         self._bias = float(coefficients[-1])
         self._svm = _svm_kernel(coefficients[:-1])
 
-    def detect(self, images: Tensor) -> list[Detections]:
+    def detect(self, images: Tensor, *, score_threshold: float | None = None) -> list[Detections]:
         """See `Detector.detect`. Frames must be at least 128 x 64 pixels; smaller ones have no detection."""
-        return [self._detect_one(image) for image in images]
+        score = score_threshold or self.score_threshold
+        margin = math.log(score / (1 - score))
+        return [self._detect_one(image, margin) for image in images]
 
     def window_margins(self, image: Tensor) -> Tensor:
         """SVM margin of every 64 x 128 window at stride 8, without resizing.
@@ -72,10 +75,9 @@ class HogDetector:
         blocks = _block_histograms(image)
         return functional.conv2d(blocks[None], self._svm.to(blocks))[0, 0] + self._bias
 
-    def _detect_one(self, image: Tensor) -> Detections:
+    def _detect_one(self, image: Tensor, least_margin: float) -> Detections:
         boxes, margins = self._all_windows(image)
-        threshold = math.log(self.score_threshold / (1 - self.score_threshold))
-        chosen = (margins.detach() >= threshold).nonzero()[:, 0]
+        chosen = (margins.detach() >= least_margin).nonzero()[:, 0]
         kept = chosen[nms(boxes[chosen], margins.detach()[chosen].float(), self.nms_iou)]
         return Detections(boxes[kept], torch.sigmoid(margins[kept]), torch.zeros_like(kept))
 

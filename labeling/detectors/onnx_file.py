@@ -40,11 +40,11 @@ class OnnxDetector:
         self.classes = classes
         self._kept_classes = torch.tensor(class_indices(classes, COCO_CLASSES))
 
-    def detect(self, images: Tensor) -> list[Detections]:
+    def detect(self, images: Tensor, *, score_threshold: float | None = None) -> list[Detections]:
         """See `Detector.detect`."""
-        return [self._detect_one(image[None]) for image in images]
+        return [self._detect_one(image[None], score_threshold or self.score_threshold) for image in images]
 
-    def _detect_one(self, image: Tensor) -> Detections:
+    def _detect_one(self, image: Tensor, least_score: float) -> Detections:
         height, width = self._input_size
         resized = functional.interpolate(
             image, size=self._input_size, mode="bilinear", align_corners=False, antialias=True
@@ -54,7 +54,7 @@ class OnnxDetector:
             list(outputs) if isinstance(outputs, tuple | list) else [outputs], height, width
         )
         scores, kind = scores[:, self._kept_classes.to(scores.device)].max(dim=1)
-        found = (scores.detach() >= self.score_threshold).nonzero()[:, 0]
+        found = (scores.detach() >= least_score).nonzero()[:, 0]
         zoom = torch.tensor([image.shape[3] / width, image.shape[2] / height] * 2, device=boxes.device)
         boxes, scores, kind = boxes[found].float() * zoom, scores[found], kind[found]
         kept = batched_nms(boxes, scores.detach().float(), kind, NMS_IOU)
@@ -62,7 +62,11 @@ class OnnxDetector:
 
 
 def load_onnx_detector(
-    *, weights: Path | None = None, score_threshold: float | None = None, classes: tuple[str, ...] = ()
+    *,
+    weights: Path | None = None,
+    score_threshold: float | None = None,
+    classes: tuple[str, ...] = (),
+    offline: bool = False,
 ) -> OnnxDetector:
     """Read an ONNX detector of the 80 COCO classes.
 

@@ -19,7 +19,7 @@ from labeling.maths.split import assign_splits
 from labeling.options import LabelOptions
 
 # Options that do not change a single label.
-_NOT_PART_OF_THE_JOB = {"videos", "out", "dry_run", "overwrite", "detector_weights", "upscaler_weights"}
+_NOT_PART_OF_THE_JOB = {"videos", "out", "dry_run", "overwrite", "detector_weights", "upscaler_weights", "offline"}
 
 
 @dataclass(frozen=True)

@@ -110,6 +110,7 @@ def make_labeller(options: LabelOptions, grid: Grid) -> Labeller:
         weights=options.detector_weights,
         score_threshold=options.score_threshold,
         classes=options.classes,
+        offline=options.offline,
     )
     upscaler = UPSCALERS.create(options.upscaler, scale=options.scale, weights=options.upscaler_weights)
     return Labeller(detector, upscaler, options, grid, device)

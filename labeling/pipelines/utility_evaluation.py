@@ -101,6 +101,7 @@ def _load_bench(options: EvaluateUtilityOptions, manifest: Manifest) -> Bench:
         weights=options.detector_weights,
         score_threshold=record.settings["score_threshold"],
         classes=tuple(classes) if isinstance(classes, tuple | list) else (),
+        offline=options.offline,
     )
     upscaler = UPSCALERS.create(manifest.upscaler.name, scale=manifest.grid.scale, weights=options.upscaler_weights)
     for kind, loaded, recorded in (("detector", detector, record), ("upscaler", upscaler, manifest.upscaler)):
