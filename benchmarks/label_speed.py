@@ -70,7 +70,7 @@ def time_stages(options: BenchmarkOptions) -> dict:
     from labeling.maths.importance import block_importance
     from labeling.options import LabelOptions
     from labeling.pipelines.assemble_dataset import WorkFolder
-    from labeling.pipelines.label_videos import make_labeller
+    from labeling.pipelines.labeller import make_labeller
     from labeling.upscalers.simple import interpolate
 
     label_options = LabelOptions(

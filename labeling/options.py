@@ -48,8 +48,19 @@ class LabelOptions:
     """EDSR checkpoint; the default is embedded (x3)."""
     interpolation: Literal["bicubic", "bilinear"] = "bicubic"
     """How the interpolated frame, which the gradient is taken at, is made."""
-    variant: Literal["delta", "gradient"] = "delta"
-    """delta: gradient times what super-resolution changes; gradient: gradient alone."""
+    variant: Literal["delta", "gradient", "path"] = "delta"
+    """delta: |gradient| times what super-resolution changes; gradient: |gradient| alone; path: with sign, and the
+    gradient averaged on the way from the interpolated to the super-resolved frame."""
+    objective: Literal["scores", "agreement", "f1"] = "scores"
+    """Accuracy to differentiate. scores: sum of the scores; agreement: minus the difference of the scores to the
+    reference's; f1: F1 against the reference, softened."""
+    reference: Literal["auto", "true", "sr"] = "auto"
+    """Whose detections are right, for agreement and f1: the true high-resolution frame's or the super-resolved
+    frame's; auto is the true one where the video is large enough."""
+    norm: Literal[1, 2] = 1
+    """Magnitude of a pixel over its channels: 1 sum, 2 Euclidean. For delta and gradient."""
+    path_steps: int = 6
+    """Gradients on the way, for path."""
     grid: Literal["lr", "sr"] = "lr"
     """Tile the low-resolution or the super-resolved frame into macroblocks."""
     block_px: int = 16
@@ -75,7 +86,8 @@ class LabelOptions:
 
     def __post_init__(self) -> None:
         for name, low, high in (
-            ("height", 16, 8192), ("scale", 1, 8), ("every", 1, 10**6), ("block_px", 1, 512), ("levels", 2, 255)
+            ("height", 16, 8192), ("scale", 1, 8), ("every", 1, 10**6), ("block_px", 1, 512), ("levels", 2, 255),
+            ("path_steps", 1, 256),
         ):  # fmt: skip
             value = getattr(self, name)
             if not low <= value <= high:
@@ -87,8 +99,8 @@ class LabelOptions:
             raise OptionError("no video given", hint="Name at least one: make_labels.py VIDEO --out DIR")
         if not 0 <= self.gap_seconds < math.inf:
             raise OptionError(f"--gap-seconds {self.gap_seconds} is not a length of time", hint="Use 0 or more.")
-        if self.variant == "delta" and self.upscaler == self.interpolation:
+        if self.variant != "gradient" and self.upscaler == self.interpolation:
             raise OptionError(
-                f"variant 'delta' with upscaler {self.upscaler!r} is zero everywhere",
+                f"variant {self.variant!r} with upscaler {self.upscaler!r} is zero everywhere",
                 hint="Use --upscaler edsr, or --variant gradient.",
             )

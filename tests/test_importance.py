@@ -8,12 +8,16 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from deploy.core.grid import Grid, GridName
 from deploy.core.video import Frame
 from labeling.detectors import DETECTORS, Detector
 from labeling.detectors.centernet import DEFAULT_MODEL
-from labeling.maths.importance import Variant, accuracy_gradient, block_importance
+from labeling.maths.accuracy import Objective, SumOfScores
+from labeling.maths.importance import Norm, Variant, accuracy_gradient, block_effects, block_importance, path_gradient
+from labeling.pipelines.labeller import make_accuracy
+from labeling.upscalers.simple import interpolate
 
 BLOCK_PX = 8
 NUM_BLOCKS = 50
@@ -36,12 +40,20 @@ def detector_of(name: str) -> Detector:
     return DETECTORS.create(name, weights=None, score_threshold=None, classes=("person",))
 
 
-@pytest.mark.parametrize("name", ["hog", "centernet"])
-def test_gradient_equals_finite_differences(name: str, vtest_frames: list[Frame]) -> None:
+def blurred(image: Tensor) -> Tensor:
+    """The frame as interpolation shows it: a third of the size and back."""
+    return interpolate(functional.interpolate(image, scale_factor=1 / 3, mode="area"), 3)[..., : image.shape[-1]]
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("hog", "scores"), ("centernet", "scores"), ("hog", "agreement"), ("hog", "f1")]
+)
+def test_gradient_equals_finite_differences(name: str, kind: Objective, vtest_frames: list[Frame]) -> None:
     """For 50 blocks: the derivative along a random direction inside the block, within 5 %."""
     detector = detector_of(name)
     image = dithered(vtest_frames[0].image[ROWS, COLS])
-    gradient, num_detections = accuracy_gradient(detector, image)
+    accuracy = make_accuracy(kind, detector, image + 0.02 * image.roll(1, 3))
+    gradient, num_detections = accuracy_gradient(accuracy, image)
     assert num_detections > 0 and gradient.dtype == torch.float64
     rows, cols = image.shape[2] // BLOCK_PX, image.shape[3] // BLOCK_PX
     strength = gradient.abs().sum(0).unfold(0, BLOCK_PX, BLOCK_PX).unfold(1, BLOCK_PX, BLOCK_PX).sum((2, 3))
@@ -49,9 +61,9 @@ def test_gradient_equals_finite_differences(name: str, vtest_frames: list[Frame]
     assert len(felt) >= NUM_BLOCKS, "too few blocks with a gradient"
 
     def objective(pixels: Tensor) -> float:
-        scores = detector.detect(pixels)[0].scores
-        assert len(scores) == num_detections, "the step changed what is detected"
-        return float(scores.sum())
+        value, count = accuracy(pixels)
+        assert count == num_detections, "the step changed what is detected"
+        return float(value)
 
     random = np.random.default_rng(1)
     failures = []
@@ -73,7 +85,7 @@ def test_gradient_equals_finite_differences(name: str, vtest_frames: list[Frame]
 def test_a_frame_without_detections_gives_an_all_zero_map() -> None:
     detector = detector_of("hog")
     image = torch.full((1, 3, 160, 96), 0.5)
-    gradient, num_detections = accuracy_gradient(detector, image)
+    gradient, num_detections = accuracy_gradient(SumOfScores(detector), image)
     assert num_detections == 0 and gradient.shape == (3, 160, 96)
     grid = Grid(80, 48, scale=2)
     for variant in ("delta", "gradient"):
@@ -84,16 +96,18 @@ def test_a_frame_without_detections_gives_an_all_zero_map() -> None:
 def test_the_input_is_left_alone(vtest_frames: list[Frame]) -> None:
     image = torch.from_numpy(vtest_frames[0].image[ROWS, COLS].copy()).permute(2, 0, 1)[None].float() / 255
     before = image.clone()
-    gradient, _ = accuracy_gradient(detector_of("hog"), image)
+    gradient, _ = accuracy_gradient(SumOfScores(detector_of("hog")), image)
     assert torch.equal(image, before) and not image.requires_grad and image.grad is None
     assert not gradient.requires_grad
 
 
-@pytest.mark.parametrize("variant", ["delta", "gradient"])
+@pytest.mark.parametrize(
+    ("variant", "norm"), [("delta", 1), ("delta", 2), ("gradient", 1), ("gradient", 2), ("path", 1)]
+)
 @pytest.mark.parametrize("name", ["lr", "sr"])
 @pytest.mark.parametrize(("height", "width", "scale", "block_px"), [(20, 33, 2, 16), (11, 14, 3, 8)])
 def test_block_importance_equals_loops(
-    name: GridName, variant: Variant, height: int, width: int, scale: int, block_px: int
+    name: GridName, variant: Variant, norm: Norm, height: int, width: int, scale: int, block_px: int
 ) -> None:
     grid = Grid(height, width, scale, block_px, name)
     random = np.random.default_rng(0)
@@ -103,10 +117,43 @@ def test_block_importance_equals_loops(
     wanted = np.zeros((-(-height * scale // side), -(-width * scale // side)))
     for y in range(height * scale):
         for x in range(width * scale):
-            weight = sum(abs(float(gradient[c, y, x])) for c in range(3))
-            change = sum(abs(float(sr[c, y, x]) - float(interpolated[c, y, x])) for c in range(3))
-            wanted[y // side, x // side] += weight * change if variant == "delta" else weight
+            slope = [float(gradient[c, y, x]) for c in range(3)]
+            change = [float(sr[c, y, x]) - float(interpolated[c, y, x]) for c in range(3)]
+            lengths = [sum(abs(v) ** norm for v in vector) ** (1 / norm) for vector in (slope, change)]
+            signed = sum(g * d for g, d in zip(slope, change, strict=True))
+            terms = {"delta": lengths[0] * lengths[1], "gradient": lengths[0], "path": signed}
+            wanted[y // side, x // side] += terms[variant]
     tensors = (torch.from_numpy(array) for array in (gradient, interpolated, sr))
-    importance = block_importance(*tensors, grid, variant)
+    importance = block_importance(*tensors, grid, variant, norm)
     assert importance.dtype == np.float32
-    np.testing.assert_allclose(importance, wanted, rtol=1e-5)
+    np.testing.assert_allclose(importance, wanted, rtol=1e-5, atol=1e-4 if variant == "path" else 0)
+
+
+@pytest.mark.parametrize("kind", ["scores", "agreement", "f1"])
+def test_path_splits_the_whole_change(kind: Objective, vtest_frames: list[Frame]) -> None:
+    """The sum over all blocks of the path-integrated importance is the accuracy's change from IN to SR."""
+    detector = detector_of("centernet")
+    sr = dithered(vtest_frames[0].image).float()
+    start = sr.lerp(blurred(sr), 0.15)  # near enough that no detection comes or goes
+    accuracy = make_accuracy(kind, detector, sr)
+    gradient, _ = path_gradient(accuracy, start, sr, 16)
+    grid = Grid(sr.shape[2] // 3, sr.shape[3] // 3, 3)
+    blocks = block_importance(gradient, start[0], sr[0], grid, "path")
+    change = float(accuracy(sr)[0]) - float(accuracy(start)[0])
+    assert abs(change) > 1e-4
+    assert float(blocks.sum(dtype=np.float64)) == pytest.approx(change, rel=0.1)
+
+
+def test_block_effects_are_exact_changes(vtest_frames: list[Frame]) -> None:
+    """Against enhancing by hand."""
+    detector = detector_of("hog")
+    sr = dithered(vtest_frames[0].image[ROWS, COLS][:159]).float()
+    start = blurred(sr)
+    accuracy, grid = SumOfScores(detector), Grid(53, 64, 3)
+    blocks = [(row, col) for row in range(grid.rows) for col in range(grid.cols)]
+    effects = block_effects(accuracy, start, sr, grid, blocks)
+    by_hand = start.clone()
+    by_hand[:, :, 48:96, 96:144] = sr[:, :, 48:96, 96:144]
+    scores = [float(detector.detect(frame)[0].scores.sum()) for frame in (by_hand, start)]
+    assert effects[blocks.index((1, 2))] == pytest.approx(scores[0] - scores[1], abs=1e-6)
+    assert np.abs(effects).max() > 0

@@ -94,6 +94,11 @@ class Grid:
         pixels: NDArray[Scalar] = blocks[rows[:, None], cols[None, :]]
         return pixels
 
+    def sr_area(self, row: int, col: int) -> tuple[slice, slice]:
+        """Rows and columns of the SR pixels of one block."""
+        side = self.block_sr_px
+        return slice(row * side, (row + 1) * side), slice(col * side, (col + 1) * side)
+
     def pool(self, pixels: NDArray[Any]) -> NDArray[np.float32]:
         """Mean of LR pixels over each block.
 

@@ -1,7 +1,8 @@
-"""How much each macroblock matters to the detector, by one forward and one backward pass (docs/algorithm.md)."""
+"""How much each macroblock matters to the detector, by a few forward and backward passes (docs/algorithm.md)."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -10,48 +11,107 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from deploy.core.grid import Grid
-from labeling.detectors.base import Detector
+from labeling.maths.accuracy import Accuracy
 
-Variant = Literal["delta", "gradient"]
+Variant = Literal["delta", "gradient", "path"]
+Norm = Literal[1, 2]
 
 
-def accuracy_gradient(detector: Detector, image: Tensor) -> tuple[Tensor, int]:
-    """Gradient of the sum of detection scores with respect to the pixels.
+def accuracy_gradient(accuracy: Accuracy, image: Tensor) -> tuple[Tensor, int]:
+    """Gradient of the accuracy with respect to the pixels.
 
     Args:
-        detector: any `Detector`.
+        accuracy: of a detector, see `labeling.maths.accuracy`.
         image: (1, 3, H, W) float RGB in [0, 1].
 
     Returns:
-        (3, H, W) gradient in score per unit intensity, and the number of detections. Without detections it is zero.
+        (3, H, W) gradient per unit intensity, and the number of detections. It is zero where nothing is found.
     """
     pixels = image.detach().clone().requires_grad_(True)
-    scores = detector.detect(pixels)[0].scores
-    if len(scores) == 0:
-        return torch.zeros_like(pixels[0]), 0
-    (gradient,) = torch.autograd.grad(scores.sum(), pixels)
-    return gradient[0], len(scores)
+    value, num_detections = accuracy(pixels)
+    if not value.requires_grad:
+        return torch.zeros_like(pixels[0]), num_detections
+    (gradient,) = torch.autograd.grad(value, pixels)
+    return gradient[0], num_detections
+
+
+def path_gradient(accuracy: Accuracy, start: Tensor, end: Tensor, steps: int) -> tuple[Tensor, int]:
+    """Mean gradient on the straight path between two frames, at the middles of `steps` equal parts.
+
+    Its product with ``end - start`` splits the change of the accuracy among the pixels (integrated gradients,
+    Sundararajan et al., ICML 2017).
+
+    Args:
+        accuracy: of a detector.
+        start: (1, 3, H, W) the IN frame.
+        end: (1, 3, H, W) the SR frame.
+        steps: number of gradients.
+
+    Returns:
+        (3, H, W) mean gradient, and the number of detections at the first point.
+    """
+    total, first_count = torch.zeros_like(start[0]), 0
+    for step in range(steps):
+        gradient, count = accuracy_gradient(accuracy, torch.lerp(start, end, (step + 0.5) / steps))
+        total += gradient
+        first_count = first_count if step else count
+    return total / steps, first_count
 
 
 def block_importance(
-    gradient: Tensor, interpolated: Tensor, super_resolved: Tensor, grid: Grid, variant: Variant
+    gradient: Tensor, interpolated: Tensor, super_resolved: Tensor, grid: Grid, variant: Variant, norm: Norm = 1
 ) -> NDArray[np.float32]:
     """First-order estimate of how much the accuracy depends on each block.
 
-    ``delta``: sum over the block's pixels of (sum_c |g_c|) * (sum_c |SR_c - IN_c|), in score.
-    ``gradient``: sum over the block's pixels of sum_c |g_c|, in score per unit intensity.
+    ``delta``: sum over the block's pixels of |g| * |SR - IN|, in units of accuracy.
+    ``gradient``: sum over the block's pixels of |g|, in accuracy per unit intensity.
+    ``path``: sum over the block's pixels and channels of g * (SR - IN), with its sign: negative where enhancing harms.
 
     Args:
-        gradient: (3, H, W) of the accuracy, on the SR frame's size.
+        gradient: (3, H, W) of the accuracy, on the SR frame's size; for ``path`` its mean over the path.
         interpolated: (3, H, W) the LR frame enlarged by interpolation, in [0, 1].
         super_resolved: (3, H, W) its super-resolved twin, in [0, 1].
         grid: the blocks; H and W are its frame's size times its scale.
-        variant: which of the two.
+        variant: which of them.
+        norm: |.| of a pixel is the sum of the channels' magnitudes (1) or their Euclidean length (2).
 
     Returns:
-        (rows, cols) float32, not negative.
+        (rows, cols) float32; not negative but for ``path``.
     """
-    weight = gradient.abs().sum(dim=0)
-    if variant == "delta":
-        weight = weight * (super_resolved - interpolated).abs().sum(dim=0)
+    if variant == "path":
+        weight = (gradient * (super_resolved - interpolated)).sum(dim=0)
+    else:
+        weight = torch.linalg.vector_norm(gradient, norm, dim=0)
+        if variant == "delta":
+            weight = weight * torch.linalg.vector_norm(super_resolved - interpolated, norm, dim=0)
     return grid.sum_sr(weight.cpu().numpy()).astype(np.float32)
+
+
+def block_effects(
+    accuracy: Accuracy,
+    interpolated: Tensor,
+    super_resolved: Tensor,
+    grid: Grid,
+    blocks: Sequence[tuple[int, int]],
+) -> NDArray[np.float64]:
+    """The exact change of the accuracy by enhancing one block: a forward pass a block. Slow, the measure of the rest.
+
+    Args:
+        accuracy: of a detector.
+        interpolated: (1, 3, H, W) the IN frame.
+        super_resolved: (1, 3, H, W) the SR frame.
+        grid: the blocks.
+        blocks: row and column of each block to try.
+
+    Returns:
+        (len(blocks),) accuracy with that block enhanced minus accuracy of the IN frame.
+    """
+    with torch.no_grad():
+        before = float(accuracy(interpolated)[0])
+        effects = []
+        for row, col in blocks:
+            area = (slice(None), slice(None), *grid.sr_area(row, col))
+            mixed = interpolated.clone()
+            mixed[area] = super_resolved[area]
+            effects.append(float(accuracy(mixed)[0]) - before)
+    return np.array(effects, np.float64)

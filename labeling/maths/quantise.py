@@ -25,10 +25,10 @@ def fit_knots(importance: NDArray[Any], curve: Curve) -> Knots:
     ``quantile``: the rank among the positive importances; zero stays 0.
 
     Args:
-        importance: any shape, finite, not negative.
+        importance: any shape, finite. What is negative (enhancing would harm) counts as 0.
         curve: which function.
     """
-    values = np.asarray(importance, np.float64).ravel()
+    values = np.maximum(np.asarray(importance, np.float64).ravel(), 0.0)
     positive = values[values > 0]
     if positive.size == 0:
         return np.array([0.0, 1.0]), np.array([0.0, 1.0])

@@ -132,10 +132,10 @@ def _common_size(infos: Sequence[VideoInfo], options: LabelOptions) -> FrameSize
                 f"{infos[0].path} becomes {sizes[0].width_px} x {sizes[0].height_px}: one dataset has one frame size",
                 hint="Label videos of different shape into separate datasets.",
             )
-        if options.upscaler == "reference" and not size.has_reference:
+        if (options.upscaler == "reference" or options.reference == "true") and not size.has_reference:
             raise InputError(
                 f"{info.path} ({info.width_px} x {info.height_px}) is smaller than {options.scale} x {size.height_px}",
-                hint="Use a smaller --height or --scale, or --upscaler edsr.",
+                hint="Use a smaller --height or --scale, or the super-resolved frame: --upscaler edsr --reference sr.",
             )
     return sizes[0]
 

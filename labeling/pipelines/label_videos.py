@@ -6,60 +6,21 @@ import fcntl
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
 from deploy.core.errors import InputError, OptionError, OutputError
-from deploy.core.grid import Grid
 from deploy.core.progress import track
-from labeling.dataset.manifest import MANIFEST_NAME, ModelRecord, read_manifest
-from labeling.frames import FramePair, read_pairs, to_tensor
+from labeling.dataset.manifest import MANIFEST_NAME, read_manifest
+from labeling.frames import read_pairs
 from labeling.options import LabelOptions
 from labeling.pipelines.assemble_dataset import WorkFolder, assemble_dataset, describe
 from labeling.pipelines.label_job import LabelJob, PlannedVideo, frame_selection, plan_job
 
 if TYPE_CHECKING:
-    from labeling.detectors.base import Detector
-    from labeling.upscalers.base import Upscaler
+    from labeling.pipelines.labeller import Labeller
 
 VERSIONED_PACKAGES = ("torch", "numpy", "av", "pillow")
-
-
-@dataclass(frozen=True)
-class Labeller:
-    """The two networks and the choices that turn a frame into block importance."""
-
-    detector: Detector
-    """Whose accuracy counts."""
-    upscaler: Upscaler
-    """What enhancing a block would do."""
-    options: LabelOptions
-    """Variant and interpolation."""
-    grid: Grid
-    """The macroblocks."""
-    device: str
-    """Where tensors live."""
-
-    def label(self, pair: FramePair) -> tuple[NDArray[np.float32], int]:
-        """(rows, cols) raw importance of one frame, and the number of detections on its interpolated frame."""
-        import torch
-
-        from labeling.maths.importance import accuracy_gradient, block_importance
-        from labeling.upscalers.simple import interpolate
-
-        lr = to_tensor(pair.lr, self.device)
-        interpolated = interpolate(lr, self.options.scale, self.options.interpolation)
-        gradient, num_detections = accuracy_gradient(self.detector, interpolated)
-        if num_detections == 0:
-            return np.zeros((self.grid.rows, self.grid.cols), np.float32), 0
-        with torch.no_grad():
-            reference = None if pair.reference is None else to_tensor(pair.reference, self.device)
-            sr = self.upscaler.upscale(lr, reference)
-        return block_importance(gradient, interpolated[0], sr[0], self.grid, self.options.variant), num_detections
 
 
 def label_videos(options: LabelOptions) -> None:
@@ -74,8 +35,10 @@ def label_videos(options: LabelOptions) -> None:
         _check_names(options)
         print("dry run: nothing was written")
         return
+    from labeling.pipelines.labeller import make_labeller
+
     labeller = make_labeller(options, job.grid)
-    models = (_detector_record(labeller.detector), _upscaler_record(labeller.upscaler))
+    models = labeller.model_records()
     versions = {name: version(name) for name in VERSIONED_PACKAGES}
     fingerprint = job.fingerprint(options, *models, versions)
     work = WorkFolder.for_output(options.out, fingerprint)
@@ -89,31 +52,6 @@ def label_videos(options: LabelOptions) -> None:
         for video in job.videos:
             _label_video(video, job, labeller, work)
         assemble_dataset(job, options, work, models=models, versions=versions, fingerprint=fingerprint)
-
-
-def make_labeller(options: LabelOptions, grid: Grid) -> Labeller:
-    """Load the detector and the upscaler that the options name."""
-    import torch
-
-    from labeling.detectors import DETECTORS
-    from labeling.upscalers import UPSCALERS
-
-    device = options.device
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    elif device.startswith("cuda") and not torch.cuda.is_available():
-        raise OptionError(f"--device {device}: PyTorch finds no GPU", hint="Use --device cpu.")
-    if device != "cpu":  # the operations used are deterministic on the CPU as they are
-        torch.use_deterministic_algorithms(True, warn_only=True)
-    detector = DETECTORS.create(
-        options.detector,
-        weights=options.detector_weights,
-        score_threshold=options.score_threshold,
-        classes=options.classes,
-        offline=options.offline,
-    )
-    upscaler = UPSCALERS.create(options.upscaler, scale=options.scale, weights=options.upscaler_weights)
-    return Labeller(detector, upscaler, options, grid, device)
 
 
 def _label_video(video: PlannedVideo, job: LabelJob, labeller: Labeller, work: WorkFolder) -> None:
@@ -182,15 +120,3 @@ def _check_names(options: LabelOptions) -> None:
 
     DETECTORS.check(options.detector)
     UPSCALERS.check(options.upscaler)
-
-
-def _detector_record(detector: Detector) -> ModelRecord:
-    return ModelRecord(
-        name=detector.name,
-        weights_sha256=detector.weights_sha256,
-        settings={"score_threshold": detector.score_threshold, "classes": detector.classes},
-    )
-
-
-def _upscaler_record(upscaler: Upscaler) -> ModelRecord:
-    return ModelRecord(name=upscaler.name, weights_sha256=upscaler.weights_sha256, settings={"scale": upscaler.scale})

@@ -26,6 +26,7 @@ from labeling.detectors import DETECTORS, Detector
 from labeling.frames import FramePair, FrameSize, read_pairs, to_tensor
 from labeling.maths.rankings import box_ranking, difference_ranking, edge_ranking, shuffle_ties
 from labeling.maths.utility import Boxes, MatchCounts, bootstrap_interval, match, mean_f1, pooled_f1, recovery
+from labeling.pipelines.labeller import pick_device
 from labeling.upscalers import UPSCALERS, Upscaler
 from labeling.upscalers.simple import interpolate
 
@@ -109,9 +110,7 @@ def _load_bench(options: EvaluateUtilityOptions, manifest: Manifest) -> Bench:
             raise WeightsError(
                 f"the {kind}'s weights are not those that made the labels", hint=f"Name the same --{kind}-weights."
             )
-    device = options.device
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = pick_device(options.device)
     interpolation: Literal["bicubic", "bilinear"] = (
         "bilinear" if manifest.options.get("interpolation") == "bilinear" else "bicubic"
     )
