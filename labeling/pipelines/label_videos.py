@@ -35,10 +35,10 @@ def label_videos(options: LabelOptions) -> None:
         _check_names(options)
         print("dry run: nothing was written")
         return
-    from labeling.pipelines.labeller import make_labeller
+    from labeling.pipelines.labeller import make_labeller, model_records
 
     labeller = make_labeller(options, job.grid)
-    models = labeller.model_records()
+    models = model_records(labeller.detector, labeller.upscaler)
     versions = {name: version(name) for name in VERSIONED_PACKAGES}
     fingerprint = job.fingerprint(options, *models, versions)
     work = WorkFolder.for_output(options.out, fingerprint)

@@ -64,17 +64,14 @@ class Labeller:
     def _right_frame(self, sr: Tensor, true: Tensor | None) -> Tensor:
         return sr if true is None or self.options.reference == "sr" else true
 
-    def model_records(self) -> tuple[ModelRecord, ModelRecord]:
-        """What the manifest says of the detector and of the upscaler."""
-        detector, upscaler = self.detector, self.upscaler
-        return (
-            ModelRecord(
-                name=detector.name,
-                weights_sha256=detector.weights_sha256,
-                settings={"score_threshold": detector.score_threshold, "classes": detector.classes},
-            ),
-            ModelRecord(name=upscaler.name, weights_sha256=upscaler.weights_sha256, settings={"scale": upscaler.scale}),
-        )
+
+def model_records(detector: Detector, upscaler: Upscaler) -> tuple[ModelRecord, ModelRecord]:
+    """What the manifest says of the detector and of the upscaler."""
+    settings = {"score_threshold": detector.score_threshold, "classes": detector.classes}
+    return (
+        ModelRecord(name=detector.name, weights_sha256=detector.weights_sha256, settings=settings),
+        ModelRecord(name=upscaler.name, weights_sha256=upscaler.weights_sha256, settings={"scale": upscaler.scale}),
+    )
 
 
 def make_accuracy(objective: Objective, detector: Detector, right_frame: Tensor) -> Accuracy:

@@ -17,7 +17,6 @@ from deploy.core.files import read_image, sha256_of, write_text
 from deploy.core.grid import Grid
 from deploy.core.progress import track
 from deploy.core.video import FrameSelection
-from deploy.postprocess import top_blocks
 from deploy.predictor import Predictor
 from labeling.dataset.manifest import MANIFEST_NAME, Manifest, SourceRecord, read_manifest
 from labeling.dataset.reader import LabelledFrame, read_levels, read_split
@@ -26,6 +25,7 @@ from labeling.detectors import DETECTORS, Detector
 from labeling.frames import FramePair, FrameSize, read_pairs, to_tensor
 from labeling.maths.rankings import box_ranking, difference_ranking, edge_ranking, shuffle_ties
 from labeling.maths.utility import Boxes, MatchCounts, bootstrap_interval, match, mean_f1, pooled_f1, recovery
+from labeling.pipelines.enhancing import detect_boxes, detect_enhanced, segments_of
 from labeling.pipelines.labeller import pick_device
 from labeling.upscalers import UPSCALERS, Upscaler
 from labeling.upscalers.simple import interpolate
@@ -61,7 +61,7 @@ def evaluate_utility(options: EvaluateUtilityOptions) -> None:
     for frame, pair in track(_with_pairs(frames, bench), total=len(frames), label="evaluating"):
         for reference, frame_counts in _evaluate_frame(frame, pair, bench, predictors, options.budgets).items():
             counts[reference].append(frame_counts)
-    segments = _segments(frames, options.segments)
+    segments = segments_of([frame.video_id for frame in frames], options.segments)
     curves = [
         _curve(method, reference, frame_counts, segments)
         for reference, frame_counts in counts.items()
@@ -173,18 +173,12 @@ def _evaluate_frame(
         interpolated = interpolate(lr, bench.grid.scale, bench.interpolation)
         true = None if pair.reference is None else to_tensor(pair.reference, bench.device)
         sr = bench.upscaler.upscale(lr, true)
-        found_in, found_sr = _detect(bench.detector, interpolated)[0], _detect(bench.detector, sr)[0]
-        references: dict[ReferenceName, Boxes] = {"sr": found_sr}
-        if true is not None:
-            references["true"] = _detect(bench.detector, true)[0]
-        found: dict[tuple[str, float], Boxes] = {}
-        rankings = _rankings(frame, interpolated[0], sr[0], found_in, bench, predictors)
-        for method, ranking in rankings.items():
-            chosen = [top_blocks(ranking.astype(np.float32), budget) for budget in budgets]
-            mixed = torch.cat([_enhance(interpolated, sr, blocks, bench.grid) for blocks in chosen])
-            for budget, boxes in zip(budgets, _detect(bench.detector, mixed), strict=True):
-                found[method, budget] = boxes
-            found[method, 0.0], found[method, 1.0] = found_in, found_sr
+    found_in, found_sr = detect_boxes(bench.detector, torch.cat([interpolated, sr]))
+    references: dict[ReferenceName, Boxes] = {"sr": found_sr}
+    if true is not None:
+        references["true"] = detect_boxes(bench.detector, true)[0]
+    rankings = _rankings(frame, interpolated[0], sr[0], found_in, bench, predictors)
+    found = detect_enhanced(rankings, budgets, bench.detector, interpolated, sr, bench.grid)
     return {
         name: {key: match(boxes, reference) for key, boxes in found.items()} for name, reference in references.items()
     }
@@ -218,25 +212,6 @@ def _rankings(
         name: shuffle_ties(ranking, (frame.index, position))
         for position, (name, ranking) in enumerate(rankings.items())
     }
-
-
-def _enhance(interpolated: Tensor, sr: Tensor, blocks: NDArray[np.bool_], grid: Grid) -> Tensor:
-    """SR pixels in the chosen blocks, interpolated pixels elsewhere: (1, 3, H, W)."""
-    return torch.where(torch.from_numpy(grid.upsample_to_sr(blocks)).to(sr.device), sr, interpolated)
-
-
-def _detect(detector: Detector, images: Tensor) -> list[Boxes]:
-    return [Boxes(d.boxes.cpu().numpy(), d.classes.cpu().numpy()) for d in detector.detect(images)]
-
-
-def _segments(frames: Sequence[LabelledFrame], per_video: int) -> NDArray[np.int64]:
-    """Group of each frame: every video's frames cut into contiguous parts of nearly equal length."""
-    groups: list[int] = []
-    for video in dict.fromkeys(frame.video_id for frame in frames):
-        count = sum(frame.video_id == video for frame in frames)
-        first = max(groups, default=-1) + 1
-        groups += [first + position * min(per_video, count) // count for position in range(count)]
-    return np.array(groups, np.int64)
 
 
 def _curve(

@@ -1,0 +1,256 @@
+"""Compare ways of labelling; see `labeling/evaluate_labels.py`. Done frames are kept until a run is whole."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.stats import spearmanr
+
+from deploy.core.files import sha256_of, write_npz, write_text
+from deploy.core.grid import Grid
+from deploy.core.progress import track
+from deploy.core.video import FrameSelection, VideoInfo, probe
+from labeling.dataset.label_study_record import StudyRun, StudySettings, read_study
+from labeling.detectors import DETECTORS, Detections, Detector
+from labeling.frames import FramePair, FrameSize, frame_size, read_pairs, to_tensor
+from labeling.maths.quantise import Curve, Knots, fit_knots, normalise, to_levels
+from labeling.maths.rankings import box_ranking, difference_ranking, edge_ranking, shuffle_ties
+from labeling.maths.utility import match
+from labeling.pipelines.enhancing import as_boxes, detect_enhanced
+from labeling.pipelines.label_candidates import FrameUnderStudy, Judge, importance_maps, sampled_effects
+from labeling.pipelines.label_study_page import write_pages
+from labeling.pipelines.labeller import model_records, pick_device
+from labeling.upscalers import UPSCALERS, Upscaler
+from labeling.upscalers.simple import interpolate
+
+if TYPE_CHECKING:
+    from labeling.evaluate_labels import EvaluateLabelsOptions
+
+Stored = dict[str, NDArray[Any]]
+CURVES: tuple[Curve, ...] = ("quantile", "log", "linear", "clipped")
+NUM_LEVELS = (5, 10, 15, 20)
+LEVELLED = ("delta, scores", "path, f1 (true), 2 steps", "path, f1 (sr), 2 steps")
+"""Candidates that are also judged as labels: in 10 levels by every curve, in other numbers by quantiles."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """One video, one detector."""
+
+    detector: Detector
+    upscaler: Upscaler
+    device: str
+    grid: Grid
+    info: VideoInfo
+    settings: StudySettings
+
+    def frames(self, indices: set[int]) -> Iterator[tuple[int, FrameUnderStudy]]:
+        """Decode, enlarge and find what is right."""
+        true = self.grid.height_px * self.grid.scale, self.grid.width_px * self.grid.scale
+        has_reference = self.info.height_px >= true[0] and self.info.width_px >= true[1]
+        size = FrameSize(self.grid.height_px, self.grid.width_px, self.grid.scale, has_reference)
+        for pair in read_pairs(self.info.path, size, FrameSelection()):
+            if pair.frame.index in indices:
+                yield pair.frame.index, self._enlarge(pair)
+                if pair.frame.index == max(indices):
+                    return
+
+    def _enlarge(self, pair: FramePair) -> FrameUnderStudy:
+        with torch.no_grad():
+            lr = to_tensor(pair.lr, self.device)
+            true = None if pair.reference is None else to_tensor(pair.reference, self.device)
+            sr = self.upscaler.upscale(lr, true)
+            judges: dict[Judge, torch.Tensor] = {"sr": sr} if true is None else {"true": true, "sr": sr}
+            right = {judge: self.detector.detect(image)[0] for judge, image in judges.items()}
+        return FrameUnderStudy(interpolate(lr, self.grid.scale), sr, right)
+
+
+def evaluate_labels(options: EvaluateLabelsOptions) -> None:
+    """Add a run for each video to ``options.out``; then write the table and the page.
+
+    Raises:
+        RegenError: bad options, videos or weights.
+    """
+    study_record = read_study(options.out)
+    for video in options.videos:
+        study = _plan(options, video)
+        if any(run.settings == study.settings for run in study_record.runs):
+            print(f"{video.name} with {options.detector}: done before")
+            continue
+        work = _work_folder(options.out, study.settings)
+        run = _run(study, work)
+        study_record = read_study(options.out).with_run(run)
+        write_text(options.out, study_record.model_dump_json(indent=1) + "\n")
+        shutil.rmtree(work)
+    write_pages(study_record, options.out)
+
+
+def _plan(options: EvaluateLabelsOptions, video: Path) -> Study:
+    info = probe(video)
+    size = frame_size(info, options.height or info.height_px // options.scale, options.scale)
+    grid = Grid(size.height_px, min(size.width_px, info.width_px // options.scale), options.scale, options.block_px)
+    detector = DETECTORS.create(
+        options.detector,
+        weights=options.detector_weights,
+        score_threshold=options.score_threshold,
+        classes=options.classes,
+        offline=options.offline,
+    )
+    upscaler = UPSCALERS.create(options.upscaler, scale=options.scale, weights=options.upscaler_weights)
+    picks = np.unique(np.linspace(0, info.num_frames - 1, min(options.frames, info.num_frames)).round().astype(int))
+    records = model_records(detector, upscaler)
+    settings = StudySettings(
+        video=video.name, video_sha256=sha256_of(video), detector=records[0], upscaler=records[1],
+        height_px=grid.height_px, width_px=grid.width_px, scale=grid.scale, block_px=grid.block_px,
+        budgets=tuple(sorted(options.budgets)), frame_index=tuple(picks.tolist()), num_blocks=options.blocks,
+        segments=options.segments, seed=options.seed,
+    )  # fmt: skip
+    return Study(detector, upscaler, pick_device(options.device), grid, info, settings)
+
+
+def _work_folder(out: Path, settings: StudySettings) -> Path:
+    key = hashlib.sha256(settings.model_dump_json().encode() + _versions()["torch"].encode()).hexdigest()
+    return out.resolve().parent / f".{out.name}.partial-{key[:12]}"
+
+
+def _versions() -> dict[str, str]:
+    return {name: version(name) for name in ("torch", "numpy", "av")}
+
+
+def _run(study: Study, work: Path) -> StudyRun:
+    """First every frame's importance and effects, then, with the levels' scale known, what all rankings are worth."""
+    settings, name = study.settings, f"{study.settings.video}, {study.settings.detector.name}"
+    missing = {index for index in settings.frame_index if not (work / f"{index}.npz").exists()}
+    total = len(settings.frame_index)
+    started = time.monotonic()
+    frames = study.frames(missing) if missing else iter(())
+    for index, frame in track(frames, total=total, done=total - len(missing), label=f"importance, {name}"):
+        _store_maps(work / f"{index}.npz", study, index, frame)
+    maps = {index: _load(work / f"{index}.npz") for index in settings.frame_index}
+    scales = _scales(maps)
+    missing = {index for index in settings.frame_index if not (work / f"{index}-f1.npz").exists()}
+    frames = study.frames(missing) if missing else iter(())
+    for index, frame in track(frames, total=total, done=total - len(missing), label=f"utility, {name}"):
+        write_npz(work / f"{index}-f1.npz", **_f1(study, index, frame, maps[index], scales))
+    f1 = [_load(work / f"{index}-f1.npz") for index in settings.frame_index]
+    return StudyRun(
+        settings=settings,
+        versions=_versions(),
+        seconds=round(time.monotonic() - started, 1),
+        correlations=_correlations(list(maps.values())),
+        f1=_by_reference(f1),
+    )
+
+
+def _store_maps(path: Path, study: Study, index: int, frame: FrameUnderStudy) -> None:
+    """Keys: ``map:CANDIDATE``, ``effect:NAME``, ``blocks``."""
+    seed = (study.settings.seed, index)
+    blocks, effects = sampled_effects(frame, study.detector, study.grid, study.settings.num_blocks, seed)
+    maps = importance_maps(frame, study.detector, study.grid)
+    write_npz(
+        path,
+        blocks=blocks,
+        **{f"map:{name}": values for name, values in maps.items()},
+        **{
+            f"effect:{objective}{'' if judge == 'none' else f' ({judge})'}": values
+            for (objective, judge), values in effects.items()
+        },
+    )
+
+
+def _load(path: Path) -> Stored:
+    with np.load(path, allow_pickle=False) as stored:
+        return dict(stored)
+
+
+def _scales(frames: Mapping[int, Stored]) -> dict[tuple[str, Curve], Knots]:
+    """Normalisations over all frames of the run, as over a dataset."""
+    known = next(iter(frames.values()))
+    return {
+        (name, curve): fit_knots(np.stack([frame[f"map:{name}"] for frame in frames.values()]), curve)
+        for name in LEVELLED
+        if f"map:{name}" in known
+        for curve in CURVES
+    }
+
+
+def _f1(
+    study: Study, index: int, frame: FrameUnderStudy, maps: Stored, scales: dict[tuple[str, Curve], Knots]
+) -> Stored:
+    """``REFERENCE:METHOD`` -> (budgets + 2,) F1, at 0, at each budget, at 1."""
+    rankings = {key.removeprefix("map:"): values for key, values in maps.items() if key.startswith("map:")}
+    for name, curve in scales:
+        for num_levels in NUM_LEVELS if curve == "quantile" else (10,):
+            value = normalise(maps[f"map:{name}"], scales[name, curve])
+            rankings[f"{name} | {curve}, {num_levels} levels"] = to_levels(value, num_levels)
+    rankings |= _baselines(study, frame)
+    rankings = {
+        name: shuffle_ties(ranking, (study.settings.seed, index, position))
+        for position, (name, ranking) in enumerate(rankings.items())
+    }
+    budgets = study.settings.budgets
+    found = detect_enhanced(rankings, budgets, study.detector, frame.interpolated, frame.sr, study.grid)
+    return {
+        f"{judge}:{name}": np.array([match(found[name, b], as_boxes(right)).f1 for b in (0.0, *budgets, 1.0)])
+        for judge, right in frame.right.items()
+        for name in rankings
+    }
+
+
+def _baselines(study: Study, frame: FrameUnderStudy) -> Stored:
+    grid, interpolated, sr = study.grid, frame.interpolated[0].cpu().numpy(), frame.sr[0].cpu().numpy()
+    with torch.no_grad():
+        found = study.detector.detect(frame.interpolated)[0]
+    return {
+        "|SR - IN|": difference_ranking(interpolated, sr, grid),
+        "edges": edge_ranking(interpolated, grid),
+        "detector boxes": box_ranking(as_boxes(found).boxes, grid),
+        "detector boxes, least sure first": _unsure_first(found, grid),
+        "random": np.zeros((grid.rows, grid.cols)),
+    }
+
+
+def _unsure_first(found: Detections, grid: Grid) -> NDArray[np.float64]:
+    """Blocks of the box with the lowest score first."""
+    ranking = np.full((grid.rows, grid.cols), -np.inf)
+    for box, score in zip(found.boxes.cpu().numpy(), found.scores.detach().cpu().numpy(), strict=True):
+        inside = box_ranking(box[None], grid) >= 0
+        ranking[inside] = np.maximum(ranking[inside], 1 - score)
+    return ranking
+
+
+def _correlations(frames: list[Stored]) -> dict[str, dict[str, tuple[float | None, ...]]]:
+    effects = [key.removeprefix("effect:") for key in frames[0] if key.startswith("effect:")]
+    names = [key.removeprefix("map:") for key in frames[0] if key.startswith("map:")]
+    table: dict[str, dict[str, tuple[float | None, ...]]] = {}
+    for effect in effects:
+        table[effect] = {n: tuple(_rank_correlation(f, n, f[f"effect:{effect}"]) for f in frames) for n in names}
+        table[f"|{effect}|"] = {
+            n: tuple(_rank_correlation(f, n, np.abs(f[f"effect:{effect}"])) for f in frames) for n in names
+        }
+    return table
+
+
+def _rank_correlation(frame: Stored, name: str, effect: NDArray[np.float64]) -> float | None:
+    importance = frame[f"map:{name}"].ravel()[frame["blocks"]]
+    if np.ptp(importance) == 0 or np.ptp(effect) == 0:
+        return None
+    return round(float(spearmanr(importance, effect).statistic), 4)
+
+
+def _by_reference(frames: list[Stored]) -> dict[str, dict[str, tuple[tuple[float, ...], ...]]]:
+    table: dict[str, dict[str, tuple[tuple[float, ...], ...]]] = {}
+    for key in frames[0]:
+        judge, _, name = key.partition(":")
+        table.setdefault(judge, {})[name] = tuple(tuple(frame[key].round(4).tolist()) for frame in frames)
+    return table
