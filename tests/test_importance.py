@@ -15,7 +15,7 @@ from deploy.core.video import Frame
 from labeling.detectors import DETECTORS, Detector
 from labeling.detectors.centernet import DEFAULT_MODEL
 from labeling.maths.accuracy import Objective, SumOfScores
-from labeling.maths.importance import Norm, Variant, accuracy_gradient, block_effects, block_importance, path_gradient
+from labeling.maths.importance import Norm, Variant, accuracy_gradient, block_importance, path_gradient
 from labeling.pipelines.labeller import make_accuracy
 from labeling.upscalers.simple import interpolate
 
@@ -142,18 +142,3 @@ def test_path_splits_the_whole_change(kind: Objective, vtest_frames: list[Frame]
     change = float(accuracy(sr)[0]) - float(accuracy(start)[0])
     assert abs(change) > 1e-4
     assert float(blocks.sum(dtype=np.float64)) == pytest.approx(change, rel=0.1)
-
-
-def test_block_effects_are_exact_changes(vtest_frames: list[Frame]) -> None:
-    """Against enhancing by hand."""
-    detector = detector_of("hog")
-    sr = dithered(vtest_frames[0].image[ROWS, COLS][:159]).float()
-    start = blurred(sr)
-    accuracy, grid = SumOfScores(detector), Grid(53, 64, 3)
-    blocks = [(row, col) for row in range(grid.rows) for col in range(grid.cols)]
-    effects = block_effects(accuracy, start, sr, grid, blocks)
-    by_hand = start.clone()
-    by_hand[:, :, 48:96, 96:144] = sr[:, :, 48:96, 96:144]
-    scores = [float(detector.detect(frame)[0].scores.sum()) for frame in (by_hand, start)]
-    assert effects[blocks.index((1, 2))] == pytest.approx(scores[0] - scores[1], abs=1e-6)
-    assert np.abs(effects).max() > 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -85,33 +84,3 @@ def block_importance(
         if variant == "delta":
             weight = weight * torch.linalg.vector_norm(super_resolved - interpolated, norm, dim=0)
     return grid.sum_sr(weight.cpu().numpy()).astype(np.float32)
-
-
-def block_effects(
-    accuracy: Accuracy,
-    interpolated: Tensor,
-    super_resolved: Tensor,
-    grid: Grid,
-    blocks: Sequence[tuple[int, int]],
-) -> NDArray[np.float64]:
-    """The exact change of the accuracy by enhancing one block: a forward pass a block. Slow, the measure of the rest.
-
-    Args:
-        accuracy: of a detector.
-        interpolated: (1, 3, H, W) the IN frame.
-        super_resolved: (1, 3, H, W) the SR frame.
-        grid: the blocks.
-        blocks: row and column of each block to try.
-
-    Returns:
-        (len(blocks),) accuracy with that block enhanced minus accuracy of the IN frame.
-    """
-    with torch.no_grad():
-        before = float(accuracy(interpolated)[0])
-        effects = []
-        for row, col in blocks:
-            area = (slice(None), slice(None), *grid.sr_area(row, col))
-            mixed = interpolated.clone()
-            mixed[area] = super_resolved[area]
-            effects.append(float(accuracy(mixed)[0]) - before)
-    return np.array(effects, np.float64)

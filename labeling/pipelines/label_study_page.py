@@ -1,11 +1,48 @@
-"""The comparison of labels as a table (Markdown) and a page."""
+"""The comparison of labels as Markdown and as a self-contained page."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from labeling.dataset.label_study_record import LabelStudy
+import jinja2
+
+from deploy.core.files import write_text
+from labeling.dataset.label_study_record import LabelStudy, StudyRun
+from labeling.pipelines import report_figures
+from labeling.pipelines.label_study_tables import Table, run_name, scores_of, tables
+
+_TEMPLATES = Path(__file__).parents[1] / "templates"
+SHOWN = (
+    "path, f1 (true), 1 step", "path, f1 (sr), 1 step", "path, scores, 6 steps", "delta, scores", "gradient, scores",
+    "|SR - IN|", "edges", "random",
+)  # fmt: skip
+"""Methods that the figures show."""
 
 
 def write_pages(study: LabelStudy, out: Path) -> None:
-    """Write the table and the page beside ``labels.json``."""
+    """Write tables (``.md``) and a page (``.html``) beside the ``.json`` file `out`."""
+    if not study.runs:
+        return
+    found = tables(study)
+    write_text(out.with_suffix(".md"), "\n\n".join(_markdown(table) for table in found) + "\n")
+    environment = jinja2.Environment(loader=jinja2.FileSystemLoader(_TEMPLATES), autoescape=True)
+    figures = [(run_name(run), reference, _figure(run, reference)) for run in study.runs for reference in run.f1]
+    page = environment.get_template("label_study.html.j2").render(tables=found, figures=figures, runs=study.runs)
+    write_text(out.with_suffix(".html"), page)
+    print(f"wrote {out}, {out.with_suffix('.md').name} and {out.with_suffix('.html').name}")
+
+
+def _markdown(table: Table) -> str:
+    lines = [f"## {table.title}", "", _row(table.header), "|---" * len(table.header) + "|"]
+    return "\n".join([*lines, *(_row(row) for row in table.rows)])
+
+
+def _row(cells: tuple[str, ...]) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def _figure(run: StudyRun, reference: str) -> str:
+    budgets = [0.0, *(100 * budget for budget in run.settings.budgets), 100.0]
+    methods = [method for method in SHOWN if method in run.f1[reference]]
+    curves = {method: scores_of([run], reference, method).mean(axis=0).tolist() for method in methods}
+    return report_figures.plain_curves(budgets, curves, "macroblocks enhanced, %", "F1")

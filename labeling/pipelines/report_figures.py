@@ -58,6 +58,18 @@ def utility_curves(utility: UtilityReport, reference: Literal["true", "sr"]) -> 
     return _data_uri(figure)
 
 
+def plain_curves(x: list[float], curves: dict[str, list[float]], x_label: str, y_label: str) -> str:
+    """Lines by name over common abscissae."""
+    figure = Figure(figsize=(7, 4.2), layout="constrained")
+    axes = figure.subplots()
+    for name, values in curves.items():
+        axes.plot(x, values, marker=".", linewidth=1.6, label=name)
+    axes.set(xlabel=x_label, ylabel=y_label)
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False, fontsize="small", loc="lower right")
+    return _data_uri(figure)
+
+
 def training_curve(rows: list[dict[str, Any]]) -> str:
     """Loss by iteration, and what validation measured."""
     figure = Figure(figsize=(8, 2.8), layout="constrained")
