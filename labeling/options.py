@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -71,10 +72,15 @@ class LabelOptions:
     """Normalisation of importance to [0, 1]."""
     scope: Literal["frame", "video", "dataset"] = "dataset"
     """Over what to normalise; for the dataset, over its training frames."""
+    calibration: Path | None = None
+    """Dataset (or its manifest.json) whose scale to use in place of --curve and --scope: levels mean the same there."""
     split: tuple[float, float, float] = (0.6, 0.2, 0.2)
     """Shares of train, val and test: whole videos if there are three or more, else contiguous segments."""
     gap_seconds: float = 2.0
     """Length left out between two segments of a video."""
+    shard: str | None = None
+    """I/N: only the I-th of N equal parts of the frames, for many machines that share a file system. When all parts
+    are done, the same command without --shard puts the dataset together."""
     device: str = "auto"
     """cpu, cuda, cuda:N, or auto."""
     offline: bool = False
@@ -99,8 +105,22 @@ class LabelOptions:
             raise OptionError("no video given", hint="Name at least one: make_labels.py VIDEO --out DIR")
         if not 0 <= self.gap_seconds < math.inf:
             raise OptionError(f"--gap-seconds {self.gap_seconds} is not a length of time", hint="Use 0 or more.")
+        parse_shard(self.shard)
         if self.variant != "gradient" and self.upscaler == self.interpolation:
             raise OptionError(
                 f"variant {self.variant!r} with upscaler {self.upscaler!r} is zero everywhere",
                 hint="Use --upscaler edsr, or --variant gradient.",
             )
+
+
+def parse_shard(shard: str | None) -> tuple[int, int]:
+    """``"2/8"`` -> (2, 8); None is the whole, (1, 1).
+
+    Raises:
+        OptionError: not of that form, or not 1 <= I <= N.
+    """
+    match = re.fullmatch(r"(\d{1,6})/(\d{1,6})", shard or "1/1")
+    part, parts = (int(match[1]), int(match[2])) if match else (0, 0)
+    if not 1 <= part <= parts:
+        raise OptionError(f"--shard {shard!r} is not I/N with 1 <= I <= N", hint="The first of eight is 1/8.")
+    return part, parts

@@ -212,3 +212,80 @@ def test_help_is_fast_and_light(name: str) -> None:
     started = time.monotonic()
     subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, check=True, capture_output=True)
     assert time.monotonic() - started < 5  # about 0.4 s; a torch import takes longer than this on the slowest runner
+
+
+def test_parts_make_the_same_dataset(clip: Path, dataset: Path, tmp_path: Path) -> None:
+    """Three machines on one file system, the last one interrupted: the whole run does what is missing."""
+    out = tmp_path / "dataset"
+    for shard in ("2/3", "1/3"):
+        pipeline.label_videos(options(clip, out, shard=shard))
+        assert not out.exists()
+    (work,) = tmp_path.glob(".dataset.partial-*")
+    labelled = sorted(path.stem for path in work.glob("frames/*/*.npz"))
+    everything = sorted(path.stem for path in (dataset / "labels").glob("*/*.png"))
+    assert labelled == everything[: len(everything) * 2 // 3]
+    pipeline.label_videos(options(clip, out))
+    assert tree_bytes(out) == tree_bytes(dataset) and not work.exists()
+
+
+def test_parts_keep_off_each_other(clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "dataset"
+    inside = pipeline._label_video
+
+    def meanwhile(*arguments: object) -> None:
+        for shard in ("1/2", None):
+            with pytest.raises(OutputError, match="another process"):
+                pipeline.label_videos(options(clip, out, shard=shard))
+        monkeypatch.setattr(pipeline, "_label_video", inside)
+        pipeline.label_videos(options(clip, out, shard="2/2"))
+
+    monkeypatch.setattr(pipeline, "_label_video", meanwhile)
+    pipeline.label_videos(options(clip, out, shard="1/2"))
+
+
+@pytest.mark.parametrize("shard", ["0/2", "3/2", "1", "a/b", "1/0", "-1/2", "1/2/3"])
+def test_bad_parts_are_refused(shard: str) -> None:
+    with pytest.raises(OptionError, match="shard"):
+        options(Path("a.mp4"), Path("out"), shard=shard)
+
+
+def test_labels_on_an_old_scale(clip: Path, dataset: Path, vtest: Path, tmp_path: Path) -> None:
+    other = crop_clip(vtest, tmp_path / "other.avi", start_seconds=20.0)
+    for name, calibration in (("own", None), ("old", dataset / "manifest.json")):
+        pipeline.label_videos(options(other, tmp_path / name, calibration=calibration))
+    old, own, first = (read_manifest(folder) for folder in (tmp_path / "old", tmp_path / "own", dataset))
+    assert old.calibrations == first.calibrations and old.level_edges == first.level_edges
+    assert own.calibrations != first.calibrations and own.job_sha256 != old.job_sha256
+    assert old.options["calibration"] == first.job_sha256
+    for frame in read_split(tmp_path / "old", old, "train"):
+        levels = to_levels(normalise(frame.importance, first.calibrations["dataset"].knots()), 10)
+        np.testing.assert_array_equal(read_levels(frame, old), levels)
+
+
+@pytest.mark.parametrize(
+    "change", [{"variant": "gradient"}, {"block_px": 8}, {"levels": 5}, {"score_threshold": 0.6}, {"upscaler": "edsr"}]
+)
+def test_a_scale_of_another_kind_is_refused(
+    dataset: Path, clip: Path, tmp_path: Path, change: dict[str, object]
+) -> None:
+    with pytest.raises(OptionError, match="another"):
+        pipeline.label_videos(options(clip, tmp_path / "out", calibration=dataset, **change))
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_scale_over_frames_is_refused(clip: Path, tmp_path: Path) -> None:
+    pipeline.label_videos(options(clip, tmp_path / "frames", scope="frame"))
+    with pytest.raises(OptionError, match="over each frame"):
+        pipeline.label_videos(options(clip, tmp_path / "out", calibration=tmp_path / "frames"))
+
+
+@pytest.mark.parametrize(("objective", "variant"), [("agreement", "delta"), ("f1", "path"), ("scores", "path")])
+def test_every_objective_makes_a_dataset(clip: Path, tmp_path: Path, objective: str, variant: str) -> None:
+    out = tmp_path / "dataset"
+    pipeline.label_videos(options(clip, out, objective=objective, variant=variant, path_steps=1, upscaler="edsr"))
+    manifest = read_manifest(out)
+    frames = [frame for split in manifest.splits for frame in read_split(out, manifest, split)]
+    assert any(frame.importance.max() > 0 for frame in frames)
+    assert variant != "path" or any(frame.importance.min() < 0 for frame in frames)
+    for frame in frames:
+        assert read_levels(frame, manifest)[frame.importance <= 0].max(initial=0) == 0

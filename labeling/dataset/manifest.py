@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from deploy.core.errors import DatasetError
@@ -51,6 +53,10 @@ class Calibration(Record):
     """Knots on the raw scale, strictly increasing."""
     value: tuple[float, ...] = Field(min_length=2)
     """Knots on the normalised scale, from 0 to 1, non-decreasing."""
+
+    def knots(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """As `labeling.maths.quantise` takes them."""
+        return np.array(self.importance, np.float64), np.array(self.value, np.float64)
 
     @model_validator(mode="after")
     def _monotone(self) -> Calibration:

@@ -111,10 +111,11 @@ def assemble_dataset(
     models: tuple[ModelRecord, ModelRecord],
     versions: dict[str, str],
     fingerprint: str,
+    calibration: Manifest | None = None,
 ) -> None:
     """Normalise, quantise, write every file into the work folder, then rename that to ``options.out``."""
     videos = {video.video_id: _load(video.video_id, video.splits, work) for video in job.videos}
-    knots = _fit(videos, options)
+    knots = {"dataset": calibration.calibrations["dataset"].knots()} if calibration else _fit(videos, options)
     histograms = {split: np.zeros(options.levels, np.int64) for split in SPLITS}
     lists: dict[SplitName, list[str]] = {split: [] for split in SPLITS}
     palette = level_palette(options.levels)
@@ -131,6 +132,8 @@ def assemble_dataset(
     _write_lists(work.dataset, lists, options.levels)
     _write_importance(work.dataset, videos, job)
     manifest = _manifest(job, options, knots, models, versions, fingerprint, histograms, lists)
+    if calibration:
+        manifest = manifest.model_copy(update={"options": manifest.options | {"calibration": calibration.job_sha256}})
     write_manifest(work.dataset, manifest)
     _publish(work, options.out)
     _report(manifest, videos, options)

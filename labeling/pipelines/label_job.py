@@ -13,13 +13,23 @@ from deploy.core.errors import InputError, OptionError
 from deploy.core.files import sha256_of
 from deploy.core.grid import Grid
 from deploy.core.video import FrameSelection, VideoInfo, probe
-from labeling.dataset.manifest import ModelRecord, SourceRecord, SplitName
+from labeling.dataset.manifest import Manifest, ModelRecord, SourceRecord, SplitName
 from labeling.frames import FrameSize, frame_size
 from labeling.maths.split import assign_splits
 from labeling.options import LabelOptions
 
 # Options that do not change a single label.
-_NOT_PART_OF_THE_JOB = {"videos", "out", "dry_run", "overwrite", "detector_weights", "upscaler_weights", "offline"}
+_NOT_PART_OF_THE_JOB = {
+    "videos",
+    "out",
+    "dry_run",
+    "overwrite",
+    "detector_weights",
+    "upscaler_weights",
+    "offline",
+    "calibration",
+    "shard",
+}
 
 
 @dataclass(frozen=True)
@@ -64,14 +74,28 @@ class LabelJob:
         """Frames to label."""
         return sum(len(video.splits) for video in self.videos)
 
-    def fingerprint(self, options: LabelOptions, detector: ModelRecord, upscaler: ModelRecord, versions: object) -> str:
+    def frames_of(self, part: int, parts: int) -> dict[str, set[int]]:
+        """Frame indices by video of one of `parts` contiguous parts of nearly equal length, counted from 1."""
+        frames = [(video.video_id, index) for video in self.videos for index in video.splits]
+        chosen = frames[len(frames) * (part - 1) // parts : len(frames) * part // parts]
+        return {video.video_id: {index for name, index in chosen if name == video.video_id} for video in self.videos}
+
+    def fingerprint(
+        self,
+        options: LabelOptions,
+        models: tuple[ModelRecord, ModelRecord],
+        versions: object,
+        calibration: Manifest | None = None,
+    ) -> str:
         """Hash of everything that determines the labels."""
         parts = {
             "options": option_values(options),
             "videos": [(video.video_id, video.sha256) for video in self.videos],
-            "models": [detector.model_dump(mode="json"), upscaler.model_dump(mode="json")],
+            "models": [model.model_dump(mode="json") for model in models],
             "versions": versions,
         }
+        if calibration:
+            parts["calibration"] = calibration.calibrations["dataset"].model_dump(mode="json")
         return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
 
 

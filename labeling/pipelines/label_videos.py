@@ -5,7 +5,8 @@ from __future__ import annotations
 import fcntl
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
@@ -13,8 +14,9 @@ from deploy.core.errors import InputError, OptionError, OutputError
 from deploy.core.progress import track
 from labeling.dataset.manifest import MANIFEST_NAME, read_manifest
 from labeling.frames import read_pairs
-from labeling.options import LabelOptions
+from labeling.options import LabelOptions, parse_shard
 from labeling.pipelines.assemble_dataset import WorkFolder, assemble_dataset, describe
+from labeling.pipelines.calibration import read_calibration
 from labeling.pipelines.label_job import LabelJob, PlannedVideo, frame_selection, plan_job
 
 if TYPE_CHECKING:
@@ -40,7 +42,10 @@ def label_videos(options: LabelOptions) -> None:
     labeller = make_labeller(options, job.grid)
     models = model_records(labeller.detector, labeller.upscaler)
     versions = {name: version(name) for name in VERSIONED_PACKAGES}
-    fingerprint = job.fingerprint(options, *models, versions)
+    calibration = read_calibration(options.calibration, options, models) if options.calibration else None
+    if calibration:
+        options = replace(options, curve=calibration.curve, scope="dataset")
+    fingerprint = job.fingerprint(options, models, versions, calibration)
     work = WorkFolder.for_output(options.out, fingerprint)
     if _is_done(options, fingerprint):
         shutil.rmtree(work.root, ignore_errors=True)  # left over if the last run was killed after its last step
@@ -48,30 +53,37 @@ def label_videos(options: LabelOptions) -> None:
         return
     for other in work.unfinished_others():
         print(f"note: unfinished work with other options, videos or weights is kept in {other}")
-    with _locked(work):
+    part, parts = parse_shard(options.shard)
+    with _locked(work, options.shard):
         for video in job.videos:
-            _label_video(video, job, labeller, work)
-        assemble_dataset(job, options, work, models=models, versions=versions, fingerprint=fingerprint)
+            _label_video(video, job.frames_of(part, parts)[video.video_id], job, labeller, work)
+        if options.shard:
+            print(f"part {part} of {parts} is done; when all are, give the same command without --shard")
+            return
+        assemble_dataset(
+            job, options, work, models=models, versions=versions, fingerprint=fingerprint, calibration=calibration
+        )
+        shutil.rmtree(work.root)
 
 
-def _label_video(video: PlannedVideo, job: LabelJob, labeller: Labeller, work: WorkFolder) -> None:
-    """Label the frames of one video that are not done yet."""
-    missing = {index for index in video.splits if not work.frame_file(video.video_id, index).exists()}
-    done = len(video.splits) - len(missing)
+def _label_video(video: PlannedVideo, wanted: set[int], job: LabelJob, labeller: Labeller, work: WorkFolder) -> None:
+    """Label the wanted frames of one video that are not done yet."""
+    missing = {index for index in wanted if not work.frame_file(video.video_id, index).exists()}
+    done = len(wanted) - len(missing)
     if done:
-        print(f"{video.video_id}: {done} of {len(video.splits)} frames were done before")
+        print(f"{video.video_id}: {done} of {len(wanted)} frames were done before")
     if not missing:
         return
     pairs = read_pairs(video.info.path, job.size, frame_selection(labeller.options))
     pending = (pair for pair in pairs if pair.frame.index in missing)
-    for pair in track(pending, total=len(video.splits), done=done, label=f"labelling {video.video_id}"):
+    for pair in track(pending, total=len(wanted), done=done, label=f"labelling {video.video_id}"):
         importance, num_detections = labeller.label(pair)
         work.store_image(video.video_id, pair.frame.index, pair.lr)
         work.store_frame(video.video_id, pair.frame.index, importance, num_detections)
         missing.discard(pair.frame.index)
     if missing:
         raise InputError(
-            f"{video.info.path}: {len(missing)} of {len(video.splits)} frames cannot be decoded, first {min(missing)}",
+            f"{video.info.path}: {len(missing)} of {len(wanted)} frames cannot be decoded, first {min(missing)}",
             hint="Re-encode it: ffmpeg -i INPUT -c:v libx264 OUTPUT.mp4, or stop before with --stop-seconds.",
         )
 
@@ -100,18 +112,21 @@ def _is_done(options: LabelOptions, fingerprint: str) -> bool:
 
 
 @contextmanager
-def _locked(work: WorkFolder) -> Iterator[None]:
-    """Keep a second process off the same job; on success the work folder is removed."""
+def _locked(work: WorkFolder, shard: str | None) -> Iterator[None]:
+    """Keep a second process off the same job, or off the same part of it."""
     work.root.mkdir(parents=True, exist_ok=True)
-    with (work.root / "lock").open("w") as lock:
+    with ExitStack() as stack:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            whole = stack.enter_context((work.root / "lock").open("w"))
+            fcntl.flock(whole, (fcntl.LOCK_SH if shard else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+            if shard:
+                part = stack.enter_context((work.root / f"lock-{shard.replace('/', '-of-')}").open("w"))
+                fcntl.flock(part, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise OutputError(
                 f"another process is working on {work.root}", hint="Wait for it, or choose another --out."
             ) from None
         yield
-        shutil.rmtree(work.root)
 
 
 def _check_names(options: LabelOptions) -> None:

@@ -82,7 +82,7 @@ def _samples(options: MakeReportOptions, manifest: Manifest) -> list[dict[str, A
 def _row(frame: LabelledFrame, manifest: Manifest, predicted: dict[int, NDArray[np.float32]]) -> dict[str, Picture]:
     grid, image = manifest.make_grid(), read_image(frame.image)
     knots = manifest.calibrations[calibration_key(manifest.scope, frame.video_id, frame.index)]
-    value = normalise(frame.importance, (np.array(knots.importance), np.array(knots.value)))
+    value = normalise(frame.importance, knots.knots())
     levels = grid.upsample(read_levels(frame, manifest) / (manifest.num_levels - 1))
     row = {
         "frame": _picture(image, "The low-resolution frame"),
