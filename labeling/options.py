@@ -36,7 +36,8 @@ class LabelOptions:
     every: int = 1
     """Take one frame in so many."""
     detector: str = "hog"
-    """hog (no download), centernet, or onnx."""
+    """hog (no download), centernet, onnx, efficientdet-d0 to -d7x, fasterrcnn, fasterrcnn-mobilenet, retinanet, fcos,
+    ssdlite."""
     detector_weights: Path | None = None
     """File of the detector, where it needs one."""
     score_threshold: float | None = None

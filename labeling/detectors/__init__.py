@@ -13,5 +13,13 @@ DETECTORS: Registry[Detector] = Registry(
         "hog": "labeling.detectors.hog:HogDetector",
         "centernet": "labeling.detectors.centernet:CenterNetDetector",
         "onnx": "labeling.detectors.onnx_file:load_onnx_detector",
+        **{
+            f"efficientdet-{size}": f"labeling.detectors.efficientdet:EfficientDetDetector:{size}"
+            for size in ("d0", "d1", "d2", "d3", "d4", "d5", "d6", "d7", "d7x")
+        },
+        **{
+            name: f"labeling.detectors.torchvision_models:TorchvisionDetector:{name}"
+            for name in ("fasterrcnn", "fasterrcnn-mobilenet", "retinanet", "fcos", "ssdlite")
+        },
     },
 )

@@ -1,0 +1,93 @@
+"""EfficientDet (Tan et al., CVPR 2020) through effdet: D0 to D7x, the detectors of RegenHance's released code.
+
+Frames are padded to multiples of 128 at the right and at the bottom, never resized: boxes are the frame's own, and no
+pixel is lost. (The released code pads to squares of 1920 x 1920.)
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from effdet import EfficientDet, get_efficientdet_config
+from effdet.anchors import Anchors, decode_box_outputs
+from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
+from torch import Tensor, nn
+from torch.nn import functional
+
+from deploy.core.files import sha256_of
+from labeling.detectors.base import Detections, check_score_threshold, class_indices
+from labeling.detectors.candidates import select_detections
+from labeling.detectors.coco import COCO_CLASSES, COCO_IDS, PEOPLE_AND_VEHICLES
+from labeling.weights import cached_download, load_into, read_state
+
+INPUT_MULTIPLE_PX = 128
+NUM_IDS = 90
+
+
+class EfficientDetDetector:
+    """80 COCO classes; people and vehicles by default. See `Detector`."""
+
+    class_names = COCO_CLASSES
+
+    def __init__(
+        self,
+        *,
+        variant: str,
+        weights: Path | None = None,
+        score_threshold: float | None = None,
+        classes: tuple[str, ...] = (),
+        offline: bool = False,
+    ) -> None:
+        self.name = f"efficientdet-{variant}"
+        self.score_threshold = check_score_threshold(0.3 if score_threshold is None else score_threshold)
+        self.classes = classes or PEOPLE_AND_VEHICLES
+        self._kept_classes = torch.tensor(class_indices(self.classes, COCO_CLASSES))
+        # The network numbers classes by COCO's category ids, 1 to 90 with gaps, less one.
+        self._columns = torch.tensor([COCO_IDS[index] - 1 for index in self._kept_classes.tolist()])
+        self._model_name = f"tf_efficientdet_{variant}"
+        self._source = weights or cached_download(get_efficientdet_config(self._model_name).url, offline=offline)
+        self._state = read_state(self._source)
+        self.weights_sha256 = sha256_of(self._source)
+        self._networks: dict[tuple[int, int], tuple[nn.Module, Tensor]] = {}
+        self._network(INPUT_MULTIPLE_PX, INPUT_MULTIPLE_PX)  # wrong weights are told at once
+
+    def detect(self, images: Tensor, *, score_threshold: float | None = None) -> list[Detections]:
+        """See `Detector.detect`."""
+        height, width = images.shape[2:]
+        padding = (0, -width % INPUT_MULTIPLE_PX, 0, -height % INPUT_MULTIPLE_PX)
+        network, anchors = self._network(height + padding[3], width + padding[1])
+        network, anchors = network.to(images.device), anchors.to(images.device)
+        mean, deviation = (
+            torch.tensor(values, dtype=images.dtype, device=images.device).view(3, 1, 1) for values in self._norm
+        )
+        # After normalisation the padding, zero, is the mean colour.
+        logits, codes = network(functional.pad((images - mean) / deviation, padding))
+        scores = _by_anchor(logits, NUM_IDS)[..., self._columns.to(images.device)].sigmoid()
+        offsets = _by_anchor(codes, 4).detach()
+        least = score_threshold or self.score_threshold
+        return [
+            select_detections(
+                decode_box_outputs(offset, anchors, output_xyxy=True), score, self._kept_classes, (height, width), least
+            )
+            for offset, score in zip(offsets, scores, strict=True)
+        ]
+
+    def _network(self, height: int, width: int) -> tuple[nn.Module, Tensor]:
+        """The network and its anchors (K, 4) for one input size; the feature pyramid is built for it."""
+        if (height, width) not in self._networks:
+            config = get_efficientdet_config(self._model_name)
+            config.image_size = (height, width)
+            self._norm = (
+                tuple(config.get("mean", IMAGENET_DEFAULT_MEAN)),
+                tuple(config.get("std", IMAGENET_DEFAULT_STD)),
+            )
+            network = EfficientDet(config, pretrained_backbone=False)
+            load_into(network, self._state, self._source, self.name)
+            self._networks[height, width] = network.eval().requires_grad_(False), Anchors.from_config(config).boxes
+        return self._networks[height, width]
+
+
+def _by_anchor(levels: list[Tensor], channels: int) -> Tensor:
+    """Per level (N, anchors * channels, h, w) -> (N, all anchors, channels)."""
+    return torch.cat([level.permute(0, 2, 3, 1).reshape(len(level), -1, channels) for level in levels], dim=1)

@@ -1,0 +1,84 @@
+"""Detectors of torchvision: Faster R-CNN, RetinaNet, FCOS and SSDLite, with COCO weights.
+
+Frames go in at their own size; SSDLite alone resizes to 320 x 320, which its head is made for.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torchvision.models import detection
+
+from deploy.core.files import sha256_of
+from labeling.detectors.base import Detections, check_score_threshold, class_indices
+from labeling.detectors.candidates import select_detections
+from labeling.detectors.coco import COCO_CLASSES, COCO_IDS, PEOPLE_AND_VEHICLES
+from labeling.weights import cached_download, load_into, read_state
+
+_MODELS: dict[str, tuple[str, Any]] = {
+    "fasterrcnn": ("fasterrcnn_resnet50_fpn", detection.FasterRCNN_ResNet50_FPN_Weights),
+    "fasterrcnn-mobilenet": ("fasterrcnn_mobilenet_v3_large_fpn", detection.FasterRCNN_MobileNet_V3_Large_FPN_Weights),
+    "retinanet": ("retinanet_resnet50_fpn", detection.RetinaNet_ResNet50_FPN_Weights),
+    "fcos": ("fcos_resnet50_fpn", detection.FCOS_ResNet50_FPN_Weights),
+    "ssdlite": ("ssdlite320_mobilenet_v3_large", detection.SSDLite320_MobileNet_V3_Large_Weights),
+}
+LOWEST_SCORE = 0.01
+MAX_SIDE_PX = 8192
+
+
+class TorchvisionDetector:
+    """80 COCO classes; people and vehicles by default. See `Detector`."""
+
+    class_names = COCO_CLASSES
+
+    def __init__(
+        self,
+        *,
+        variant: str,
+        weights: Path | None = None,
+        score_threshold: float | None = None,
+        classes: tuple[str, ...] = (),
+        offline: bool = False,
+    ) -> None:
+        self.name = variant
+        self.score_threshold = check_score_threshold(0.3 if score_threshold is None else score_threshold)
+        self.classes = classes or PEOPLE_AND_VEHICLES
+        self._kept_classes = torch.tensor(class_indices(self.classes, COCO_CLASSES))
+        builder, published = _MODELS[variant]
+        source = weights or cached_download(published.COCO_V1.url, offline=offline)
+        self._network = _build(builder)
+        load_into(self._network, read_state(source), source, variant)
+        self.weights_sha256 = sha256_of(source)
+        self._network.eval().requires_grad_(False)
+
+    def detect(self, images: Tensor, *, score_threshold: float | None = None) -> list[Detections]:
+        """See `Detector.detect`. Nothing below a score of 0.01 is seen."""
+        network = self._network.to(images.device)
+        transform: Any = network.transform
+        if "ssdlite" not in self.name:
+            transform.min_size, transform.max_size = (min(images.shape[2:]),), MAX_SIDE_PX  # so that it does not resize
+        least = score_threshold or self.score_threshold
+        return [self._select(found, tuple(images.shape[2:]), least) for found in network(list(images))]
+
+    def _select(self, found: dict[str, Tensor], size: tuple[int, ...], least: float) -> Detections:
+        """One column of scores for each kept class; torchvision has suppressed overlaps already."""
+        identifiers = torch.tensor([COCO_IDS[index] for index in self._kept_classes.tolist()])
+        of_class = found["labels"][:, None] == identifiers.to(found["labels"].device)
+        return select_detections(
+            found["boxes"],
+            found["scores"][:, None] * of_class,
+            self._kept_classes,
+            (size[0], size[1]),
+            least,
+            nms_iou=1.0,
+        )
+
+
+def _build(builder: str) -> nn.Module:
+    """The architecture without weights, which keeps low scores."""
+    thresholds = {"box_score_thresh" if builder.startswith("fasterrcnn") else "score_thresh": LOWEST_SCORE}
+    network: nn.Module = getattr(detection, builder)(weights=None, weights_backbone=None, num_classes=91, **thresholds)
+    return network

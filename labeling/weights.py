@@ -1,0 +1,75 @@
+"""Weight files: read without running what is in them, and fetched once into PyTorch's usual cache."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from urllib.parse import urlparse
+
+import torch
+from torch import Tensor
+
+from deploy.core.errors import WeightsError
+from deploy.core.files import sha256_of
+
+
+def read_state(path: Path) -> dict[str, Tensor]:
+    """Read a state dict from ``.safetensors``, or from what ``torch.save`` wrote.
+
+    Raises:
+        WeightsError: missing, damaged, or more than a dictionary of tensors.
+    """
+    if not path.is_file():
+        raise WeightsError(f"weights not found: {path}", hint="Check the path.")
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            return load_file(str(path))
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # safetensors and torch raise whatever they meet
+        first_line = (str(error).splitlines() or [type(error).__name__])[0]
+        raise WeightsError(f"not plain weights: {path} ({first_line})", hint="Give a state dict.") from None
+    if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
+        state = state["state_dict"]
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise WeightsError(f"{path} is not a dictionary of tensors", hint="Give a state dict.")
+    return state
+
+
+def load_into(network: torch.nn.Module, state: dict[str, Tensor], source: Path, what: str) -> None:
+    """Load every parameter.
+
+    Raises:
+        WeightsError: the weights are of another network.
+    """
+    try:
+        network.load_state_dict(state)
+    except RuntimeError as error:
+        first = str(error).splitlines()[1:2] or [str(error)]
+        raise WeightsError(f"{source} does not fit {what}: {first[0].strip()[:200]}", hint="Use its weights.") from None
+
+
+def cached_download(url: str, *, offline: bool) -> Path:
+    """Where a published weight file lies in PyTorch's cache; fetched if it is not there.
+
+    The file's name ends in the first digits of its SHA-256, which are checked.
+
+    Raises:
+        WeightsError: not in the cache and offline, the download failed, or the checksum is wrong.
+    """
+    name = Path(urlparse(url).path).name
+    path = Path(torch.hub.get_dir()) / "checkpoints" / name
+    digits = re.search(r"-([0-9a-f]{8,})\.", name)
+    by_hand = f"Get it by hand: curl -L --create-dirs -o {path} {url}, or name a file with --detector-weights."
+    if not path.is_file():
+        if offline:
+            raise WeightsError(f"offline, and {name} is not in {path.parent}", hint=by_hand)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            torch.hub.download_url_to_file(url, str(path), digits[1] if digits else None, progress=False)
+        except (OSError, RuntimeError) as error:  # no network, or the wrong checksum
+            raise WeightsError(f"cannot download {url}: {error}", hint=by_hand) from None
+    if digits and not sha256_of(path).startswith(digits[1]):
+        raise WeightsError(f"{path} is damaged: its checksum is not {digits[1]}...", hint=f"Remove it. {by_hand}")
+    return path

@@ -1,0 +1,254 @@
+"""Adapters of detection libraries: the contract on random weights, and boxes and scores against the library's own."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import effdet
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+from torchvision.models import detection
+
+from deploy.core.errors import OptionError, WeightsError
+from deploy.core.video import Frame
+from labeling.detectors import DETECTORS, Detections, Detector
+from labeling.detectors.coco import COCO_CLASSES, COCO_IDS
+from labeling.maths.accuracy import SumOfScores
+from labeling.maths.importance import accuracy_gradient
+from labeling.weights import cached_download, read_state
+
+TORCHVISION = {
+    "fasterrcnn-mobilenet": "fasterrcnn_mobilenet_v3_large_fpn",
+    "retinanet": "retinanet_resnet50_fpn",
+    "fcos": "fcos_resnet50_fpn",
+    "ssdlite": "ssdlite320_mobilenet_v3_large",
+}
+NAMES = ("efficientdet-d0", *TORCHVISION)
+# The last layers of the classifiers, made loud so that something is detected.
+CLASSIFIER = r"class_net\.predict\.conv_pw$|cls_score$|cls_logits$|classification_head\.module_list\.\d\.1$"
+
+
+def random_network(name: str) -> torch.nn.Module:
+    torch.manual_seed(0)
+    if name.startswith("efficientdet"):
+        config = effdet.get_efficientdet_config("tf_" + name.replace("-", "_"))
+        config.image_size = (256, 256)
+        return effdet.EfficientDet(config, pretrained_backbone=False)
+    return getattr(detection, TORCHVISION[name])(weights=None, weights_backbone=None, num_classes=91)
+
+
+def wake(module: torch.nn.Module, inputs: tuple[Tensor, ...]) -> None:
+    """Normalise by what comes in now, without which the signal of random weights dies away."""
+    module.running_mean.copy_(inputs[0].mean(dim=(0, 2, 3)))
+    module.running_var.fill_(inputs[0].var() + 1e-6)
+
+
+def make_loud(network: torch.nn.Module, images: Tensor) -> None:
+    """Scale the classifiers so that their logits are within -3 .. 3 on these images.
+
+    On frames of another size those of EfficientDet grow until all scores are 1.
+    """
+    hooks = [m.register_forward_pre_hook(wake) for m in network.modules() if hasattr(m, "running_var")]
+    layers = [module for name, module in network.named_modules() if re.search(CLASSIFIER, name)]
+    assert layers
+    outputs: dict[torch.nn.Module, list[Tensor]] = {layer: [] for layer in layers}
+    for layer in layers:
+        layer.bias.data.zero_()
+        layer.weight.data.normal_()
+        layer.register_forward_hook(lambda layer, _, output: outputs[layer].append(output))
+    with torch.no_grad():
+        padded = torch.nn.functional.pad(
+            (images - 0.45) / 0.225, (0, -images.shape[3] % 128, 0, -images.shape[2] % 128)
+        )
+        network.eval()(padded if isinstance(network, effdet.EfficientDet) else list(images))
+    for hook in hooks:
+        hook.remove()
+    for layer in layers:
+        layer.weight.data *= 3 / torch.cat([output.flatten() for output in outputs[layer]]).abs().max()
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory, images: Tensor) -> Callable[[str], Path]:
+    """Random weights of a network in a file, made once."""
+    folder = tmp_path_factory.mktemp("weights")
+
+    def make(name: str) -> Path:
+        path = folder / f"{name}.safetensors"
+        if not path.exists():
+            network = random_network(name)
+            make_loud(network, images)
+            save_file({key: value.contiguous() for key, value in network.state_dict().items()}, str(path))
+        return path
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def images(vtest_frames: list[Frame]) -> Tensor:
+    """(2, 3, 150, 210): a van and people; not a multiple of anything."""
+    parts = [torch.from_numpy(frame.image[60:210, 100:310].copy()) for frame in vtest_frames[:2]]
+    return torch.stack(parts).permute(0, 3, 1, 2).float() / 255
+
+
+def make(name: str, path: Path, **settings: object) -> Detector:
+    return DETECTORS.create(name, **({"weights": path, "classes": COCO_CLASSES} | settings))
+
+
+def busy(name: str, path: Path, images: Tensor) -> Detector:
+    """With a threshold that leaves some twenty detections a frame or more."""
+    with torch.no_grad():
+        found = make(name, path, score_threshold=0.011).detect(images)
+    assert all(len(frame.scores) > 5 for frame in found), "random weights detect nothing"
+    return make(name, path, score_threshold=0.999 * min(float(frame.scores[:20][-1]) for frame in found))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_contract(name: str, weights: Callable[[str], Path], images: Tensor) -> None:
+    detector = busy(name, weights(name), images)
+    assert detector.name == name and len(detector.weights_sha256) == 64 and len(detector.class_names) == 80
+    pixels = images.clone().requires_grad_(True)
+    found = detector.detect(pixels)
+    assert len(found) == 2 and all(len(frame.scores) for frame in found)
+    for frame in found:
+        assert frame.boxes.shape == (len(frame.scores), 4) and frame.boxes.dtype == torch.float32
+        assert not frame.boxes.requires_grad and frame.scores.requires_grad and frame.classes.dtype == torch.int64
+        assert (frame.scores >= detector.score_threshold).all() and (frame.scores <= 1).all()
+        assert (frame.scores.diff() <= 0).all(), "not best first"
+        assert (frame.boxes[:, 2:] > frame.boxes[:, :2]).all()
+        assert (frame.boxes >= 0).all() and (frame.boxes <= torch.tensor([210, 150, 210, 150])).all()
+    (gradient,) = torch.autograd.grad(found[0].scores[0], pixels)
+    left, top, right, bottom = found[0].boxes[0].round().int().tolist()
+    assert gradient[0, :, top : max(bottom, top + 1), left : max(right, left + 1)].abs().sum() > 0
+    assert gradient[1].abs().sum() == 0, "a frame's score hangs on another frame"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_batch_is_its_frames(name: str, weights: Callable[[str], Path], images: Tensor) -> None:
+    detector = busy(name, weights(name), images)
+    with torch.no_grad():
+        for image, together in zip(images, detector.detect(images), strict=True):
+            (alone,) = detector.detect(image[None])
+            assert_same(together, alone)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_threshold_classes_and_nothing(name: str, weights: Callable[[str], Path], images: Tensor) -> None:
+    detector = busy(name, weights(name), images)
+    with torch.no_grad():
+        found = detector.detect(images)[0]
+        assert len(detector.detect(images, score_threshold=0.011)[0].scores) >= len(found.scores)
+        wanted = COCO_CLASSES[int(found.classes[0])]
+        only = make(name, weights(name), classes=(wanted,), score_threshold=detector.score_threshold)
+        kept = only.detect(images)[0]
+        assert len(kept.scores) and {COCO_CLASSES[kind] for kind in kept.classes} == {wanted}
+    gradient, count = accuracy_gradient(SumOfScores(make(name, weights(name), score_threshold=0.9999)), images[:1])
+    assert count == 0 and gradient.abs().max() == 0
+
+
+def assert_same(found: Detections, wanted: Detections) -> None:
+    assert found.classes.tolist() == wanted.classes.tolist()
+    torch.testing.assert_close(found.scores, wanted.scores, atol=1e-4, rtol=0)
+    torch.testing.assert_close(found.boxes, wanted.boxes, atol=1e-2, rtol=0)
+
+
+def from_ids(boxes: Tensor, scores: Tensor, ids: Tensor, least: float) -> Detections:
+    """The library's detections in our numbering; ids that COCO gave up are left out."""
+    keep = torch.tensor([float(s) >= least and int(i) in COCO_IDS for s, i in zip(scores, ids, strict=True)]).bool()
+    keep &= (boxes[:, 2:] > boxes[:, :2]).all(dim=1)
+    kinds = torch.tensor([COCO_IDS.index(int(i)) for i in ids[keep]])
+    return Detections(boxes[keep], scores[keep], kinds)
+
+
+@pytest.mark.parametrize(("height", "width"), [(128, 256), (256, 128), (150, 210), (210, 150), (128, 384)])
+def test_efficientdet_is_effdets_own(tmp_path: Path, vtest_frames: list[Frame], height: int, width: int) -> None:
+    """Landscape, portrait, and sizes that need padding, against effdet's bench on a frame padded by hand."""
+    image = torch.from_numpy(vtest_frames[0].image[60 : 60 + height, 100 : 100 + width].copy())
+    image = image.permute(2, 0, 1)[None].float() / 255
+    rows, cols = -(-height // 128) * 128, -(-width // 128) * 128
+    config = effdet.get_efficientdet_config("tf_efficientdet_d0")
+    config.image_size, config.max_det_per_image = (rows, cols), 5000
+    torch.manual_seed(0)
+    network = effdet.EfficientDet(config, pretrained_backbone=False)
+    make_loud(network, image)
+    path = tmp_path / "random.safetensors"
+    save_file({key: value.contiguous() for key, value in network.state_dict().items()}, str(path))
+    detector = busy("efficientdet-d0", path, image)
+    mean, deviation = (
+        torch.tensor(values).view(1, 3, 1, 1) for values in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    )
+    padded = mean.expand(1, 3, rows, cols).clone()
+    padded[..., :height, :width] = image
+    size = {"img_scale": torch.ones(1), "img_size": torch.tensor([[float(width), float(height)]])}
+    with torch.no_grad():
+        bench = effdet.DetBenchPredict(network)((padded - mean) / deviation, size)[0]
+        (found,) = detector.detect(image)
+    assert_same(found, from_ids(bench[:, :4], bench[:, 4], bench[:, 5], detector.score_threshold))
+
+
+@pytest.mark.parametrize("name", TORCHVISION)
+def test_torchvision_is_torchvisions_own(name: str, weights: Callable[[str], Path], images: Tensor) -> None:
+    detector = busy(name, weights(name), images)
+    own = random_network(name).eval()
+    own.load_state_dict(read_state(weights(name)))
+    (own.roi_heads if name.startswith("fasterrcnn") else own).score_thresh = 0.01
+    if name != "ssdlite":
+        own.transform.min_size = (150,)
+    with torch.no_grad():
+        wanted = own(list(images[:1]))[0]
+        (found,) = detector.detect(images[:1])
+    assert_same(found, from_ids(wanted["boxes"], wanted["scores"], wanted["labels"], detector.score_threshold))
+
+
+def test_coco_ids() -> None:
+    """Mistake 16: against torchvision's list of names by id."""
+    names = detection.FCOS_ResNet50_FPN_Weights.COCO_V1.meta["categories"]
+    assert len(COCO_IDS) == 80
+    assert [names[identifier] for identifier in COCO_IDS] == list(COCO_CLASSES)
+
+
+@pytest.mark.parametrize("name", ["efficientdet-d7x", "fcos", "ssdlite"])
+def test_offline_says_where_the_weights_belong(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    with pytest.raises(WeightsError, match="offline") as caught:
+        DETECTORS.create(name, offline=True)
+    assert str(tmp_path) in caught.value.hint and "curl" in caught.value.hint and "https://" in caught.value.hint
+
+
+def test_downloads_are_checked_and_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """From a file that stands for a server: right once, then without any server; damaged ones are refused."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "cache"))
+    body = b"weights"
+    server = tmp_path / "net-9c0294dc.pth"  # not its checksum
+    server.write_bytes(body)
+    with pytest.raises(WeightsError, match="cannot download"):
+        cached_download(server.as_uri(), offline=False)
+    import hashlib
+
+    server = tmp_path / f"net-{hashlib.sha256(body).hexdigest()[:8]}.pth"
+    server.write_bytes(body)
+    path = cached_download(server.as_uri(), offline=False)
+    server.unlink()
+    assert path.read_bytes() == body and cached_download(server.as_uri(), offline=True) == path
+    path.write_bytes(b"other")
+    with pytest.raises(WeightsError, match="damaged"):
+        cached_download(server.as_uri(), offline=True)
+    with pytest.raises(WeightsError, match="cannot download"):
+        cached_download((tmp_path / "missing-00000000.pth").as_uri(), offline=False)
+
+
+@pytest.mark.parametrize("name", ["efficientdet-d0", "retinanet"])
+def test_wrong_weights_are_told(name: str, weights: Callable[[str], Path], tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match="does not fit"):
+        DETECTORS.create(name, weights=weights("ssdlite"))
+    text = tmp_path / "text.pth"
+    text.write_text("no weights")
+    with pytest.raises(WeightsError, match="not plain weights"):
+        DETECTORS.create(name, weights=text)
+    with pytest.raises(WeightsError, match="not found"):
+        DETECTORS.create(name, weights=tmp_path / "none.pth")
+    with pytest.raises(OptionError, match="no class"):
+        DETECTORS.create(name, weights=weights(name), classes=("persons",))
