@@ -4,7 +4,8 @@
 
 For some frames of a video: how well each importance ranks the exact effects of enhancing single blocks (Spearman), and
 the F1 when only the top blocks by each are enhanced, beside simple baselines and the quantised labels. Adds a run to
-labels.json, which collects videos and detectors, and writes a table (.md) and a page (.html) of all its runs.
+labels.json, which collects videos and detectors, and writes tables (labels-tables.md) and a page (labels.html) of all
+its runs.
 """
 
 from __future__ import annotations

@@ -78,7 +78,7 @@ def test_a_run_is_measured_once_and_written_up(vtest: Path, tmp_path: Path) -> N
         assert len(ends) == 1, "with nothing or everything enhanced all methods are one"
         assert reference != "sr" or next(iter(ends))[1::2] == (1.0, 1.0)
         assert {"delta, scores", "|SR - IN|", "path, f1 (true), 1 step"} <= set(methods)
-    assert "path, f1 (true), 1 step" in out.with_suffix(".md").read_text()
+    assert "path, f1 (true), 1 step" in (tmp_path / "labels-tables.md").read_text()
     assert "data:image/svg+xml" in out.with_suffix(".html").read_text()
     assert [path.name for path in tmp_path.glob(".*")] == [], "unfinished work is left"
     before = out.read_bytes()

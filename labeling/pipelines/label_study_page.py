@@ -20,16 +20,17 @@ SHOWN = (
 
 
 def write_pages(study: LabelStudy, out: Path) -> None:
-    """Write tables (``.md``) and a page (``.html``) beside the ``.json`` file `out`."""
+    """Write ``NAME-tables.md`` and ``NAME.html`` beside ``NAME.json``."""
     if not study.runs:
         return
     found = tables(study)
-    write_text(out.with_suffix(".md"), "\n\n".join(_markdown(table) for table in found) + "\n")
+    markdown = out.with_name(f"{out.stem}-tables.md")
+    write_text(markdown, "\n\n".join(_markdown(table) for table in found) + "\n")
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(_TEMPLATES), autoescape=True)
     figures = [(run_name(run), reference, _figure(run, reference)) for run in study.runs for reference in run.f1]
     page = environment.get_template("label_study.html.j2").render(tables=found, figures=figures, runs=study.runs)
     write_text(out.with_suffix(".html"), page)
-    print(f"wrote {out}, {out.with_suffix('.md').name} and {out.with_suffix('.html').name}")
+    print(f"wrote {out}, {markdown.name} and {out.with_suffix('.html').name}")
 
 
 def _markdown(table: Table) -> str:
