@@ -17,7 +17,7 @@ from deploy.latency import StageClock
 from deploy.output_folder import check_output, replacing
 from deploy.postprocess import top_blocks
 from deploy.predictor import Predictor
-from deploy.preprocess import fit_frame, to_input
+from deploy.preprocess import fit_frame, to_batch
 from deploy.results import PictureOptions, ResultWriter
 from deploy.sources import FrameSource, open_source
 
@@ -97,11 +97,11 @@ def _infer_into(folder: Path, source: FrameSource, predictor: Predictor, options
         for frame in track(clock.timed(source.frames, "decode"), total=source.num_frames, label="inference"):
             with clock.stage("preprocess"):
                 lr = fit_frame(frame.image, predictor.card)
-                batch = to_input(lr, predictor.card)
+                batch = to_batch(lr, predictor.card)
             with clock.stage("infer"):
-                logits = predictor.backend.run(batch)
+                output = predictor.backend.run(batch)
             with clock.stage("postprocess"):
-                prediction = predictor.postprocess(logits)
+                prediction = predictor.postprocess(output)
                 selected = top_blocks(prediction.importance, options.top)
             with clock.stage("write"):
                 writer.write(frame, lr, prediction, selected)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +15,8 @@ from deploy.backends.selection import AUTO, choose_backend
 from deploy.core.errors import WeightsError
 from deploy.core.grid import Grid
 from deploy.model_card import read_card
-from deploy.postprocess import block_predictions
-from deploy.preprocess import fit_frame, to_input
+from deploy.postprocess import read_output
+from deploy.preprocess import fit_frame, to_batch
 
 
 @dataclass(frozen=True)
@@ -74,13 +74,13 @@ class Predictor:
         """
         return self.postprocess(self.backend.run(self.preprocess(frame)))
 
-    def preprocess(self, frame: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """The first step: (H, W, 3) uint8 RGB to (1, 3, height_px, width_px) float32, normalised."""
-        return to_input(fit_frame(frame, self.card), self.card)
+    def preprocess(self, frame: NDArray[np.uint8]) -> NDArray[Any]:
+        """The first step: (H, W, 3) uint8 RGB of any size to the model's input, (1, *card.input_shape)."""
+        return to_batch(fit_frame(frame, self.card), self.card)
 
-    def postprocess(self, logits: NDArray[np.float32]) -> Prediction:
-        """The last step: (1, num_levels, height_px, width_px) float32 logits to a prediction."""
-        importance, levels = block_predictions(logits[0], self.card)
+    def postprocess(self, output: NDArray[Any]) -> Prediction:
+        """The last step: the model's output, (1, *card.output_shape), to a prediction."""
+        importance, levels = read_output(output[0], self.card)
         return Prediction(importance, levels, self.card.grid)
 
     def close(self) -> None:
@@ -97,5 +97,4 @@ class Predictor:
 
     def _warm_up(self) -> None:
         """Run once, so that a model that cannot run fails here and the first frame is as fast as the others."""
-        grid = self.card.grid
-        self.backend.run(np.zeros((1, 3, grid.height_px, grid.width_px), np.float32))
+        self.backend.run(np.zeros((1, *self.card.input_shape), self.card.input_type))
