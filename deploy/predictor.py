@@ -10,8 +10,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from deploy.backends import BACKENDS
-from deploy.backends.selection import AUTO, choose_backend
+from deploy.backends.selection import AUTO, create_backend
 from deploy.core.errors import WeightsError
 from deploy.core.grid import Grid
 from deploy.model_card import read_card
@@ -57,11 +56,9 @@ class Predictor:
         model = Path(model_path)
         if not model.is_file():
             raise WeightsError(f"model not found: {model}", hint="Give the .onnx file that export wrote.")
-        name, reason = choose_backend(backend)
         self.card = read_card(model)
-        self.backend = BACKENDS.create(name, model=model, card=self.card, threads=threads)
+        self.backend, reason = create_backend(backend, model=model, card=self.card, threads=threads)
         self.backend_report = f"{self.backend.description}: {reason}"
-        self._warm_up()
 
     def __call__(self, frame: NDArray[np.uint8]) -> Prediction:
         """Predict one frame.
@@ -94,7 +91,3 @@ class Predictor:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-    def _warm_up(self) -> None:
-        """Run once, so that a model that cannot run fails here and the first frame is as fast as the others."""
-        self.backend.run(np.zeros((1, *self.card.input_shape), self.card.input_type))

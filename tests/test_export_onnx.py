@@ -195,12 +195,9 @@ def test_int8_is_calibrated_on_the_train_split(
         config=ULTRA_LIGHT, weights=shared[1], out=tmp_path / "m.onnx", dataset=shared[0], precision="int8-cpu",
         input="rgb8", output="importance",
     )  # fmt: skip
-    try:
-        export_onnx(options)
-        assert read_card(options.out).precision == "int8-cpu"
-    except WeightsError as error:  # a network trained for a minute may lose too much
-        assert "(int8-cpu) disagrees" in str(error)
-        assert not options.out.exists()
+    monkeypatch.setattr(Parity, "enforce", lambda *_: None)  # a network trained for a minute may lose too much
+    export_onnx(options)
+    assert read_card(options.out).precision == "int8-cpu"
     assert seen == ["val", "train"]
 
 

@@ -13,5 +13,6 @@ BACKENDS: Registry[Backend] = Registry(
     "backend",
     {
         "onnxruntime": "deploy.backends.onnxruntime_backend:OnnxRuntimeBackend",
+        "tensorrt": "deploy.backends.tensorrt_backend:TensorRtBackend",
     },
 )
