@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from deploy.core.errors import OptionError
 from deploy.model_card import METADATA_KEY, ModelCard, card_path, write_card
 from export.conversion import paddle_to_onnx
-from export.graph_ends import attach_block_output, attach_rgb_input, cut_enlargement
+from export.graph_ends import attach_block_output, attach_rgb_input, blank_unused_scales, cut_enlargement
 from export.parity import Parity, measure_parity
 from export.precision import Calibration, convert_precision, spread
 from paddleseg_configs.training.arguments import overrides_of
@@ -104,6 +104,7 @@ def finish_graph(core: onnx.ModelProto, card: ModelCard, calibration: Calibratio
     Returns:
         The file's model, and the card with the names of the tensors as they are now.
     """
+    blank_unused_scales(core)
     pooling = cut_enlargement(core, card.grid) if card.output_kind != "logits" else None
     graph = convert_precision(core, card.precision, calibration)
     if card.input_kind == "rgb8":

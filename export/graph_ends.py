@@ -24,6 +24,14 @@ PREFIX = "regen_"
 RGB_INPUT = "rgb"
 
 
+def blank_unused_scales(model: onnx.ModelProto) -> None:
+    """Leave out the empty inputs of each Resize that states sizes: in half precision they are invalid."""
+    for node in model.graph.node:
+        if node.op_type == "Resize" and len(node.input) > 3 and node.input[3]:
+            node.input[1] = node.input[2] = ""
+    _prune(model.graph)
+
+
 def attach_rgb_input(model: onnx.ModelProto, card: ModelCard) -> None:
     """Put normalisation in front: the input becomes (batch, H, W, 3) uint8 RGB, named "rgb".
 

@@ -40,10 +40,6 @@ def _to_half(model: onnx.ModelProto) -> onnx.ModelProto:
 
     half: onnx.ModelProto = convert_float_to_float16(model, keep_io_types=True)
     OnnxModel(half).topological_sort()  # the converter appends its casts
-    for node in half.graph.node:
-        # The converter makes the empty scales of a Resize that states sizes half-precision too, which is not valid.
-        if node.op_type == "Resize" and len(node.input) > 3 and node.input[3]:
-            node.input[1] = node.input[2] = ""
     return half
 
 
