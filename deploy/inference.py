@@ -44,6 +44,8 @@ class InferenceOptions:
     """"auto" or a backend's name."""
     threads: int | None = None
     """CPU threads; None takes one a CPU of this process."""
+    spinning: bool = False
+    """Whether idle CPU threads keep polling."""
     every: int = 1
     """Take one frame in so many."""
     start_seconds: float = 0.0
@@ -79,7 +81,7 @@ def infer(options: InferenceOptions, *, say: Callable[[str], None]) -> dict[str,
     """
     selection = FrameSelection(options.start_seconds, options.stop_seconds, options.every)
     check_output(options.out, options.input, overwrite=options.overwrite)
-    with Predictor(options.model, options.backend, options.threads) as predictor:
+    with Predictor(options.model, options.backend, options.threads, spinning=options.spinning) as predictor:
         say(f"backend: {predictor.backend_report}")
         source = open_source(options.input, selection)
         with replacing(options.out) as folder:

@@ -46,18 +46,21 @@ class Predictor:
         model_path: the .onnx file; its model card, a .json of the same name, lies beside it.
         backend: "auto" or a backend's name.
         threads: CPU threads; None takes one a CPU of this process.
+        spinning: idle threads poll for work: faster on an idle machine, slower beside busy neighbours.
 
     Raises:
         WeightsError: the model or its card is missing, broken, or they differ.
         OptionError: unknown backend, or less than one thread.
     """
 
-    def __init__(self, model_path: str | Path, backend: str = AUTO, threads: int | None = None) -> None:
+    def __init__(
+        self, model_path: str | Path, backend: str = AUTO, threads: int | None = None, *, spinning: bool = False
+    ) -> None:
         model = Path(model_path)
         if not model.is_file():
             raise WeightsError(f"model not found: {model}", hint="Give the .onnx file that export wrote.")
         self.card = read_card(model)
-        self.backend, reason = create_backend(backend, model=model, card=self.card, threads=threads)
+        self.backend, reason = create_backend(backend, model=model, card=self.card, threads=threads, spinning=spinning)
         self.backend_report = f"{self.backend.description}: {reason}"
 
     def __call__(self, frame: NDArray[np.uint8]) -> Prediction:

@@ -47,6 +47,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--overwrite", action="store_true", help="replace the results of an earlier run in --out")
     add("--backend", default=AUTO, help=f"{', '.join(CHOICES)} (default: {AUTO})")
     add("--threads", type=int, help="CPU threads (default: one a CPU of this process)")
+    spinning = "idle CPU threads poll: faster on an idle machine, slower beside busy neighbours"
+    add("--spinning", action=argparse.BooleanOptionalAction, default=False, help=spinning)
     add("--every", type=int, default=1, metavar="N", help="take one frame in N (default: 1)")
     add("--start-seconds", type=float, default=0.0, metavar="S", help="first time to take (default: 0)")
     add("--stop-seconds", type=float, metavar="S", help="first time not to take (default: the end)")

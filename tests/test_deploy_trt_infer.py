@@ -20,7 +20,7 @@ from deploy.core.cli import EXIT_USER_ERROR, run
 from deploy.core.video import read_frames
 
 DEPLOY = Path(trt_infer.__file__).parent
-ALLOWED = {"numpy", "PIL", "av", "onnxruntime", "deploy"}
+ALLOWED = {"numpy", "PIL", "av", "onnxruntime", "openvino", "deploy"}
 STRIPES = [0, 0, 1, 2, 2]
 
 

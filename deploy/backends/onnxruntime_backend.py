@@ -27,6 +27,8 @@ class OnnxRuntimeBackend:
         model: the .onnx file.
         card: its model card.
         threads: CPU threads; None takes one a CPU of this process.
+        spinning: idle threads poll for work: faster on an idle machine; beside busy neighbours two such threads are
+            slower than one.
 
     Raises:
         WeightsError: the file cannot be loaded, or differs from its card.
@@ -34,13 +36,13 @@ class OnnxRuntimeBackend:
 
     name = "onnxruntime"
 
-    def __init__(self, *, model: Path, card: ModelCard, threads: int | None = None) -> None:
+    def __init__(self, *, model: Path, card: ModelCard, threads: int | None = None, spinning: bool = False) -> None:
         self.threads = usable_threads(threads)
         self.precision = card.precision.partition("-")[0]
         unit = "thread" if self.threads == 1 else "threads"
         self.description = f"onnxruntime {ort.__version__} (CPU, {self.threads} {unit}, {self.precision})"
         self._model, self._card = model, card
-        self._session = _load(model, self.threads)
+        self._session = _load(model, self.threads, spinning=spinning)
         _check_embedded_card(self._session, card, model)
         _check_input(self._session, card, model)
         _check_output(self._session, card, model)
@@ -76,13 +78,12 @@ class OnnxRuntimeBackend:
         return result
 
 
-def _load(model: Path, threads: int) -> Any:
+def _load(model: Path, threads: int, *, spinning: bool) -> Any:
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = _ERRORS_ONLY
-    # With busy neighbours, spinning threads make two threads slower than one.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.intra_op.allow_spinning", "1" if spinning else "0")
     try:
         return ort.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's exceptions have no base of their own

@@ -18,7 +18,9 @@ CHOICES = (AUTO, *BACKENDS.names)
 CPU_BACKEND = "onnxruntime"
 
 
-def create_backend(requested: str, *, model: Path, card: ModelCard, threads: int | None) -> tuple[Backend, str]:
+def create_backend(
+    requested: str, *, model: Path, card: ModelCard, threads: int | None, spinning: bool = False
+) -> tuple[Backend, str]:
     """Make a backend and run it once, so that what cannot run fails here and the first frame is as fast as the others.
 
     "auto" takes TensorRT where there is an NVIDIA GPU and an engine that fits, else the CPU.
@@ -28,6 +30,7 @@ def create_backend(requested: str, *, model: Path, card: ModelCard, threads: int
         model: the .onnx file.
         card: its model card.
         threads: CPU threads; None takes one a CPU of this process.
+        spinning: whether idle threads keep polling.
 
     Returns:
         The backend and the reason in words.
@@ -38,7 +41,7 @@ def create_backend(requested: str, *, model: Path, card: ModelCard, threads: int
     import numpy as np  # here, so that --help works without it
 
     def warm(name: str) -> Backend:
-        backend = BACKENDS.create(name, model=model, card=card, threads=threads)
+        backend = BACKENDS.create(name, model=model, card=card, threads=threads, spinning=spinning)
         try:
             backend.run(np.zeros((1, *card.input_shape), card.input_type))
         except BaseException:

@@ -34,6 +34,7 @@ class TensorRtBackend:
         model: the .onnx file.
         card: its model card.
         threads: not used; the work is the GPU's.
+        spinning: not used.
         use_graph: replay each batch size as a CUDA graph.
 
     Raises:
@@ -45,8 +46,16 @@ class TensorRtBackend:
     name = "tensorrt"
     threads = 1
 
-    def __init__(self, *, model: Path, card: ModelCard, threads: int | None = None, use_graph: bool = True) -> None:
-        del threads
+    def __init__(
+        self,
+        *,
+        model: Path,
+        card: ModelCard,
+        threads: int | None = None,
+        spinning: bool = False,
+        use_graph: bool = True,
+    ) -> None:
+        del threads, spinning
         gpu = nvidia.first_gpu()  # before anything of TensorRT's: without a driver it may crash the process
         engine = engine_path(model)
         record = read_record(engine)
