@@ -15,8 +15,8 @@ class Backend(Protocol):
     """Runs an exported predictor.
 
     Factories in the registry take the keywords ``model: Path``, ``card: ModelCard``, ``threads: int | None`` and
-    ``spinning: bool`` (whether idle threads keep polling, where the runtime has the choice). They raise WeightsError for
-    a file that they cannot load or that differs from its card.
+    ``spinning: bool`` (whether idle threads keep polling, where the runtime has the choice). They raise WeightsError
+    for a file that they cannot load or that differs from its card.
     """
 
     name: str
