@@ -11,8 +11,10 @@ from paddleseg.cvlibs import SegBuilder, manager
 from paddleseg.utils.utils import CachedProperty
 
 from deploy.core.errors import OptionError, RegenError
+from paddleseg_configs.training import extra_models as extra_models  # registers them
 from paddleseg_configs.training import level_dataset as level_dataset  # registers the dataset and the flip
 from paddleseg_configs.training.compat import apply_compat
+from paddleseg_configs.training.padding import pad_to_multiple
 from paddleseg_configs.training.settings import Settings
 
 apply_compat()
@@ -53,6 +55,7 @@ class LevelBuilder(SegBuilder):  # type: ignore[misc]
     def __init__(self, settings: Settings, seed: int = 0) -> None:
         super().__init__(settings.config)
         self.seed = seed
+        self.manifest = settings.manifest
 
     @CachedProperty  # type: ignore[untyped-decorator]
     def model(self) -> paddle.nn.Layer:
@@ -60,7 +63,9 @@ class LevelBuilder(SegBuilder):  # type: ignore[misc]
         paddle.seed(self.seed)
         with paddle.utils.unique_name.guard():
             model: paddle.nn.Layer = self.build_component(self.config.model_cfg)
-            return model
+        size = {"height_px": self.manifest.frame_height_px, "width_px": self.manifest.frame_width_px}
+        pad_to_multiple(model, **size)
+        return model
 
     @CachedProperty  # type: ignore[untyped-decorator]
     def loss(self) -> dict[str, list[Any]]:
