@@ -59,6 +59,7 @@ class Predictor:
         model = Path(model_path)
         if not model.is_file():
             raise WeightsError(f"model not found: {model}", hint="Give the .onnx file that export wrote.")
+        self.path = model
         self.card = read_card(model)
         self.backend, reason = create_backend(backend, model=model, card=self.card, threads=threads, spinning=spinning)
         self.backend_report = f"{self.backend.description}: {reason}"
