@@ -72,28 +72,37 @@ class Pooling:
 
 
 def cut_enlargement(model: onnx.ModelProto, grid: Grid) -> Pooling:
-    """Take the last Resize out, if the model ends with one: its output becomes the small logits.
+    """Take the last Resize out, and the Slice behind it that cuts off padding: the output becomes the small logits.
 
     Args:
-        model: gives (batch, num_levels, H, W) float32 logits; changed in place.
+        model: gives (batch, num_levels, H, W) float32 logits; changed in place. Where it ends otherwise it stays.
         grid: the macroblocks.
 
     Returns:
         What pools the model's output now.
     """
     graph = model.graph
-    (output,) = graph.output
-    (last,) = [node for node in graph.node if output.name in node.output]
     pooling = pooling_matrices(grid)
-    inner = _inner_value(model, last.input[0]) if last.op_type == "Resize" else None
-    if inner is None:
+    values = {value.name: value for value in onnx.shape_inference.infer_shapes(model, data_prop=True).graph.value_info}
+    values[graph.output[0].name] = graph.output[0]
+    tail = _enlarging_nodes(graph)
+    size = _fixed_size(values.get(tail[0].input[0])) if tail else None
+    resized = _fixed_size(values.get(tail[0].output[0])) if tail else None
+    if size is None or resized is None:
         return pooling
-    height, width = (entry.dim_value for entry in inner.type.tensor_type.shape.dim[2:])
-    enlargement = enlargement_matrices(last, (height, width), (grid.height_px, grid.width_px), model)
-    graph.node.remove(last)
-    _replace(graph.output, [inner])
+    enlargement = enlargement_matrices(tail, size, resized, model)
+    _replace(graph.output, [values[tail[0].input[0]]])
     _prune(graph)
     return Pooling(pooling.rows @ enlargement.rows, pooling.cols @ enlargement.cols)
+
+
+def _enlarging_nodes(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
+    """A Resize at the end of the graph with the Slices behind it, in order; nothing if it ends otherwise."""
+    producers = {name: node for node in graph.node for name in node.output}
+    tail = [producers[graph.output[0].name]]
+    while tail[0].op_type == "Slice":
+        tail.insert(0, producers[tail[0].input[0]])
+    return tail if tail[0].op_type == "Resize" else []
 
 
 def attach_block_output(model: onnx.ModelProto, card: ModelCard, pooling: Pooling) -> None:
@@ -144,15 +153,15 @@ def pooling_matrices(grid: Grid) -> Pooling:
 
 
 def enlargement_matrices(
-    resize: onnx.NodeProto, size: tuple[int, int], enlarged: tuple[int, int], model: onnx.ModelProto
+    tail: list[onnx.NodeProto], size: tuple[int, int], resized: tuple[int, int], model: onnx.ModelProto
 ) -> Pooling:
-    """Find what a Resize node does by giving it unit vectors.
+    """Find what nodes do that work along rows and along columns, by giving them unit vectors.
 
     Args:
-        resize: the node.
+        tail: a Resize and what follows it.
         size: height and width of its input.
-        enlarged: height and width of its output.
-        model: says the operator set.
+        resized: height and width of its output.
+        model: has the constants, and says the operator set.
 
     Returns:
         (H, height) and (W, width) matrices that do the same.
@@ -160,35 +169,37 @@ def enlargement_matrices(
     (height, width), found = size, []
     for unit in (np.eye(height)[:, :, None], np.eye(width)[:, None, :]):
         pixels = np.broadcast_to(unit, (len(unit), height, width)).astype(np.float32)[None]
-        found.append(_resized(resize, pixels, enlarged, model)[0])
+        found.append(_run_alone(tail, pixels, resized, model)[0])
     return Pooling(found[0][:, :, 0].T.copy(), found[1][:, 0, :].T.copy())
 
 
-def _resized(
-    resize: onnx.NodeProto, pixels: NDArray[np.float32], enlarged: tuple[int, int], model: onnx.ModelProto
+def _run_alone(
+    tail: list[onnx.NodeProto], pixels: NDArray[np.float32], resized: tuple[int, int], model: onnx.ModelProto
 ) -> NDArray[np.float32]:
-    node = onnx.NodeProto()
-    node.CopyFrom(resize)
-    _replace(node.input, ["x", "", "", "sizes"])
-    _replace(node.output, ["y"])
-    sizes = numpy_helper.from_array(np.array([*pixels.shape[:2], *enlarged], np.int64), "sizes")
-    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [None] * 4) for name in "xy"]
+    resize = onnx.NodeProto()
+    resize.CopyFrom(tail[0])
+    _replace(resize.input, ["x", "", "", "sizes"])
+    sizes = numpy_helper.from_array(np.array([*pixels.shape[:2], *resized], np.int64), "sizes")
+    needed = {name for node in tail[1:] for name in node.input}
+    constants = [constant for constant in model.graph.initializer if constant.name in needed]
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [None] * 4) for name in ("x", tail[-1].output[0])]
     alone = helper.make_model(
-        helper.make_graph([node], "resize", ends[:1], ends[1:], [sizes]),
+        helper.make_graph([resize, *tail[1:]], "tail", ends[:1], ends[1:], [sizes, *constants]),
         opset_imports=model.opset_import,
         ir_version=model.ir_version,
     )
     session: Any = ort.InferenceSession(alone.SerializeToString(), providers=["CPUExecutionProvider"])
     (result,) = session.run(None, {"x": pixels})
-    enlarged_pixels: NDArray[np.float32] = result
-    return enlarged_pixels
+    enlarged: NDArray[np.float32] = result
+    return enlarged
 
 
-def _inner_value(model: onnx.ModelProto, tensor: str) -> onnx.ValueInfoProto | None:
-    """Type and shape of an inner tensor, if its height and width are fixed."""
-    values: list[onnx.ValueInfoProto] = list(onnx.shape_inference.infer_shapes(model).graph.value_info)
-    fixed = (value for value in values if all(entry.dim_value for entry in value.type.tensor_type.shape.dim[2:]))
-    return next((value for value in fixed if value.name == tensor), None)
+def _fixed_size(value: onnx.ValueInfoProto | None) -> tuple[int, int] | None:
+    """Height and width of a tensor, if they are known."""
+    if value is None:
+        return None
+    height, width = (int(entry.dim_value) for entry in value.type.tensor_type.shape.dim[2:])
+    return (height, width) if height and width else None
 
 
 def _prune(graph: onnx.GraphProto) -> None:
