@@ -5,8 +5,8 @@
 Weights are looked for at RUNS/NAME/best_model/model.pdparams; a model without is timed as initialised and marked.
 Each model is exported once into --exports (benchmarks/export_variants.py) and then timed in rounds: every combination
 once, then again, so that what disturbs the machine disturbs all alike. The baseline (--baseline, fp32 logits on ONNX
-Runtime with one thread) is in every model's rounds, and "speed-up" is the ratio within them. The ceiling is the quickest
-product of matrices that ONNX Runtime or OpenVINO was seen to do, with as many threads, in that precision.
+Runtime with one thread) is in every model's rounds, and "speed-up" is the ratio within them. The ceiling is the
+quickest product of matrices that ONNX Runtime or OpenVINO was seen to do, with as many threads, in that precision.
 """
 
 from __future__ import annotations

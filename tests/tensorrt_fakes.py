@@ -74,6 +74,9 @@ class FakeCuda:
     def do_cudaSetDevice(self, _device: int) -> None:
         pass
 
+    def do_cudaMemGetInfo(self) -> int:
+        return 10**9 - sum(ctypes.sizeof(thing) for thing in self.live.values() if isinstance(thing, ctypes.Array))
+
     def do_cudaStreamCreateWithFlags(self, _flags: int) -> int:
         return self._create("stream")
 

@@ -98,6 +98,15 @@ class TensorRtBackend:
         for slot in waiting:
             yield slot.collect()
 
+    def compute_again(self) -> None:
+        """Compute the last batch of `run` once more, without copies: to time the network alone."""
+        self._slots()[0].compute_again()
+
+    def free_bytes(self) -> int:
+        """Memory that is free on the GPU."""
+        self._slots()
+        return int(self._resources.cuda.call("cudaMemGetInfo"))
+
     def close(self) -> None:
         """Free GPU memory, contexts, engine and runtime, in this order. Closing twice is harmless."""
         self._finalizer()
@@ -134,7 +143,7 @@ class _Resources:
         self._runtime = self._engine = self._logger = None
 
     def load(self, trt: Any, path: Path, record: EngineRecord, card: ModelCard, *, use_graph: bool) -> None:
-        cuda = Cuda(_import_cuda())
+        cuda = self.cuda = Cuda(_import_cuda())
         cuda.call("cudaSetDevice", 0)
         logger = self._logger = make_logger(trt)
         runtime = self._runtime = trt.Runtime(logger)
