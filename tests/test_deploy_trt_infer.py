@@ -84,7 +84,8 @@ def test_video_end_to_end(
     assert [frame.pts_seconds for frame in overlay] == [Fraction(1001 * i, 30000) for i in range(6)]
     latency = json.loads((out / "latency.json").read_text())
     assert latency["num_frames"] == 6
-    assert list(latency["stages"]) == ["decode", "preprocess", "infer", "postprocess", "write"]
+    assert list(latency["stages"]) == ["decode", "preprocess", "infer", "postprocess", "select", "write"]
+    assert results["predicted"].all()
     assert set(latency["stages"]["infer"]) == {"mean_ms", "p50_ms", "p95_ms", "p99_ms"}
 
 
