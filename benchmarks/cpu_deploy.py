@@ -102,25 +102,19 @@ def main() -> None:
     names = [config.stem for config in configs]
     if options.baseline not in names:
         raise OptionError(f"--baseline {options.baseline} is not among {', '.join(names)}", hint="Add its config.")
-    prepare = {config.stem: lambda config=config: export_once(config, options) for config in configs}
-    prepare[options.baseline]()
-    peaks: dict[int, dict[str, float]] = {}
-    rows, left_out = [], []
+    by_name = {config.stem: config for config in configs}
+    export_once(by_name[options.baseline], options)
+    report = Report(options)
     for name in sorted(names, key=lambda name: name != options.baseline):
         try:
-            prepare[name]()
-            raise_peaks(peaks, options)
-            rows += time_model(name, options)
+            export_once(by_name[name], options)
+            report.raise_peaks()
+            report.rows += time_model(name, options)
         except RegenError as error:
             print(f"{name} is left out: {error}", file=sys.stderr)
-            left_out.append({"model": name, "reason": str(error)})
-    report = finish(rows, left_out, peaks, options)
-    if options.json:
-        write_text(options.json, json.dumps(report, indent=1) + "\n")
-    page = page_of(report)
-    if options.page:
-        write_text(options.page, page)
-    print(page)
+            report.left_out.append({"model": name, "reason": str(error)})
+        report.write()
+    print(page_of(report.as_json()))
 
 
 def export_once(config: Path, options: CpuOptions) -> None:
@@ -145,14 +139,6 @@ def export_once(config: Path, options: CpuOptions) -> None:
         raise OptionError(f"{config.stem} cannot be exported: {said}", hint="Export it with export/export_onnx.py.")
     print("\n".join(line for line in ended.stdout.splitlines() if "parity" in line))
     write_text(stamp, json.dumps(inputs))
-
-
-def raise_peaks(peaks: dict[int, dict[str, float]], options: CpuOptions) -> None:
-    """Measure the ceiling again: the best of all measurements counts, for a busy machine only lowers it."""
-    for threads in options.threads:
-        for precision, rate in measure_peaks(threads, 0.7).items():
-            known = peaks.setdefault(threads, {})
-            known[precision] = max(known.get(precision, 0.0), rate)
 
 
 def time_model(name: str, options: CpuOptions) -> list[dict[str, Any]]:
@@ -251,25 +237,48 @@ def _median_ms(call: Callable[[], Any]) -> float:
     return float(np.median(durations))
 
 
-def finish(
-    rows: list[dict[str, Any]], left_out: list[dict[str, str]], peaks: dict[int, dict[str, float]], options: CpuOptions
-) -> dict[str, Any]:
-    """Add what needs all peaks, and say where this was measured."""
-    for row in rows:
-        rate = 2 * row["gmac"] / (row["min_ms"] / 1e3)
-        row["fraction_of_peak"] = round(rate / peaks[row["threads"]][row["precision"]], 3)
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "cpu": _cpu_name(),
-        "cpus_usable": len(os.sched_getaffinity(0)),
-        "load_average": [round(value, 2) for value in os.getloadavg()],
-        "peaks_gflops": {str(threads): {k: round(v, 1) for k, v in known.items()} for threads, known in peaks.items()},
-        "versions": {"onnxruntime": ort.__version__, "openvino": ov.__version__, "numpy": np.__version__},
-        "baseline": options.baseline,
-        "note": options.note,
-        "left_out": left_out,
-        "rows": rows,
-    }
+class Report:
+    """What was measured so far; written after each model, so that an interrupted run loses little."""
+
+    def __init__(self, options: CpuOptions) -> None:
+        self._options = options
+        self.rows: list[dict[str, Any]] = []
+        self.left_out: list[dict[str, str]] = []
+        self._peaks: dict[int, dict[str, float]] = {threads: {} for threads in options.threads}
+
+    def raise_peaks(self) -> None:
+        """Measure the ceiling again: the best of all measurements counts, for a busy machine only lowers it."""
+        for threads, known in self._peaks.items():
+            for precision, rate in measure_peaks(threads, 0.7).items():
+                known[precision] = max(known.get(precision, 0.0), rate)
+
+    def as_json(self) -> dict[str, Any]:
+        """Everything, with each row's share of the peak."""
+        rows = []
+        for row in self.rows:
+            rate = 2 * row["gmac"] / (row["min_ms"] / 1e3)
+            rows.append({**row, "fraction_of_peak": round(rate / self._peaks[row["threads"]][row["precision"]], 3)})
+        peaks = {str(threads): {k: round(v, 1) for k, v in known.items()} for threads, known in self._peaks.items()}
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "cpu": _cpu_name(),
+            "cpus_usable": len(os.sched_getaffinity(0)),
+            "load_average": [round(value, 2) for value in os.getloadavg()],
+            "peaks_gflops": peaks,
+            "versions": {"onnxruntime": ort.__version__, "openvino": ov.__version__, "numpy": np.__version__},
+            "baseline": self._options.baseline,
+            "note": self._options.note,
+            "left_out": self.left_out,
+            "rows": rows,
+        }
+
+    def write(self) -> None:
+        """Write the files that were asked for."""
+        report = self.as_json()
+        if self._options.json:
+            write_text(self._options.json, json.dumps(report, indent=1) + "\n")
+        if self._options.page:
+            write_text(self._options.page, page_of(report))
 
 
 def _cpu_name() -> str:

@@ -39,6 +39,9 @@ def is_live(name: str) -> bool:
 def read_live(name: str, selection: FrameSelection, options: LiveOptions = LiveOptions()) -> Iterator[Frame]:
     """Decode the selected frames of a stream as they come, until it ends for good or `selection` does.
 
+    A stream that breaks is connected again. So is one that ends, except over HTTP, where the server may well send a
+    recording: a whole answer is its end.
+
     Times are exact within a connection, from 0 at the first frame; after a break the clock's seconds since then go on.
 
     Args:
@@ -63,6 +66,8 @@ def read_live(name: str, selection: FrameSelection, options: LiveOptions = LiveO
                 if selection.takes(index, pts_seconds):
                     yield Frame(index, pts_seconds, upright(decoded))
                 index, attempt, last = index + 1, 0, pts_seconds
+            if index and name.startswith("http"):
+                return
         except (FFmpegError, OSError) as error:
             reason = str(error.strerror or error)
         attempt += 1

@@ -8,6 +8,9 @@ writes into DIR:
     overlays/*.png, overlay.mp4 (pictures to look at)
     latency.json         time by stage
 with several inputs into DIR/stream-00-NAME and so on. DIR appears when everything is written, or not at all.
+
+    python deploy/trt_infer.py benchmark --model model.onnx
+times the stages of a model on this machine.
 """
 
 from __future__ import annotations
@@ -27,6 +30,9 @@ from deploy.core.cli import run
 
 def main() -> None:
     """Parse the command line, predict, and print where the time went."""
+    if sys.argv[1:2] == ["benchmark"]:
+        _benchmark(sys.argv[2:])
+        return
     arguments = _parser().parse_args()
     # Heavy libraries are imported only now, so that --help is immediate and works without them.
     from deploy.inference import infer
@@ -38,6 +44,27 @@ def main() -> None:
     print(table(report["stages"]))
     print(f"{report['num_frames']} frames in {report['wall_seconds']} s: {report['frames_per_second']} frames/s")
     print(f"results: {arguments.out}")
+
+
+def _benchmark(arguments: list[str]) -> None:
+    """Time a model's stages on this machine."""
+    parser = argparse.ArgumentParser(prog="trt_infer.py benchmark", description="Time a model on this machine.")
+    parser.add_argument("--model", type=Path, required=True, help="the .onnx file; its card (.json) lies beside it")
+    parser.add_argument("--backend", default=AUTO, help=f"{', '.join(CHOICES)} (default: {AUTO})")
+    parser.add_argument("--threads", type=int, help="CPU threads (default: one a CPU of this process)")
+    parser.add_argument(
+        "--spinning", action=argparse.BooleanOptionalAction, default=False, help="idle CPU threads poll"
+    )
+    parser.add_argument("--frames", type=int, default=200, metavar="N", help="frames to time (default: 200)")
+    parser.add_argument("--input-size", metavar="WxH", help="size of the frames given (default: the model's)")
+    options = parser.parse_args(arguments)
+    from deploy.benchmark import time_predictor
+    from deploy.latency import table
+
+    report = time_predictor(**vars(options))
+    print(report["backend"])
+    print(table(report["stages"]))
+    print(f"before and after the network: {report['share_around_network']:.1%} of a frame's time")
 
 
 def _parser() -> argparse.ArgumentParser:
