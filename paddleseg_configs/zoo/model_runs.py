@@ -113,8 +113,8 @@ def _run_ladder_model(work: _Work) -> ModelRow:
         iters = max(TIMING_ITERS, min(iters, int(options.minutes * 60 / _seconds_per_iter(timing))))
     train = folder / "train"
     best, metrics = train / "best_model" / "model.pdparams", train / "metrics.jsonl"
-    schedule = ["--iters", iters, "--save_interval", max(1, math.ceil(iters / 6)), "--save_dir", train, "--do_eval"]
-    work.run("train", [*command, *schedule], [], [best, metrics])
+    schedule = ["--iters", iters, "--save_interval", math.ceil(iters / 6), "--log_iters", math.ceil(iters / 60)]
+    work.run("train", [*command, *schedule, "--save_dir", train, "--do_eval"], [], [best, metrics])
     model = folder / f"{work.name}.onnx"
     export = ["export/export_onnx.py", "--config", config, "--dataset", options.dataset, "--weights", best]
     work.run("export", [*export, "--out", model, "--batch", 1, *_opts(options)], [best], [model])
