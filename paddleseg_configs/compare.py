@@ -44,12 +44,16 @@ class CompareOptions:
     """Of initial weights, order and augmentation."""
     opts: tuple[str, ...] = ()
     """KEY=VALUE overrides of every configuration."""
+    accmodel_features: str = "imagenet"
+    """Frozen weights of AccModel: imagenet (fetched once), random, or a file."""
     budgets: tuple[float, ...] = (0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.5)
     """Shares of the blocks to enhance."""
     max_frames: int = 40
     """At most so many test frames, evenly spaced."""
     segments: int = 8
     """Contiguous groups of test frames, by video, that the bootstrap resamples."""
+    utility: bool = True
+    """Judge by detection accuracy; without it only costs and levels are compared, which is quick."""
     detector_weights: Path | None = None
     """File of the detector, if the labels needed one."""
     upscaler_weights: Path | None = None

@@ -38,6 +38,7 @@ def compare(options: CompareOptions) -> None:
         batch_size=options.batch_size,
         seed=options.seed,
         opts=options.opts,
+        accmodel_features=options.accmodel_features,
     )
     names = options.models or (*ladder_names(), *ACCMODEL_HEADS)
     rows = tuple(run_model(name, how) for name in names)
@@ -46,7 +47,7 @@ def compare(options: CompareOptions) -> None:
     if not made:
         raise RegenError("no model could be made", hint="The reasons are above.")
     settings = settings_of(how, manifest)
-    report = ZooReport(settings=settings, rows=rows, utility=_utility(options, made))
+    report = ZooReport(settings=settings, rows=rows, utility=_utility(options, made) if options.utility else None)
     json_path = options.report.with_name(f"{options.report.name}.json")
     write_text(json_path, report.model_dump_json(indent=1) + "\n")
     write_pages(report, options.report)

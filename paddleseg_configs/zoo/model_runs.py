@@ -36,6 +36,8 @@ class RunOptions:
     seed: int
     opts: tuple[str, ...]
     """Overrides of the configurations, KEY=VALUE."""
+    accmodel_features: str = "imagenet"
+    """Frozen weights of AccModel; see labeling/train_accmodel.py."""
     split: str = "test"
     """Whose labels the levels are compared with."""
 
@@ -87,10 +89,11 @@ def model_folder(name: str, options: RunOptions) -> Path:
     """Where a model's files go: another dataset, configuration or schedule has another folder."""
     config = LADDER / f"{name}.yml"
     parts = [config, *sorted((LADDER / "_base_").glob("*.yml"))] if config.is_file() else []
+    features = [options.accmodel_features] if name in ACCMODEL_HEADS else []
     made_of = [
         *(path.read_text(encoding="utf-8") for path in parts),
         sha256_of(options.dataset / MANIFEST_NAME),
-        [options.iters, options.minutes, options.batch_size, options.seed, options.opts],
+        [options.iters, options.minutes, options.batch_size, options.seed, options.opts, *features],
     ]
     return options.out / f"{name}-{hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:8]}"
 
@@ -134,7 +137,7 @@ def _run_accmodel(work: _Work) -> ModelRow:
     limit = [] if options.minutes is None else ["--minutes", options.minutes]
     schedule = ["--iters", options.iters, *limit, "--batch-size", options.batch_size, "--seed", options.seed]
     command = ["labeling/train_accmodel.py", options.dataset, "--out", folder / "train", "--name", work.name]
-    head = ["--head", ACCMODEL_HEADS[work.name], "--onnx", model]
+    head = ["--head", ACCMODEL_HEADS[work.name], "--features", options.accmodel_features, "--onnx", model]
     work.run("train", [*command, *head, *schedule], [], [model, record])
     return _measured(work, model).model_copy(update=json.loads(record.read_text(encoding="utf-8")))
 
