@@ -40,6 +40,10 @@ class RunOptions:
     """Frozen weights of AccModel; see labeling/train_accmodel.py."""
     split: str = "test"
     """Whose labels the levels are compared with."""
+    timed_frames: int = 100
+    """How many frames the time is measured over."""
+    try_dynamic_batch: bool = False
+    """Export with a free batch size, too."""
 
 
 @dataclass(frozen=True)
@@ -123,6 +127,7 @@ def _run_ladder_model(work: _Work) -> ModelRow:
     work.run("export", [*export, "--out", model, "--batch", 1, *_opts(options)], [best], [model])
     return _measured(work, model).model_copy(
         update={
+            "dynamic_batch": _converts(work, [*export, "--out", folder / "dynamic.onnx", *_opts(options)], best),
             "parameters": _num_parameters(best),
             "iters": iters,
             "epochs": iters * options.batch_size / read_manifest(options.dataset).splits["train"].num_frames,
@@ -144,10 +149,23 @@ def _run_accmodel(work: _Work) -> ModelRow:
 
 def _measured(work: _Work, model: Path) -> ModelRow:
     result = work.folder / "measured.json"
-    command = ["-m", "paddleseg_configs.zoo.measure", model, "--dataset", work.options.dataset, "--out", result]
-    work.run("measure", [*command, "--split", work.options.split], [model], [result])
+    options = work.options
+    command = ["-m", "paddleseg_configs.zoo.measure", model, "--dataset", options.dataset, "--out", result]
+    work.run("measure", [*command, "--split", options.split, "--runs", options.timed_frames], [model], [result])
     measured = Measurement.model_validate_json(result.read_bytes())
     return work.row.model_copy(update={"measured": measured, "parity": read_card(model).parity})
+
+
+def _converts(work: _Work, command: Sequence[object], weights: Path) -> bool | None:
+    """Whether the model converts with a free batch size; None if that is not asked for."""
+    if not work.options.try_dynamic_batch:
+        return None
+    try:
+        work.run("export-dynamic", [*command, "--batch", "dynamic"], [weights], [work.folder / "dynamic.onnx"])
+    except RegenError as error:
+        print(f"{work.name} has no free batch size: {error}", flush=True)
+        return False
+    return True
 
 
 def _description(name: str) -> str:

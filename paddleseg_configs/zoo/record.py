@@ -50,6 +50,8 @@ class ModelRow(Record):
     """While training; other work on the machine counts in."""
     parity: dict[str, float] = Field(default_factory=dict)
     """Agreement of the exported file with what was trained."""
+    dynamic_batch: bool | None = None
+    """Whether it also converts with a free batch size; None where that was not tried."""
     measured: Measurement | None = None
 
 
