@@ -16,7 +16,8 @@ MULTIPLE_PX = 32
 def pad_to_multiple(model: Any, *, height_px: int, width_px: int, multiple_px: int = MULTIPLE_PX) -> None:
     """Make `model` pad its input and cut its outputs back, in training, in evaluation and in the exported graph.
 
-    The border is filled with 0, as convolutions do. Outputs of lower resolution keep the part that covers the frame.
+    The border repeats the last row and column, as codecs do. Outputs of lower resolution keep the part that covers the
+    frame. (``functional.pad`` will not do: Paddle2ONNX 2.1 writes its fill value from memory that it never set.)
 
     Args:
         model: a ``paddle.nn.Layer`` from (N, 3, H, W) images to a list of (N, C, h, w) outputs.
@@ -30,13 +31,21 @@ def pad_to_multiple(model: Any, *, height_px: int, width_px: int, multiple_px: i
         return
 
     def pad(_model: Any, inputs: tuple[paddle.Tensor]) -> paddle.Tensor:
-        return paddle.nn.functional.pad(inputs[0], [0, right, 0, below])
+        return _repeat_last(_repeat_last(inputs[0], 2, below), 3, right)
 
     def crop(_model: Any, _inputs: Any, outputs: list[paddle.Tensor]) -> list[paddle.Tensor]:
         return [_covering(output, (height_px, width_px), padded) for output in outputs]
 
     model.register_forward_pre_hook(pad)
     model.register_forward_post_hook(crop)
+
+
+def _repeat_last(image: paddle.Tensor, axis: int, count: int) -> paddle.Tensor:
+    """Append the last slice along `axis` so many times."""
+    if not count:
+        return image
+    last = image[:, :, -1:] if axis == 2 else image[:, :, :, -1:]
+    return paddle.concat([image, *[last] * count], axis=axis)
 
 
 def _covering(output: paddle.Tensor, frame: tuple[int, int], padded: list[int]) -> paddle.Tensor:
