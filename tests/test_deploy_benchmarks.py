@@ -49,7 +49,7 @@ def test_multiply_adds(tmp_path: Path) -> None:
 
 
 def test_peaks_are_measured_for_each_precision(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(graph_costs, "SIDE", 64)
+    monkeypatch.setattr(graph_costs, "SIDES", (64, 96))
     peaks = graph_costs.measure_peaks(1, 0.05)
     assert set(peaks) == {"fp32", "bf16", "int8"}
     assert all(0.01 < rate < 1e6 for rate in peaks.values())
@@ -83,12 +83,14 @@ def test_the_report_is_written_as_it_grows(tmp_path: Path) -> None:
         ("model", "ends", "backend", "p50_ms", "p95_ms", "pre_ms", "post_ms", "label_agreement", "recall_top20",
          "recall_top20_paddle", "speedup"), 1,
     )  # fmt: skip
-    report.rows.append({**row, "precision": "fp32", "threads": 1, "min_ms": 20.0, "gmac": 0.5, "trained": False})
+    report.rows.append(
+        {**row, "model": "tiny", "precision": "fp32", "threads": 1, "min_ms": 20.0, "gmac": 0.5, "trained": False}
+    )
     report.left_out.append({"model": "enet", "reason": "unpool"})
     report.write()
     assert report.as_json()["rows"][0]["fraction_of_peak"] == 0.5
     page = (tmp_path / "r.md").read_text()
-    assert "| 1 † |" in page
+    assert "| tiny † | 1 | 1 | fp32 |" in page
     assert "Left out: `enet`: unpool" in page
     assert (tmp_path / "r.json").is_file()
 
