@@ -14,7 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 from onnxruntime.quantization import QuantType, quantize_static
 
 SIDES = (768, 1536)
-"""Of the square matrices: small ones of a few milliseconds run undisturbed beside busy neighbours, large ones quicker."""
+"""Of the square matrices: small ones run undisturbed now and then beside busy neighbours, large ones are quicker."""
 
 
 def count_macs(path: Path) -> int:

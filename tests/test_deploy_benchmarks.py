@@ -79,10 +79,17 @@ def test_the_report_is_written_as_it_grows(tmp_path: Path) -> None:
     options = cpu_deploy.CpuOptions(dataset=tmp_path, json=tmp_path / "r.json", page=tmp_path / "r.md", threads=(1,))
     report = cpu_deploy.Report(options)
     report._peaks[1] = {"fp32": 100.0}
-    row = dict.fromkeys(
-        ("model", "ends", "backend", "p50_ms", "p95_ms", "pre_ms", "post_ms", "label_agreement", "recall_top20",
-         "recall_top20_paddle", "speedup"), 1,
-    )  # fmt: skip
+    names = (
+        "p50_ms",
+        "p95_ms",
+        "pre_ms",
+        "post_ms",
+        "label_agreement",
+        "recall_top20",
+        "recall_top20_paddle",
+        "speedup",
+    )
+    row = {**dict.fromkeys(names, 1), "ends": "graph", "backend": "onnxruntime"}
     report.rows.append(
         {**row, "model": "tiny", "precision": "fp32", "threads": 1, "min_ms": 20.0, "gmac": 0.5, "trained": False}
     )
@@ -90,7 +97,7 @@ def test_the_report_is_written_as_it_grows(tmp_path: Path) -> None:
     report.write()
     assert report.as_json()["rows"][0]["fraction_of_peak"] == 0.5
     page = (tmp_path / "r.md").read_text()
-    assert "| tiny † | 1 | 1 | fp32 |" in page
+    assert "| tiny † | graph | onnxruntime | fp32 | 1 |" in page
     assert "Left out: `enet`: unpool" in page
     assert (tmp_path / "r.json").is_file()
 
