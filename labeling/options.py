@@ -36,8 +36,8 @@ class LabelOptions:
     every: int = 1
     """Take one frame in so many."""
     detector: str = "hog"
-    """hog (no download), centernet, onnx, efficientdet-d0 to -d7x, fasterrcnn, fasterrcnn-mobilenet, retinanet, fcos,
-    ssdlite."""
+    """hog (no download), centernet, efficientdet-d0 to -d7x, fasterrcnn, fasterrcnn-mobilenet, retinanet, fcos,
+    ssdlite, rt-detr-r18 to -r101, d-fine-n to -x, detectron2-r50, -r101, or a file: onnx, torch-program."""
     detector_weights: Path | None = None
     """File of the detector, where it needs one."""
     score_threshold: float | None = None
@@ -45,9 +45,14 @@ class LabelOptions:
     classes: tuple[str, ...] = ()
     """Class names that count; the default is people and vehicles."""
     upscaler: str = "edsr"
-    """edsr, bicubic, or reference (the true high-resolution frame)."""
+    """edsr, carn, spandrel (any network that it knows), opencv-edsr, -espcn, -fsrcnn, -lapsrn (.pb), bicubic, lanczos,
+    or reference (the true high-resolution frame)."""
     upscaler_weights: Path | None = None
-    """EDSR checkpoint; the default is embedded (x3)."""
+    """Its checkpoint, of any factor; that of edsr is embedded."""
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    """Number type of the networks. float16 is for the upscaler alone: gradients would vanish in it."""
+    sr_cache: Path | None = None
+    """Folder to keep super-resolved frames in, for labelling the same frames again. Without it they are not stored."""
     interpolation: Literal["bicubic", "bilinear"] = "bicubic"
     """How the interpolated frame, which the gradient is taken at, is made."""
     variant: Literal["delta", "gradient", "path"] = "delta"

@@ -29,6 +29,7 @@ _NOT_PART_OF_THE_JOB = {
     "offline",
     "calibration",
     "shard",
+    "sr_cache",
 }
 
 
