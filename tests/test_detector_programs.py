@@ -11,7 +11,6 @@ from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -98,16 +97,19 @@ def save_transformers(name: str, folder: Path) -> None:
     network.save_pretrained(folder)
 
 
-def save_detectron2(path: Path) -> None:
+def save_detectron2(path: Path, images: Tensor) -> None:
+    """As the model zoo's files are; the classifier is scaled so that its logits are within -3 .. 3 on these images."""
     from labeling.detectors.detectron2_models import _build
 
-    network = _build("detectron2-r50")
+    network = _build("detectron2-r50").eval()
+    layer, logits = network.roi_heads.box_predictor.cls_score, []
+    layer.weight.data.normal_()
+    hook = layer.register_forward_hook(lambda *call: logits.append(call[2]))
+    with torch.no_grad():
+        network([{"image": image.flip(0) * 255} for image in images])
+    hook.remove()
+    layer.weight.data *= 3 / torch.cat(logits).abs().max()
     state = {key: value.numpy() for key, value in network.state_dict().items()}
-    state["roi_heads.box_predictor.cls_score.weight"] = (
-        np.random.default_rng(0)
-        .normal(0, 2, state["roi_heads.box_predictor.cls_score.weight"].shape)
-        .astype(np.float32)
-    )
     path.write_bytes(pickle.dumps({"model": state, "__author__": "a test"}, protocol=2))
 
 
@@ -121,7 +123,7 @@ def save_program(name: str, path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+def weights(tmp_path_factory: pytest.TempPathFactory, images: Tensor) -> Callable[[str], Path]:
     """Random weights of a detector, made once."""
     folder = tmp_path_factory.mktemp("weights")
 
@@ -133,7 +135,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
             if not suffix:
                 save_transformers(name, path)
             else:
-                save_detectron2(path) if suffix == ".pkl" else save_program(name, path)
+                save_detectron2(path, images) if suffix == ".pkl" else save_program(name, path)
         return path
 
     return make

@@ -8,8 +8,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import detectron2
 import torch
-from detectron2 import model_zoo
+from detectron2.config import get_cfg
 from detectron2.modeling import build_model
 from torch import Tensor, nn
 
@@ -21,10 +22,11 @@ from labeling.detectors.coco import COCO_CLASSES, PEOPLE_AND_VEHICLES
 from labeling.safe_pickle import read_plain_pickle
 from labeling.weights import load_into, read_state
 
-_CONFIGS = {
-    "detectron2-r50": "COCO-Detection/faster_rcnn_R_50_FPN_3x.yaml",
-    "detectron2-r101": "COCO-Detection/faster_rcnn_R_101_FPN_3x.yaml",
+_MODELS = {
+    "detectron2-r50": ("faster_rcnn_R_50_FPN_3x", "137849458/model_final_280758.pkl"),
+    "detectron2-r101": ("faster_rcnn_R_101_FPN_3x", "137851257/model_final_f6e8b1.pkl"),
 }
+_ZOO = "https://dl.fbaipublicfiles.com/detectron2/COCO-Detection"
 LOWEST_SCORE = 0.01
 
 
@@ -59,7 +61,7 @@ class Detectron2Detector:
         self.classes = classes or PEOPLE_AND_VEHICLES
         self._kept_classes = torch.tensor(class_indices(self.classes, COCO_CLASSES))
         if weights is None:
-            url = model_zoo.get_checkpoint_url(_CONFIGS[variant])
+            url = "/".join((_ZOO, *_MODELS[variant]))
             raise OptionError(
                 f"detector {variant!r} needs a file",
                 hint=f"curl -LO {url}, then --detector-weights {Path(url).name} (its publisher gives no checksum).",
@@ -85,7 +87,10 @@ class Detectron2Detector:
 
 
 def _build(variant: str) -> nn.Module:
-    config = model_zoo.get_config(_CONFIGS[variant], trained=False)
+    # Not through detectron2.model_zoo: it needs pkg_resources, which setuptools no longer has.
+    folder = Path(detectron2.__file__).parent / "model_zoo" / "configs" / "COCO-Detection"
+    config = get_cfg()
+    config.merge_from_file(str(folder / f"{_MODELS[variant][0]}.yaml"))
     config.MODEL.DEVICE = "cpu"
     config.MODEL.WEIGHTS = ""
     config.MODEL.ROI_HEADS.SCORE_THRESH_TEST = LOWEST_SCORE
