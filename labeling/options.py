@@ -87,6 +87,12 @@ class LabelOptions:
     shard: str | None = None
     """I/N: only the I-th of N equal parts of the frames, for many machines that share a file system. When all parts
     are done, the same command without --shard puts the dataset together."""
+    engine: Literal["local", "ray"] = "local"
+    """local: this process; ray: a Ray cluster (pip install ray) whose machines share the videos and --out."""
+    ray_address: str | None = None
+    """Address of the cluster, or auto for the one this machine belongs to; by default one is started here."""
+    preview: int = 0
+    """Every so many frames, write a picture (frame, importance, levels) to OUT-preview/ while it runs; 0 is never."""
     device: str = "auto"
     """cpu, cuda, cuda:N, or auto."""
     offline: bool = False
@@ -99,7 +105,7 @@ class LabelOptions:
     def __post_init__(self) -> None:
         for name, low, high in (
             ("height", 16, 8192), ("scale", 1, 8), ("every", 1, 10**6), ("block_px", 1, 512), ("levels", 2, 255),
-            ("path_steps", 1, 256),
+            ("path_steps", 1, 256), ("preview", 0, 10**6),
         ):  # fmt: skip
             value = getattr(self, name)
             if not low <= value <= high:
@@ -112,6 +118,8 @@ class LabelOptions:
         if not 0 <= self.gap_seconds < math.inf:
             raise OptionError(f"--gap-seconds {self.gap_seconds} is not a length of time", hint="Use 0 or more.")
         parse_shard(self.shard)
+        if self.engine == "ray" and self.shard:
+            raise OptionError("--engine ray divides the work itself", hint="Drop --shard.")
         if self.variant != "gradient" and self.upscaler == self.interpolation:
             raise OptionError(
                 f"variant {self.variant!r} with upscaler {self.upscaler!r} is zero everywhere",

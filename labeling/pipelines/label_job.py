@@ -30,6 +30,9 @@ _NOT_PART_OF_THE_JOB = {
     "calibration",
     "shard",
     "sr_cache",
+    "engine",
+    "ray_address",
+    "preview",
 }
 
 
