@@ -189,6 +189,7 @@ class Ours:
         self.watch = _stopwatch(options)
 
     def __call__(self, index: int, lr_image: Any, sr_image: Any) -> Any:
+        """(rows, cols) importance of one frame; the stages are timed."""
         import torch
 
         from labeling.frames import to_tensor
@@ -231,13 +232,13 @@ class Released:
         self.watch = _stopwatch(options)
 
     def __call__(self, index: int, lr_image: Any, sr_image: Any) -> Any:
+        """(rows, cols) importance of one frame; the stages are timed."""
         import torch
         from torch.nn import functional
 
         from labeling.frames import to_tensor
 
-        mean, deviation = (torch.tensor(v).view(3, 1, 1) for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
-        frame = (to_tensor(sr_image, "cpu") - mean) / deviation
+        frame = _normalised(to_tensor(sr_image, "cpu"))
         pixels = functional.pad(frame, (0, self.side - frame.shape[3], 0, self.side - frame.shape[2]))
         pixels.requires_grad_(True)
         with self.watch.stage("forward"):
@@ -251,6 +252,14 @@ class Released:
             assert pixels.grad is not None
             tiles = functional.avg_pool2d(pixels.grad.abs().sum(dim=1, keepdim=True), BLOCK_PX) * BLOCK_PX**2
         return tiles[0, 0].numpy()
+
+
+def _normalised(frame: Any) -> Any:
+    """By ImageNet's mean and deviation, as EfficientDet takes it."""
+    import torch
+
+    mean, deviation = (torch.tensor(v).view(3, 1, 1) for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
+    return (frame - mean) / deviation
 
 
 def _stopwatch(options: BenchmarkOptions) -> Stopwatch:
@@ -306,9 +315,9 @@ def _random_weights(name: str, frame: Any, path: Path) -> Path:
     head = network.class_net.predict.conv_pw
     head.weight.data.normal_()
     head.bias.data.zero_()
-    image = torch.from_numpy(frame.copy()).permute(2, 0, 1)[None] / 255.0 - 0.45
+    image = _normalised(torch.from_numpy(frame.copy()).permute(2, 0, 1)[None] / 255.0)
     with torch.no_grad():
-        levels = network(functional.pad(image / 0.225, (0, width - frame.shape[1], 0, height - frame.shape[0])))[0]
+        levels = network(functional.pad(image, (0, width - frame.shape[1], 0, height - frame.shape[0])))[0]
     people_and_vehicles = [level.unflatten(1, (-1, 90))[:, :, [0, 1, 2, 3, 5, 7]].flatten() for level in levels]
     logits = torch.cat(people_and_vehicles)
     scale = 4 / float(logits.abs().max())

@@ -15,6 +15,7 @@ from effdet.anchors import Anchors, decode_box_outputs
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from deploy.core.files import sha256_of
 from labeling.detectors.base import Detections, check_score_threshold, class_indices
@@ -89,8 +90,12 @@ class EfficientDetDetector:
             )
             network = EfficientDet(config, pretrained_backbone=False)
             load_into(network, self._state, self._source, self.name)
-            network = network.eval().requires_grad_(False).to(memory_format=torch.channels_last)
-            self._networks[height, width] = network, Anchors.from_config(config).boxes
+            network.eval().requires_grad_(False)
+            _fold_batch_norm(network)
+            self._networks[height, width] = (
+                network.to(memory_format=torch.channels_last),
+                Anchors.from_config(config).boxes,
+            )
         return self._networks[height, width]
 
 
@@ -102,3 +107,23 @@ def _by_anchor(levels: list[Tensor], channels: int, columns: Tensor | None = Non
         part = part if columns is None else part[:, :, columns]
         parts.append(part.permute(0, 3, 4, 1, 2).flatten(1, 3))
     return torch.cat(parts, dim=1)
+
+
+def _fold_batch_norm(network: nn.Module) -> None:
+    """Put each normalisation into the convolution before it: a fifth of the time on a CPU was spent on them.
+
+    In timm and effdet a module declares as many normalisations as it has last convolutions, in the order of their use.
+    The heads share convolutions between levels with a normalisation of each level: those stay.
+    """
+    for module in list(network.modules()):
+        children = list(module.named_children())
+        convolutions = [child for _, child in children if isinstance(child, nn.Conv2d)]
+        norms = [(name, child) for name, child in children if isinstance(child, nn.BatchNorm2d)]
+        for convolution, (name, norm) in zip(convolutions[::-1], norms[::-1], strict=False):
+            assert norm.running_mean is not None and norm.running_var is not None
+            weight, bias = fuse_conv_bn_weights(
+                convolution.weight, convolution.bias, norm.running_mean, norm.running_var, norm.eps, norm.weight,
+                norm.bias,
+            )  # fmt: skip
+            convolution.weight, convolution.bias = weight.requires_grad_(False), bias.requires_grad_(False)
+            setattr(module, name, getattr(norm, "act", nn.Identity()))
