@@ -1,16 +1,30 @@
 # make demo    a video in, a page to look at out (VIDEO=path for your own)
+# make zoo     ladder models side by side (DATASET=folder, MINUTES=5 for each model)
+# make nightly every ladder model trains, converts and agrees; under an hour
 # make test    every test          make check   lint and types          make clean   remove runs/ and .venv/
 
 PYTHON ?= python3.11
 VIDEO ?=
+DATASET ?= runs/demo/dataset
+MINUTES ?= 5
 PY := .venv/bin/python
 INSTALLED := .venv/installed
 TOOLS := $(wildcard paddleseg_configs/paddleseg_tools/pyproject.toml paddleseg_configs/paddleseg_tools/paddleseg/tools/*.py)
 
-.PHONY: demo test check setup clean
+.PHONY: demo zoo nightly test check setup clean
 
 demo: setup
 	$(PY) -m labeling.demo $(if $(VIDEO),--video "$(VIDEO)")
+
+zoo: setup
+	$(PY) paddleseg_configs/compare.py $(DATASET) --minutes $(MINUTES) --report docs/results/zoo
+
+# 360 is no multiple of 32: the padding is tried as well. The labels do not matter, so they are the cheapest there are.
+nightly: setup
+	$(PY) datasets/get_demo_clip.py
+	$(PY) labeling/make_labels.py datasets/cache/vtest.avi --out runs/ladder/dataset --height 360 --scale 1 \
+		--upscaler reference --variant gradient --every 40 --gap-seconds 2
+	OMP_NUM_THREADS=1 $(PY) paddleseg_configs/check_ladder.py runs/ladder/dataset --readme
 
 # Two workers of one thread each: faster than one after the other, and no threads that fight over two cores.
 test: setup

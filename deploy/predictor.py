@@ -58,6 +58,7 @@ class Predictor:
         if not model.is_file():
             raise WeightsError(f"model not found: {model}", hint="Give the .onnx file that export wrote.")
         name, reason = choose_backend(backend)
+        self.path = model
         self.card = read_card(model)
         self.backend = BACKENDS.create(name, model=model, card=self.card, threads=threads)
         self.backend_report = f"{self.backend.description}: {reason}"

@@ -8,11 +8,6 @@ command, input files and outputs are as they were is not run again.
 
 from __future__ import annotations
 
-import hashlib
-import json
-import shlex
-import subprocess
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,12 +15,11 @@ from pathlib import Path
 import tyro
 
 from deploy.core.cli import run
-from deploy.core.errors import InputError, RegenError
-from deploy.core.files import sha256_of, write_text
+from deploy.core.errors import InputError
+from deploy.core.stages import ROOT, Stage, execute, run_stage
 from deploy.core.video import probe
 from labeling.dataset.manifest import read_manifest
 
-ROOT = Path(__file__).parents[1]
 CLIP = Path("datasets/cache/vtest.avi")
 SCALE = 3
 MAX_HEIGHT_PX = 360
@@ -52,21 +46,6 @@ class DemoOptions:
     """Test frames that the utility is measured on."""
 
 
-@dataclass(frozen=True)
-class Stage:
-    """One command, what it reads and what it leaves."""
-
-    name: str
-    command: tuple[str, ...]
-    inputs: tuple[Path, ...]
-    outputs: tuple[Path, ...]
-
-    def fingerprint(self) -> str:
-        """Hash of the command and of the files it reads."""
-        parts = [*self.command, *(sha256_of(path) for path in self.inputs)]
-        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
-
-
 def main() -> None:
     """Parse the command line and run."""
     run_demo(tyro.cli(DemoOptions, description=__doc__))
@@ -80,17 +59,17 @@ def run_demo(options: DemoOptions) -> None:
     """
     started = time.monotonic()
     if options.video is None:
-        _execute(Stage("clip", ("datasets/get_demo_clip.py", "--out", str(CLIP)), (), (CLIP,)))
+        execute(Stage("clip", ("datasets/get_demo_clip.py", "--out", str(CLIP)), (), (CLIP,)))
     if options.detector == "centernet":
-        _execute(Stage("detector", ("datasets/get_demo_detector.py",), (), ()))
+        execute(Stage("detector", ("datasets/get_demo_detector.py",), (), ()))
     video = (options.video or ROOT / CLIP).resolve()
     out = (options.out or _default_folder(options.video)).resolve()
     stamps = out / "stamps"
     dataset, model = out / "dataset", out / "model.onnx"
-    _run_stage(_label_stage(video, dataset, options), stamps)
+    run_stage(_label_stage(video, dataset, options), stamps)
     training = out / f"train-{read_manifest(dataset).job_sha256[:8]}"
     for stage in _later_stages(video, dataset, training, model, out, options):
-        _run_stage(stage, stamps)
+        run_stage(stage, stamps)
     print(f"\ndone in {time.monotonic() - started:.0f} s; now open {out / 'report.html'}")
 
 
@@ -154,35 +133,6 @@ def _later_stages(
             (report,),
         ),
     )  # fmt: skip
-
-
-def _run_stage(stage: Stage, stamps: Path) -> None:
-    stamp = stamps / f"{stage.name}.txt"
-    fingerprint = stage.fingerprint()
-    if stamp.is_file() and stamp.read_text() == fingerprint and all(path.exists() for path in stage.outputs):
-        print(f"{stage.name}: up to date")
-        return
-    stamp.unlink(missing_ok=True)
-    _execute(stage)
-    write_text(stamp, fingerprint)
-
-
-def _execute(stage: Stage) -> None:
-    shown = [_relative(part) for part in stage.command]
-    print(f"\n[{stage.name}] python {shlex.join(shown)}", flush=True)
-    started = time.monotonic()
-    code = subprocess.run([sys.executable, "-u", *shown], cwd=ROOT, check=False).returncode
-    if code < 0 or code == 130:
-        raise KeyboardInterrupt
-    if code:
-        raise RegenError(f"stage {stage.name!r} failed with exit code {code}", hint="Its own message is above.")
-    print(f"[{stage.name}] {time.monotonic() - started:.0f} s", flush=True)
-
-
-def _relative(part: str) -> str:
-    """Paths inside the project as the documentation writes them."""
-    path = Path(part)
-    return str(path.relative_to(ROOT)) if path.is_absolute() and path.is_relative_to(ROOT) else part
 
 
 def _default_folder(video: Path | None) -> Path:

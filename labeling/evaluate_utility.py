@@ -27,8 +27,10 @@ class EvaluateUtilityOptions:
     """Dataset folder made by make_labels.py."""
     out: Path
     """The .json file to write."""
-    models: tuple[Path, ...] = ()
-    """Exported predictors, .onnx with their model cards beside them."""
+    models: tuple[str, ...] = ()
+    """Exported predictors, .onnx with their model cards beside them: MODEL.onnx, or NAME=MODEL.onnx to call it so."""
+    more_baselines: bool = False
+    """Also try boxes grown by 32 and by 64 SR pixels, and the label of the frame before."""
     split: Literal["train", "val", "test"] = "test"
     """Which frames."""
     budgets: tuple[float, ...] = (0.05, 0.1, 0.2, 0.3, 0.5)

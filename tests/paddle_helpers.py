@@ -44,10 +44,11 @@ def make_dataset(
 ) -> Path:
     """Write a dataset of random levels: every split is a video of its own."""
     grid = Grid(height_px=height_px, width_px=width_px, scale=3)
-    random = np.random.default_rng(7)
+    random, jitter = np.random.default_rng(7), np.random.default_rng(8)
+    (folder / "importance").mkdir(parents=True)
     splits: dict[Any, SplitRecord] = {}
     for split, count in frames.items():
-        lines, histogram = [], np.zeros(LEVELS, int)
+        lines, histogram, importance = [], np.zeros(LEVELS, int), []
         for number in range(count):
             frame, levels = draw(grid, random)
             names = [f"{kind}/{split}_video/{number:06d}.png" for kind in ("origin_images", "labels")]
@@ -55,8 +56,15 @@ def make_dataset(
             Image.fromarray(frame).save(folder / names[0])
             write_level_png(folder / names[1], levels)
             lines.append(" ".join(names))
+            importance.append(grid.pool(levels) / 1000 + jitter.random((grid.rows, grid.cols)) / 2000)
             histogram += np.bincount(levels.ravel(), minlength=LEVELS)
         (folder / f"{split}.txt").write_text("".join(f"{line}\n" for line in lines))
+        np.savez(
+            folder / "importance" / f"{split}_video.npz",
+            importance=np.array(importance, np.float32).reshape(count, grid.rows, grid.cols),
+            frame_index=np.arange(count),
+            split=np.full(count, split),
+        )
         splits[split] = SplitRecord(num_frames=count, level_histogram=tuple(histogram.tolist()))
     (folder / "labels.txt").write_text("".join(f"level_{level}\n" for level in range(LEVELS)))
     write_manifest(folder, _manifest(grid, splits))

@@ -10,8 +10,10 @@ import pytest
 import yaml
 
 from deploy.core.errors import DatasetError, OptionError
-from paddleseg_configs.training.components import LevelBuilder, LevelCrossEntropy, loss_terms
-from paddleseg_configs.training.level_dataset import AlignedHorizontalFlip, MacroblockLevels, read_pairs
+from paddleseg_configs.training.augmentation import AlignedHorizontalFlip
+from paddleseg_configs.training.components import LevelBuilder, loss_terms
+from paddleseg_configs.training.level_dataset import MacroblockLevels, read_pairs
+from paddleseg_configs.training.losses import LevelCrossEntropy
 from paddleseg_configs.training.samples import SampleStream
 from paddleseg_configs.training.settings import load_settings
 from tests.paddle_helpers import FRAMES, HEIGHT, LEVELS, ULTRA_LIGHT, WIDTH, make_dataset, write_level_png

@@ -5,22 +5,38 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 
 from deploy.core.errors import DatasetError, OptionError, RegenError, WeightsError
 from paddleseg_configs.training import loop
 from paddleseg_configs.training.checkpoint import checkpoints_in
-from paddleseg_configs.training.evaluation import evaluate
+from paddleseg_configs.training.components import LevelBuilder
+from paddleseg_configs.training.evaluation import Evaluation, evaluate
 from paddleseg_configs.training.interrupts import stop_on_interrupt
 from paddleseg_configs.training.loop import TrainOptions, train
+from paddleseg_configs.training.samples import batches
 from paddleseg_configs.training.settings import Settings, load_settings
 from paddleseg_configs.training.trained import load_trained, split_dataset
 from paddleseg_configs.training.weights import read_state
-from tests.paddle_helpers import FRAMES, HEIGHT, LEVELS, ULTRA_LIGHT, WIDTH, make_dataset, shared_run, write_level_png
+from tests.paddle_helpers import (
+    FRAMES,
+    HEIGHT,
+    LEVELS,
+    REPOSITORY,
+    ULTRA_LIGHT,
+    WIDTH,
+    make_dataset,
+    shared_run,
+    write_level_png,
+)
 
 
 @pytest.fixture(scope="module")
@@ -102,6 +118,53 @@ def test_interrupt_saves_and_the_next_run_goes_on(
         train(settings, options)
     assert [folder.name for folder in checkpoints_in(tmp_path)] == ["iter_2"]
     assert train(settings, options).name == "iter_6"
+
+
+def test_patience_stops_early_and_says_so(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scores = iter([0.3, 0.4, 0.4, 0.2, 0.9, 0.1])
+
+    def scored(model: Any, dataset: Any, **options: Any) -> Evaluation:
+        return replace(evaluate(model, dataset, **options), quadratic_kappa=next(scores))
+
+    monkeypatch.setattr(loop, "evaluate", scored)
+    options = TrainOptions(save_dir=tmp_path, save_interval=1, log_iters=1, do_eval=True, patience=2, use_vdl=True)
+    assert train(settings, options).name == "iter_4"
+    assert "stopping at iteration 4" in capsys.readouterr().out
+    assert train(settings, options).name == "iter_4"
+    assert "finished" in capsys.readouterr().out
+    assert train(settings, replace(options, patience=3)).name == "iter_6"  # goes on, and 0.9 is a new best
+    assert len(list((tmp_path / "vdl").iterdir())) == 2
+
+
+def test_two_processes_share_the_work(settings: Settings, tmp_path: Path) -> None:
+    """Each takes every second batch; their averaged gradients move both to the same weights."""
+    config = tmp_path / "two.yml"
+    config.write_text(yaml.safe_dump({"_base_": str(ULTRA_LIGHT), "iters": 2, "batch_size": 2}))
+    launch = ["-m", "paddle.distributed.launch", "--nproc_per_node", "2", "--backend", "gloo"]
+    script = [REPOSITORY / "paddleseg_configs" / "training" / "train.py", "--config", config]
+    arguments = ["--dataset", settings.dataset, "--save_dir", tmp_path / "run", "--device", "cpu", "--log_iters", 1]
+    command = [sys.executable, *launch, "--log_dir", tmp_path / "log", *script, *arguments, "--do_eval"]
+    result = subprocess.run(
+        [str(part) for part in command], cwd=REPOSITORY, capture_output=True, text=True, check=False
+    )
+    logs = {path.name: path.read_text() for path in (tmp_path / "log").glob("workerlog.*")}
+    assert result.returncode == 0, result.stderr[-2000:] + str(logs)
+    assert len(logs) == 2 and all("last checkpoint" in log for log in logs.values())
+    lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert [line["iter"] for line in lines] == [1, 2, 2]
+    alone = train(load_settings(config, dataset=settings.dataset), TrainOptions(save_dir=tmp_path / "alone"))
+    assert not same_tensors(alone, tmp_path / "run" / "iter_2")
+
+
+def test_processes_split_one_stream_of_batches(settings: Settings) -> None:
+    dataset = LevelBuilder(settings).train_dataset
+    common = {"seed": 5, "batch_size": 2, "num_workers": 0}
+    alone = [images.numpy() for images, _ in batches(dataset, first=2, last=6, **common)]
+    for rank in (0, 1):
+        shared = [images.numpy() for images, _ in batches(dataset, first=1, last=3, rank=rank, world_size=2, **common)]
+        assert np.array_equal(np.stack(shared), np.stack(alone[rank::2]))
 
 
 def test_second_interrupt_is_not_swallowed() -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import spearmanr
 from sklearn.metrics import accuracy_score, cohen_kappa_score, confusion_matrix, jaccard_score, recall_score
 
 from deploy.core.errors import DatasetError
@@ -83,3 +84,17 @@ def test_level_weights_of_nothing() -> None:
     assert level_weights((90, 10, 0)) == (0.5, 1.5, 0.0)
     with pytest.raises(DatasetError, match="no label pixels"):
         level_weights((0, 0))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_rank_correlation_is_spearmans(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    importance, guess = random.normal(size=(9, 16)), random.integers(0, 5, (9, 16)).astype(float)
+    expected = spearmanr(importance.ravel(), guess.ravel()).statistic
+    assert metrics.rank_correlation(importance, guess) == pytest.approx(expected)
+    assert math.isnan(metrics.rank_correlation(importance, np.zeros((9, 16))))
+
+
+def test_known_mean_leaves_out_what_is_not_defined() -> None:
+    assert metrics.known_mean([1.0, math.nan, 3.0]) == 2
+    assert math.isnan(metrics.known_mean([math.nan]))

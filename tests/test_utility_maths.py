@@ -14,18 +14,22 @@ from numpy.typing import NDArray
 from torchvision.ops import box_iou
 
 from deploy.core.grid import Grid, GridName
-from labeling.maths.rankings import box_ranking, difference_ranking, edge_ranking, shuffle_ties
+from labeling.maths.rankings import box_ranking, difference_ranking, edge_ranking, grown_box_ranking, shuffle_ties
 from labeling.maths.utility import (
     IOU_THRESHOLD,
     Boxes,
     MatchCounts,
+    area,
     bootstrap_interval,
     edge_density,
     iou,
     match,
     mean_f1,
+    middle_95,
     pooled_f1,
+    recoveries,
     recovery,
+    resampled_means,
 )
 
 COORDINATE = st.integers(0, 12)
@@ -251,3 +255,36 @@ def test_ties_are_shuffled_by_the_seed() -> None:
     assert all((a != b).mean() > 0.9 for a, b in pairwise(ranks))
     # No corner of the frame is favoured.
     assert abs(np.corrcoef(ranks[0].ravel(), np.arange(flat.size))[0, 1]) < 0.1
+
+
+def test_resampled_means_by_a_loop() -> None:
+    random = np.random.default_rng(1)
+    values, groups = random.random((7, 3)), np.array([0, 0, 1, 2, 2, 2, 3])
+    picks = np.random.default_rng(5).integers(4, size=(6, 4))
+    expected = [np.concatenate([values[groups == group] for group in row]).mean(axis=0) for row in picks]
+    np.testing.assert_allclose(resampled_means(values, groups, draws=6, seed=5), expected)
+    assert bootstrap_interval(values[:, 1], groups) == middle_95(resampled_means(values, groups)[:, 1])
+
+
+def test_recoveries_are_those_of_each_draw_or_none_at_all() -> None:
+    clear = np.array([[0.5, 0.6, 0.7], [0.5, 0.8, 0.6]])
+    np.testing.assert_allclose(recoveries(clear), [[0, 0.5, 1], [0, 3, 1]])
+    assert len(recoveries(np.array([[0.5, 0.6, 0.7], [0.5, 0.8, 0.501]]))) == 0
+    rarely = np.tile([0.5, 0.6, 0.7], (100, 1))
+    rarely[:2, 2] = 0.4
+    assert len(recoveries(rarely)) == 98
+
+
+def test_area_is_the_mean_height_below_budget_1() -> None:
+    budgets = [0, 0.1, 0.3, 1]
+    assert area(budgets, np.array([0.5, 0.5, 0.5, 9.0])) == pytest.approx(0.5)
+    expected = (0.1 * 0.5 + 0.2 * 1.5) / 0.3
+    np.testing.assert_allclose(area(budgets, np.array([[0, 1, 2, 7.0], [0, 0, 0, 0]])), [expected, 0])
+
+
+def test_grown_boxes_reach_further_and_inside_all_are_equal() -> None:
+    grid, boxes = Grid(height_px=64, width_px=64, scale=2), np.array([[40, 40, 60, 60]], np.float32)
+    plain, grown = box_ranking(boxes, grid), grown_box_ranking(boxes, grid, 32)
+    assert (grown >= plain).all() and (grown == 0).sum() > (plain == 0).sum()
+    np.testing.assert_array_equal(grown, box_ranking(np.array([[8, 8, 92, 92]], np.float32), grid))
+    assert not grown_box_ranking(np.zeros((0, 4), np.float32), grid, 32).any()

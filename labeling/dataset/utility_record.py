@@ -11,6 +11,14 @@ from deploy.core.errors import DatasetError
 from labeling.dataset.manifest import Record, Sha256, SplitName
 
 
+class Interval(Record):
+    """A figure with its 95 % bootstrap interval."""
+
+    value: float
+    low: float
+    high: float
+
+
 class UtilityPoint(Record):
     """Accuracy with one share of the blocks enhanced."""
 
@@ -26,6 +34,10 @@ class UtilityPoint(Record):
     """F1 of all detections together."""
     recovery: float | None
     """(F1_k - F1_0) / (F1_100 - F1_0) of the means; None where enhancing everything gains nothing."""
+    recovery_low: float | None
+    """Lower end of its 95 % bootstrap interval; None where the gain itself is not clear."""
+    recovery_high: float | None
+    """Upper end."""
 
 
 class UtilityCurve(Record):
@@ -35,16 +47,24 @@ class UtilityCurve(Record):
     reference: Literal["true", "sr"]
     """What counts as right: detections on the true high-resolution frame, or on the super-resolved one."""
     points: tuple[UtilityPoint, ...]
+    f1_area: Interval
+    """Mean height of the F1 curve, from budget 0 to the last one below 1."""
+    recovery_area: Interval | None
+    """Likewise of the recovery; None where the gain is not clear."""
+    f1_frames: tuple[tuple[float, ...], ...]
+    """F1 of each frame at each of `points`, for comparisons frame by frame."""
 
 
 class UtilityReport(Record):
     """Everything that one evaluation found."""
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     split: SplitName
     num_frames: int
     num_segments: int
     """Groups of neighbouring frames that the bootstrap resamples."""
+    segments: tuple[int, ...]
+    """Group of each frame."""
     manifest_sha256: Sha256
     models: dict[str, Sha256]
     """Name of each predictor -> hash of its ONNX file."""

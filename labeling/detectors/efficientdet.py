@@ -118,9 +118,8 @@ def _fold_batch_norm(network: nn.Module) -> None:
     for module in list(network.modules()):
         children = list(module.named_children())
         convolutions = [child for _, child in children if isinstance(child, nn.Conv2d)]
-        norms = [(name, child) for name, child in children if isinstance(child, nn.BatchNorm2d)]
+        norms: list[tuple[str, Any]] = [(name, child) for name, child in children if isinstance(child, nn.BatchNorm2d)]
         for convolution, (name, norm) in zip(convolutions[::-1], norms[::-1], strict=False):
-            assert norm.running_mean is not None and norm.running_var is not None
             weight, bias = fuse_conv_bn_weights(
                 convolution.weight, convolution.bias, norm.running_mean, norm.running_var, norm.eps, norm.weight,
                 norm.bias,

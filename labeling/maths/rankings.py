@@ -39,6 +39,12 @@ def box_ranking(boxes: NDArray[np.float32], grid: Grid) -> Blocks:
     return -nearest
 
 
+def grown_box_ranking(boxes: NDArray[np.float32], grid: Grid, margin_px: float) -> Blocks:
+    """As `box_ranking`, with boxes that are `margin_px` SR pixels larger on every side."""
+    margins = np.array([-margin_px, -margin_px, margin_px, margin_px], np.float32)
+    return box_ranking(boxes + margins, grid)
+
+
 def shuffle_ties(ranking: NDArray[np.generic], seed: tuple[int, ...]) -> Blocks:
     """Ranks 0 .. n - 1 in the order of `ranking`; blocks of equal value in random order."""
     flat = np.asarray(ranking, np.float64).ravel()

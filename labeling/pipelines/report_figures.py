@@ -70,6 +70,32 @@ def plain_curves(x: list[float], curves: dict[str, list[float]], x_label: str, y
     return _data_uri(figure)
 
 
+def points_with_intervals(
+    points: dict[str, tuple[float, float, float, float]], lines: dict[str, float], x_label: str, y_label: str
+) -> str:
+    """Named points (x, y, low, high) over a logarithmic axis, those that none is better and cheaper than joined.
+
+    `lines` are horizontal, by name.
+    """
+    figure = Figure(figsize=(7, 4.6), layout="constrained")
+    axes = figure.subplots()
+    for (name, height), style in zip(lines.items(), ("-.", "--", ":", "-") * len(lines), strict=False):
+        axes.axhline(height, color="#7b7b7b", linestyle=style, linewidth=1, label=name)
+    for name, (x, y, low, high) in points.items():
+        axes.errorbar(x, y, [[y - low], [high - y]], fmt="o", markersize=4, linewidth=0.8, color="#3182bd")
+        axes.annotate(name, (x, y), textcoords="offset points", xytext=(4, 4), fontsize=7)
+    best: list[tuple[float, float]] = []
+    for x, y, *_ in sorted(points.values()):
+        if not best or y > best[-1][1]:
+            best.append((x, y))
+    if best:
+        axes.plot(*zip(*best, strict=True), color="#d62728", linewidth=1.2, label="Pareto front")
+    axes.set(xlabel=x_label, ylabel=y_label, xscale="log")
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False, fontsize="small", loc="lower right")
+    return _data_uri(figure)
+
+
 def training_curve(rows: list[dict[str, Any]]) -> str:
     """Loss by iteration, and what validation measured."""
     figure = Figure(figsize=(8, 2.8), layout="constrained")

@@ -2,53 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor
 
 from deploy.core.errors import DatasetError, InputError, OptionError, WeightsError
-from deploy.core.files import read_image, sha256_of, write_text
+from deploy.core.files import sha256_of, write_text
 from deploy.core.grid import Grid
 from deploy.core.progress import track
 from deploy.core.video import FrameSelection
 from deploy.predictor import Predictor
 from labeling.dataset.manifest import MANIFEST_NAME, Manifest, SourceRecord, read_manifest
-from labeling.dataset.reader import LabelledFrame, read_levels, read_split
-from labeling.dataset.utility_record import UtilityCurve, UtilityPoint, UtilityReport
-from labeling.detectors import DETECTORS, Detector
+from labeling.dataset.reader import LabelledFrame, read_split
+from labeling.dataset.utility_record import UtilityReport
+from labeling.detectors import DETECTORS
 from labeling.frames import FramePair, FrameSize, read_pairs, to_tensor
-from labeling.maths.rankings import box_ranking, difference_ranking, edge_ranking, shuffle_ties
-from labeling.maths.utility import Boxes, MatchCounts, bootstrap_interval, match, mean_f1, pooled_f1, recovery
+from labeling.maths.utility import Boxes, match
 from labeling.pipelines.enhancing import detect_boxes, detect_enhanced, segments_of
 from labeling.pipelines.labeller import pick_device
-from labeling.upscalers import UPSCALERS, Upscaler
+from labeling.pipelines.rankers import Bench, Rankers, frames_before
+from labeling.pipelines.utility_curves import Counts, ReferenceName, make_curve
+from labeling.upscalers import UPSCALERS
 from labeling.upscalers.simple import interpolate
 
 if TYPE_CHECKING:
     from labeling.evaluate_utility import EvaluateUtilityOptions
-
-ReferenceName = Literal["true", "sr"]
-Rankings = Mapping[str, NDArray[np.float64]]
-Counts = dict[tuple[str, float], MatchCounts]
-"""(method, budget) -> how the detections match; every method also has the budgets 0 and 1."""
-
-
-@dataclass(frozen=True)
-class Bench:
-    """What a dataset was labelled with, loaded again."""
-
-    manifest: Manifest
-    grid: Grid
-    detector: Detector
-    upscaler: Upscaler
-    interpolation: Literal["bicubic", "bilinear"]
-    device: str
 
 
 def evaluate_utility(options: EvaluateUtilityOptions) -> None:
@@ -56,14 +37,15 @@ def evaluate_utility(options: EvaluateUtilityOptions) -> None:
     manifest = read_manifest(options.dataset)
     bench = _load_bench(options, manifest)
     predictors = _load_predictors(options.models, bench.grid)
+    rankers = Rankers(bench, predictors, frames_before(options.dataset, manifest) if options.more_baselines else None)
     frames = _choose_frames(options, manifest)
     counts: dict[ReferenceName, list[Counts]] = {"true": [], "sr": []}
     for frame, pair in track(_with_pairs(frames, bench), total=len(frames), label="evaluating"):
-        for reference, frame_counts in _evaluate_frame(frame, pair, bench, predictors, options.budgets).items():
+        for reference, frame_counts in _evaluate_frame(frame, pair, rankers, options.budgets).items():
             counts[reference].append(frame_counts)
     segments = segments_of([frame.video_id for frame in frames], options.segments)
     curves = [
-        _curve(method, reference, frame_counts, segments)
+        make_curve(method, reference, frame_counts, segments)
         for reference, frame_counts in counts.items()
         if frame_counts
         for method in dict.fromkeys(method for method, _ in frame_counts[0])
@@ -72,10 +54,9 @@ def evaluate_utility(options: EvaluateUtilityOptions) -> None:
         split=options.split,
         num_frames=len(frames),
         num_segments=len(np.unique(segments)),
+        segments=tuple(segments.tolist()),
         manifest_sha256=sha256_of(options.dataset / MANIFEST_NAME),
-        models={
-            predictor.card.name: sha256_of(path) for predictor, path in zip(predictors, options.models, strict=True)
-        },
+        models={name: sha256_of(predictor.path) for name, predictor in predictors.items()},
         curves=tuple(curves),
     )
     write_text(options.out, report.model_dump_json(indent=2) + "\n")
@@ -117,16 +98,19 @@ def _load_bench(options: EvaluateUtilityOptions, manifest: Manifest) -> Bench:
     return Bench(manifest, manifest.make_grid(), detector, upscaler, interpolation, device)
 
 
-def _load_predictors(models: Sequence[Path], grid: Grid) -> list[Predictor]:
-    predictors = [Predictor(path) for path in models]
-    for predictor, path in zip(predictors, models, strict=True):
+def _load_predictors(models: Sequence[str], grid: Grid) -> dict[str, Predictor]:
+    predictors: dict[str, Predictor] = {}
+    for model in models:
+        name, equals, path = model.partition("=")
+        predictor = Predictor(path if equals else model)
         if predictor.card.grid != grid:
             raise WeightsError(
-                f"{path} was made for {predictor.card.grid}, the labels are on {grid}", hint="Retrain it."
+                f"{model} was made for {predictor.card.grid}, the labels are on {grid}", hint="Retrain it."
             )
-    names = [predictor.card.name for predictor in predictors]
-    if len(set(names)) < len(names):
-        raise OptionError(f"two models share a name: {names}", hint="Export them under different names.")
+        name = name if equals else predictor.card.name
+        if name in predictors:
+            raise OptionError(f"two models are called {name}", hint="Give NAME=MODEL.onnx.")
+        predictors[name] = predictor
     return predictors
 
 
@@ -166,8 +150,9 @@ def _checked_source(source: SourceRecord) -> Path:
 
 
 def _evaluate_frame(
-    frame: LabelledFrame, pair: FramePair, bench: Bench, predictors: Sequence[Predictor], budgets: Sequence[float]
+    frame: LabelledFrame, pair: FramePair, rankers: Rankers, budgets: Sequence[float]
 ) -> dict[ReferenceName, Counts]:
+    bench = rankers.bench
     with torch.no_grad():
         lr = to_tensor(pair.lr, bench.device)
         interpolated = interpolate(lr, bench.grid.scale, bench.interpolation)
@@ -177,61 +162,8 @@ def _evaluate_frame(
     references: dict[ReferenceName, Boxes] = {"sr": found_sr}
     if true is not None:
         references["true"] = detect_boxes(bench.detector, true)[0]
-    rankings = _rankings(frame, interpolated[0], sr[0], found_in, bench, predictors)
+    rankings = rankers.rank(frame, interpolated[0], sr[0], found_in)
     found = detect_enhanced(rankings, budgets, bench.detector, interpolated, sr, bench.grid)
     return {
         name: {key: match(boxes, reference) for key, boxes in found.items()} for name, reference in references.items()
     }
-
-
-def _rankings(
-    frame: LabelledFrame,
-    interpolated: Tensor,
-    sr: Tensor,
-    found: Boxes,
-    bench: Bench,
-    predictors: Sequence[Predictor],
-) -> Rankings:
-    """Every method's ranking of the blocks; ties are broken at random, the same way on every run."""
-    grid = bench.grid
-    arrays = interpolated.cpu().numpy(), sr.cpu().numpy()
-    rankings: dict[str, NDArray[np.generic]] = {
-        "importance": frame.importance,
-        "label": read_levels(frame, bench.manifest),
-    }
-    image = read_image(frame.image)
-    for predictor in predictors:
-        rankings[predictor.card.name] = predictor(image).importance
-    rankings |= {
-        "|SR - IN|": difference_ranking(*arrays, grid),
-        "edges": edge_ranking(arrays[0], grid),
-        "detector boxes": box_ranking(found.boxes, grid),
-        "random": np.zeros((grid.rows, grid.cols)),
-    }
-    return {
-        name: shuffle_ties(ranking, (frame.index, position))
-        for position, (name, ranking) in enumerate(rankings.items())
-    }
-
-
-def _curve(
-    method: str, reference: ReferenceName, frames: Sequence[Counts], segments: NDArray[np.int64]
-) -> UtilityCurve:
-    budgets = sorted(budget for name, budget in frames[0] if name == method)
-    f1_none, f1_all = (mean_f1([counts[method, budget] for counts in frames]) for budget in (0.0, 1.0))
-    points = []
-    for budget in budgets:
-        matches = [counts[method, budget] for counts in frames]
-        low, high = bootstrap_interval(np.array([counts.f1 for counts in matches]), segments)
-        f1 = mean_f1(matches)
-        points.append(
-            UtilityPoint(
-                budget=budget,
-                f1_mean=f1,
-                f1_low=low,
-                f1_high=high,
-                f1_pooled=pooled_f1(matches),
-                recovery=recovery(f1, f1_none, f1_all),
-            )
-        )
-    return UtilityCurve(method=method, reference=reference, points=tuple(points))

@@ -30,6 +30,8 @@ class TrainingState:
     """Hash of configuration, dataset and seed."""
     best_score: float
     """Best value of the evaluation metric so far; -1 before the first evaluation."""
+    stale_evaluations: int = 0
+    """Evaluations since the best one."""
 
 
 def save_checkpoint(folder: Path, model: Any, optimizer: Any, state: TrainingState) -> None:

@@ -1,45 +1,23 @@
-"""The loss that PaddleSeg lacks, and a builder of its components whose errors a user can read."""
+"""A builder of PaddleSeg's components whose errors a user can read, and with what it lacks."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import paddle
-from paddle.nn import functional
-from paddleseg.cvlibs import SegBuilder, manager
+from paddleseg.cvlibs import SegBuilder
 from paddleseg.utils.utils import CachedProperty
 
 from deploy.core.errors import OptionError, RegenError
-from paddleseg_configs.training import level_dataset as level_dataset  # registers the dataset and the flip
+from paddleseg_configs.training import augmentation as augmentation  # these register what they define
+from paddleseg_configs.training import extra_models as extra_models
+from paddleseg_configs.training import level_dataset as level_dataset
+from paddleseg_configs.training import losses as losses
 from paddleseg_configs.training.compat import apply_compat
+from paddleseg_configs.training.padding import pad_to_multiple
 from paddleseg_configs.training.settings import Settings
 
 apply_compat()
-
-
-@manager.LOSSES.add_component
-class LevelCrossEntropy(paddle.nn.Layer):
-    """Cross-entropy over importance levels, averaged over pixels by the weights of their levels.
-
-    Args:
-        weight: one weight a level; in a configuration, ``manifest`` stands for `level_weights` of the training split.
-        ignore_index: label that does not count.
-    """
-
-    def __init__(self, weight: Sequence[float] | None = None, ignore_index: int = 255) -> None:
-        super().__init__()
-        self.weight = None if weight is None else paddle.to_tensor(list(weight), dtype="float32")
-        self.ignore_index = ignore_index
-
-    def forward(self, logits: paddle.Tensor, levels: paddle.Tensor) -> paddle.Tensor:
-        """(N, L, H, W) float32 logits and (N, H, W) int64 levels -> scalar."""
-        if list(logits.shape[2:]) != list(levels.shape[1:]):
-            raise OptionError(
-                f"LevelCrossEntropy got an output of {logits.shape} for levels of {levels.shape}",
-                hint="That output of the model needs another loss, at its place in loss.types (DetailAggregateLoss).",
-            )
-        return functional.cross_entropy(logits, levels, weight=self.weight, ignore_index=self.ignore_index, axis=1)
 
 
 class LevelBuilder(SegBuilder):  # type: ignore[misc]
@@ -53,6 +31,7 @@ class LevelBuilder(SegBuilder):  # type: ignore[misc]
     def __init__(self, settings: Settings, seed: int = 0) -> None:
         super().__init__(settings.config)
         self.seed = seed
+        self.manifest = settings.manifest
 
     @CachedProperty  # type: ignore[untyped-decorator]
     def model(self) -> paddle.nn.Layer:
@@ -60,7 +39,9 @@ class LevelBuilder(SegBuilder):  # type: ignore[misc]
         paddle.seed(self.seed)
         with paddle.utils.unique_name.guard():
             model: paddle.nn.Layer = self.build_component(self.config.model_cfg)
-            return model
+        size = {"height_px": self.manifest.frame_height_px, "width_px": self.manifest.frame_width_px}
+        pad_to_multiple(model, **size)
+        return model
 
     @CachedProperty  # type: ignore[untyped-decorator]
     def loss(self) -> dict[str, list[Any]]:

@@ -11,7 +11,6 @@ import paddle
 from numpy.typing import NDArray
 
 from deploy.core.errors import DatasetError
-from deploy.core.grid import Grid
 from deploy.core.progress import track
 from paddleseg_configs.training import metrics
 from paddleseg_configs.training.loading import load_batches
@@ -33,6 +32,8 @@ class Evaluation:
     """Cohen's kappa with quadratic weights."""
     top_block_recall: float
     """Mean recall of the 20 % most important macroblocks of a frame; nan if no frame has more than one level."""
+    rank_correlation: float
+    """Mean Spearman correlation of the expected level with the raw importance, over the macroblocks of a frame."""
     level_recall: tuple[float, ...]
     """Recall of each level; nan for a level that does not occur."""
 
@@ -55,7 +56,7 @@ class Evaluation:
         return "\n".join([f"{'num_frames':<18} {self.num_frames}", *lines, "level_recall", *recalls])
 
 
-METRIC_NAMES = ("mean_iou", "pixel_accuracy", "quadratic_kappa", "top_block_recall")
+METRIC_NAMES = ("mean_iou", "pixel_accuracy", "quadratic_kappa", "top_block_recall", "rank_correlation")
 """Fields by which the best model can be chosen: single numbers, higher is better."""
 
 
@@ -67,22 +68,25 @@ def evaluate(model: Any, dataset: Any, *, batch_size: int = 4, num_workers: int 
     """
     require_frames(dataset)
     levels, grid = dataset.manifest.num_levels, dataset.manifest.make_grid()
-    confusion, recalls = np.zeros((levels, levels), np.int64), []
+    confusion, expected = np.zeros((levels, levels), np.int64), []
+    label_blocks: list[NDArray[np.float32]] = []
     plan = [range(first, min(first + batch_size, len(dataset))) for first in range(0, len(dataset), batch_size)]
     loaded = load_batches(dataset, plan, num_workers)
     for images, labels in track(loaded, total=len(plan), label=f"evaluating {dataset.mode}", unit="batch"):
         truth = labels.numpy()
         probabilities = predict_probabilities(model, images)
         confusion += metrics.confusion_of(truth, probabilities.argmax(1), levels)
-        recalls += _block_recalls(truth, probabilities, grid)
-    known = [recall for recall in recalls if not math.isnan(recall)]
+        expected += list(grid.pool(expected_levels(probabilities)))
+        label_blocks += list(grid.pool(truth))
+    importance = [dataset.importance(index) for index in range(len(dataset))]
     return Evaluation(
         num_frames=len(dataset),
         mean_iou=metrics.mean_iou(confusion),
         pixel_accuracy=metrics.pixel_accuracy(confusion),
         mean_level_error=metrics.mean_level_error(confusion),
         quadratic_kappa=metrics.quadratic_kappa(confusion),
-        top_block_recall=float(np.mean(known)) if known else math.nan,
+        top_block_recall=metrics.known_mean(map(metrics.top_block_recall, label_blocks, expected)),
+        rank_correlation=metrics.known_mean(map(metrics.rank_correlation, importance, expected)),
         level_recall=metrics.level_recall(confusion),
     )
 
@@ -111,11 +115,6 @@ def expected_levels(probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
     levels = np.arange(probabilities.shape[-3], dtype=np.float32)
     expected: NDArray[np.float32] = np.einsum("...lhw,l->...hw", probabilities, levels)
     return expected
-
-
-def _block_recalls(truth: NDArray[np.int64], probabilities: NDArray[np.float32], grid: Grid) -> list[float]:
-    label_blocks, guess_blocks = grid.pool(truth), grid.pool(expected_levels(probabilities))
-    return [metrics.top_block_recall(label, guess) for label, guess in zip(label_blocks, guess_blocks, strict=True)]
 
 
 def _none_if_nan(value: float) -> float | None:

@@ -1,8 +1,8 @@
-"""The dataset contract as a PaddleSeg dataset, and the augmentation that keeps the macroblock geometry."""
+"""The dataset contract as a PaddleSeg dataset."""
 
 from __future__ import annotations
 
-import random
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -15,10 +15,9 @@ from paddleseg.transforms import Compose
 from deploy.core.errors import DatasetError, OptionError
 from deploy.core.files import read_image
 from labeling.dataset.manifest import SPLITS, Manifest, read_manifest
-from labeling.dataset.reader import read_label, require_frame_size
+from labeling.dataset.reader import read_label, read_split, require_frame_size
+from paddleseg_configs.training.augmentation import fit_to_grid
 
-KEEPS_GEOMETRY = frozenset({"Normalize", "RandomDistort", "RandomBlur", "RandomNoise", "AlignedHorizontalFlip"})
-"""Transforms under which a pixel stays in its macroblock, or moves with it."""
 _HINT = "Make the dataset again: python labeling/make_labels.py VIDEO --out DIR"
 
 
@@ -80,7 +79,7 @@ class MacroblockLevels(Dataset):  # type: ignore[misc]
                 hint="Leave num_classes out: the manifest decides.",
             )
         for transform in transforms:
-            _require_geometry(transform, self.manifest)
+            fit_to_grid(transform, self.manifest.make_grid())
         if not read_pairs(Path(dataset_root), mode) and mode == "train":
             raise DatasetError(f"{dataset_root} has no training frames", hint="Label more videos.")
         lists = {f"{split}_path": str(Path(dataset_root) / f"{split}.txt") for split in SPLITS}
@@ -95,37 +94,18 @@ class MacroblockLevels(Dataset):  # type: ignore[misc]
         data = self.transforms({"img": frame, "label": label, "gt_fields": ["label"]})
         return np.ascontiguousarray(data["img"], np.float32), np.ascontiguousarray(data["label"], np.int64)
 
+    def importance(self, index: int) -> NDArray[np.float32]:
+        """(rows, cols) raw importance of a frame, which levels are made of.
 
-@manager.TRANSFORMS.add_component
-class AlignedHorizontalFlip:
-    """Mirror frame and label, only if macroblocks land on macroblocks: the width must be a whole number of them.
+        Raises:
+            DatasetError: the dataset's importance files cannot be used, or lack this frame.
+        """
+        frame = Path(self.file_list[index][0])
+        if frame not in self._importance_by_frame:
+            raise DatasetError(f"the importance files of {self.dataset_root} lack {frame}", hint=_HINT)
+        return self._importance_by_frame[frame]
 
-    Args:
-        prob: how often.
-    """
-
-    def __init__(self, prob: float = 0.5) -> None:
-        self.prob = prob
-        self.aligned = False
-        """Whether the frame's width is a whole number of macroblocks; the dataset sets it."""
-
-    def __call__(self, data: dict[str, Any]) -> dict[str, Any]:
-        """Flip, or not, by Python's random numbers, like PaddleSeg's transforms."""
-        chosen = random.random() < self.prob
-        if chosen and self.aligned:
-            data["img"] = data["img"][:, ::-1]
-            for key in data.get("gt_fields", []):
-                data[key] = data[key][:, ::-1]
-        return data
-
-
-def _require_geometry(transform: object, manifest: Manifest) -> None:
-    name = type(transform).__name__
-    if name not in KEEPS_GEOMETRY:
-        raise OptionError(
-            f"transform {name} would move pixels between macroblocks",
-            hint=f"Use only: {', '.join(sorted(KEEPS_GEOMETRY))}.",
-        )
-    if isinstance(transform, AlignedHorizontalFlip):
-        grid = manifest.make_grid()
-        transform.aligned = grid.width_px * grid.scale % grid.block_sr_px == 0
+    @cached_property
+    def _importance_by_frame(self) -> dict[Path, NDArray[np.float32]]:
+        frames = read_split(Path(self.dataset_root), self.manifest, self.mode)
+        return {frame.image: frame.importance for frame in frames}

@@ -16,6 +16,7 @@ from paddleseg_configs.training.components import LevelBuilder, loss_terms
 from paddleseg_configs.training.evaluation import METRIC_NAMES, evaluate, require_frames
 from paddleseg_configs.training.interrupts import StopRequest, stop_on_interrupt
 from paddleseg_configs.training.metrics_log import METRICS_NAME, MetricsLog
+from paddleseg_configs.training.processes import join_processes
 from paddleseg_configs.training.samples import batches, seed_iteration
 from paddleseg_configs.training.settings import Settings
 
@@ -42,6 +43,10 @@ class TrainOptions:
     """Of initial weights, order of samples, augmentation and dropout."""
     resume_model: Path | None = None
     """Checkpoint to start from, even if it was made with other settings."""
+    patience: int | None = None
+    """Stop after so many evaluations in a row that were no better than the best; None never stops early."""
+    use_vdl: bool = False
+    """Write event files for VisualDL into ``vdl`` beside the checkpoints."""
 
 
 def train(settings: Settings, options: TrainOptions) -> Path:
@@ -54,13 +59,16 @@ def train(settings: Settings, options: TrainOptions) -> Path:
     start = checkpoint.parameters_sha256(options.resume_model) if options.resume_model else ""
     fingerprint = settings.fingerprint(options.seed, start)
     origin = _origin(options, fingerprint)
-    last = settings.config.iters
-    if origin and origin.name == f"iter_{last}" and checkpoint.read_training_state(origin).fingerprint == fingerprint:
+    if origin and _is_finished(checkpoint.read_training_state(origin), settings, options, fingerprint):
         print(f"this training is finished: {origin}")
         return origin
     # Optimiser states go by generated names: the counters must stand as in a fresh process.
     with paddle.utils.unique_name.guard():
-        return _Training(settings, options, fingerprint).run(origin)
+        training = _Training(settings, options, fingerprint)
+        try:
+            return training.run(origin)
+        finally:
+            training.log.close()
 
 
 class _Training:
@@ -68,25 +76,29 @@ class _Training:
 
     def __init__(self, settings: Settings, options: TrainOptions, fingerprint: str) -> None:
         self.settings, self.options, self.fingerprint = settings, options, fingerprint
+        self.processes = join_processes()
         builder = LevelBuilder(settings, options.seed)
         self.dataset = builder.train_dataset
         self.validation = builder.val_dataset if options.do_eval else None
         if self.validation is not None:
             require_frames(self.validation)
         self.model = builder.model
+        self.network = self.processes.spread(self.model)
         self.scheduler, self.optimizer = builder.make_optimizer()
         self.terms = loss_terms(builder, self._count_logits())
         self.best_metric = settings.config.dic.get("best_metric", DEFAULT_BEST_METRIC)
         if self.best_metric not in METRIC_NAMES:
             raise OptionError(f"best_metric={self.best_metric!r} is no metric", hint=f"Known: {METRIC_NAMES}.")
-        self.best_score = -1.0
-        self.log = MetricsLog(options.save_dir / METRICS_NAME, options.log_iters)
+        self.best_score, self.stale_evaluations = -1.0, 0
+        visualdl = options.save_dir / "vdl" if options.use_vdl else None
+        self.log = MetricsLog(options.save_dir / METRICS_NAME, options.log_iters, visualdl)
 
     def run(self, origin: Path | None) -> Path:
         first, last = self._restore(origin), self.settings.config.iters
         if first >= last:
             raise OptionError(f"{origin} has {first} iterations, --iters is {last}", hint="Give a larger --iters.")
-        self.log.open(first)
+        if self.processes.is_first:
+            self.log.open(first)
         stream = batches(
             self.dataset,
             seed=self.options.seed,
@@ -94,14 +106,21 @@ class _Training:
             first=first,
             last=last,
             num_workers=self.options.num_workers,
+            rank=self.processes.rank,
+            world_size=self.processes.count,
         )
         self.model.train()
         with stop_on_interrupt() as stop:
             numbered = enumerate(stream, first)
             for index, (images, levels) in track(numbered, total=last, done=first, label="training", unit="iter"):
                 rate = self.optimizer.get_lr()
-                self.log.add(index + 1, self._step(index, images, levels), rate)
-                self._after(index + 1, stop)
+                loss = self._step(index, images, levels)
+                if self.processes.is_first:
+                    self.log.add(index + 1, loss, rate)
+                    self._after(index + 1, stop)
+                if self.processes.agree(self._is_stale()):
+                    print(f"stopping at iteration {index + 1}: no better {self.best_metric} for a while")
+                    return self._folder(index + 1)
         return self._folder(last)
 
     def _count_logits(self) -> int:
@@ -118,13 +137,13 @@ class _Training:
         if origin is None:
             return 0
         state = checkpoint.restore(origin, self.model, self.optimizer)
-        self.best_score = state.best_score
+        self.best_score, self.stale_evaluations = state.best_score, state.stale_evaluations
         print(f"going on from {origin}")
         return state.iteration
 
     def _step(self, index: int, images: paddle.Tensor, levels: paddle.Tensor) -> float:
         seed_iteration(self.options.seed, index)
-        logits = self.model(images)
+        logits = self.network(images)
         loss = sum(
             weight * function(output, levels) for (function, weight), output in zip(self.terms, logits, strict=True)
         )
@@ -146,7 +165,7 @@ class _Training:
         if due and self.validation is not None:
             self._evaluate(iteration)
         if due or stop.requested:
-            state = TrainingState(iteration, self.fingerprint, self.best_score)
+            state = TrainingState(iteration, self.fingerprint, self.best_score, self.stale_evaluations)
             checkpoint.save_checkpoint(self._folder(iteration), self.model, self.optimizer, state)
             checkpoint.prune(self.options.save_dir, self.options.keep_checkpoint_max)
         if stop.requested and iteration < self.settings.config.iters:
@@ -156,13 +175,22 @@ class _Training:
         result = evaluate(self.model, self.validation, batch_size=self.settings.config.batch_size)
         self.log.add_evaluation(iteration, result)
         score = result.figures()[self.best_metric]
+        self.stale_evaluations += 1
         if score > self.best_score:
-            self.best_score = score
+            self.best_score, self.stale_evaluations = score, 0
             checkpoint.save_best(self.options.save_dir, self.model)
         print(f"iteration {iteration}: {self.best_metric} {score:.4f}, best {self.best_score:.4f}")
 
+    def _is_stale(self) -> bool:
+        return self.options.patience is not None and self.stale_evaluations >= self.options.patience
+
     def _folder(self, iteration: int) -> Path:
         return self.options.save_dir / f"iter_{iteration}"
+
+
+def _is_finished(state: TrainingState, settings: Settings, options: TrainOptions, fingerprint: str) -> bool:
+    stopped = options.patience is not None and state.stale_evaluations >= options.patience
+    return state.fingerprint == fingerprint and (stopped or state.iteration == settings.config.iters)
 
 
 def _origin(options: TrainOptions, fingerprint: str) -> Path | None:

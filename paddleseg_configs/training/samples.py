@@ -39,11 +39,23 @@ class SampleStream:
 
 
 def batches(
-    dataset: Any, *, seed: int, batch_size: int, first: int, last: int, num_workers: int
+    dataset: Any,
+    *,
+    seed: int,
+    batch_size: int,
+    first: int,
+    last: int,
+    num_workers: int,
+    rank: int = 0,
+    world_size: int = 1,
 ) -> Iterator[tuple[paddle.Tensor, paddle.Tensor]]:
-    """Batches of iterations `first` to `last` (exclusive): (N, 3, H, W) float32 images and (N, H, W) int64 levels."""
+    """Batches of iterations `first` to `last` (exclusive): (N, 3, H, W) float32 images and (N, H, W) int64 levels.
+
+    Process number `rank` of `world_size` takes every `world_size`-th batch of one common stream.
+    """
     stream = SampleStream(dataset, seed)
-    plan = (range(i * batch_size, (i + 1) * batch_size) for i in range(first, last))
+    numbers = range(first * world_size + rank, last * world_size, world_size)
+    plan = (range(number * batch_size, (number + 1) * batch_size) for number in numbers)
     return load_batches(stream, plan, num_workers)
 
 

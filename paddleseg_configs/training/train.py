@@ -1,9 +1,14 @@
-"""Train a model on a dataset of importance levels.
+r"""Train a model on a dataset of importance levels.
 
     python -m paddleseg.tools.train --config paddleseg_configs/mobileseg_mobilenetv3_small_x035.yml --do_eval
 
 The same command goes on from the newest checkpoint in --save_dir after a crash, a kill or Ctrl-C, and says so if the
 training is finished. On the CPU the result is the same, bit for bit, as without the interruption.
+
+Several processes share the work, each with --batch_size frames an iteration:
+
+    python -m paddle.distributed.launch --nproc_per_node 2 --backend gloo \
+        paddleseg_configs/training/train.py --config ...
 """
 
 from __future__ import annotations
@@ -28,6 +33,8 @@ def parse() -> Namespace:
     add("--keep_checkpoint_max", type=positive_int, default=2, help="checkpoints to keep (default: %(default)s)")
     add("--num_workers", type=int, default=0, help="processes that load frames (default: %(default)s, in this one)")
     add("--do_eval", action="store_true", help="evaluate at every checkpoint and keep the best model")
+    add("--patience", type=positive_int, help="with --do_eval: stop after so many evaluations without a new best")
+    add("--use_vdl", action="store_true", help="write event files for VisualDL into SAVE_DIR/vdl")
     add("--log_iters", type=positive_int, default=10, help="iterations between log lines (default: %(default)s)")
     add("--seed", type=int, default=0, help="of weights, order and augmentation (default: %(default)s)")
     return parser.parse_args()
@@ -59,6 +66,8 @@ def main() -> None:
         do_eval=arguments.do_eval,
         seed=arguments.seed,
         resume_model=arguments.resume_model,
+        patience=arguments.patience,
+        use_vdl=arguments.use_vdl,
     )
     print(f"last checkpoint: {train(settings, options)}")
 

@@ -1,0 +1,89 @@
+"""Commands as stages: one whose command, input files and outputs are as they were is not run again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shlex
+import subprocess
+import sys
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from deploy.core.errors import RegenError
+from deploy.core.files import sha256_of, write_text
+
+ROOT = Path(__file__).parents[2]
+"""The project's folder, in which stages run."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One command, what it reads and what it leaves."""
+
+    name: str
+    command: tuple[str, ...]
+    """Arguments of the Python interpreter."""
+    inputs: tuple[Path, ...]
+    outputs: tuple[Path, ...]
+
+    def fingerprint(self) -> str:
+        """Hash of the command and of the files it reads."""
+        parts = [*self.command, *(sha256_of(path) for path in self.inputs)]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def run_stage(stage: Stage, stamps: Path, log: Path | None = None) -> None:
+    """Run a stage, unless it is up to date.
+
+    Args:
+        stage: what to run.
+        stamps: folder that remembers what was run.
+        log: file for what the command says; None lets it speak here.
+
+    Raises:
+        RegenError: it failed; without a log it has said why.
+        KeyboardInterrupt: it was interrupted or killed.
+    """
+    stamp = stamps / f"{stage.name}.txt"
+    fingerprint = stage.fingerprint()
+    if stamp.is_file() and stamp.read_text() == fingerprint and all(path.exists() for path in stage.outputs):
+        print(f"{stage.name}: up to date", flush=True)
+        return
+    stamp.unlink(missing_ok=True)
+    execute(stage, log)
+    write_text(stamp, fingerprint)
+
+
+def execute(stage: Stage, log: Path | None = None) -> None:
+    """Run a stage; see `run_stage`."""
+    shown = [_relative(part) for part in stage.command]
+    print(f"\n[{stage.name}] python {shlex.join(shown)}", flush=True)
+    started = time.monotonic()
+    with ExitStack() as stack:
+        if log is not None:
+            log.parent.mkdir(parents=True, exist_ok=True)
+        stream = None if log is None else stack.enter_context(log.open("w", encoding="utf-8"))
+        command = [sys.executable, "-u", *shown]
+        code = subprocess.run(command, cwd=ROOT, stdout=stream, stderr=stream, check=False).returncode
+    if code < 0 or code == 130:
+        raise KeyboardInterrupt
+    if code:
+        reason = "its own message is above" if log is None else _reason(log)
+        raise RegenError(f"stage {stage.name!r} failed with exit code {code}: {reason}", hint="Mend that, run again.")
+    print(f"[{stage.name}] {time.monotonic() - started:.0f} s", flush=True)
+
+
+def _relative(part: str) -> str:
+    """Paths inside the project as the documentation writes them."""
+    path = Path(part)
+    return str(path.relative_to(ROOT)) if path.is_absolute() and path.is_relative_to(ROOT) else part
+
+
+def _reason(log: Path) -> str:
+    """The command's own error message, or the last line it wrote."""
+    lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+    errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
+    return (errors or lines or ["it said nothing"])[-1]

@@ -1,0 +1,93 @@
+"""Every way to rank the macroblocks of a frame."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from deploy.core.files import read_image
+from deploy.core.grid import Grid
+from deploy.predictor import Predictor
+from labeling.dataset.manifest import SPLITS, Manifest
+from labeling.dataset.reader import LabelledFrame, read_levels, read_split
+from labeling.detectors import Detector
+from labeling.maths.rankings import box_ranking, difference_ranking, edge_ranking, grown_box_ranking, shuffle_ties
+from labeling.maths.utility import Boxes
+from labeling.upscalers import Upscaler
+
+Rankings = Mapping[str, NDArray[np.float64]]
+GROWTH_PX = (32, 64)
+"""By how much boxes are grown for more baselines, in SR pixels."""
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What a dataset was labelled with, loaded again."""
+
+    manifest: Manifest
+    grid: Grid
+    detector: Detector
+    upscaler: Upscaler
+    interpolation: Literal["bicubic", "bilinear"]
+    device: str
+
+
+@dataclass(frozen=True)
+class Rankers:
+    """Every way to rank the blocks of a frame."""
+
+    bench: Bench
+    predictors: Mapping[str, Predictor]
+    frames_before: Mapping[tuple[str, int], LabelledFrame] | None
+    """For more baselines; None leaves those out."""
+
+    def rank(self, frame: LabelledFrame, interpolated: Tensor, sr: Tensor, found: Boxes) -> Rankings:
+        """Every method's ranking; ties are broken at random, the same way on every run.
+
+        Args:
+            frame: a frame of the dataset.
+            interpolated: (3, H, W) of the SR size.
+            sr: likewise.
+            found: detections on the interpolated frame.
+        """
+        grid = self.bench.grid
+        arrays, image = (interpolated.cpu().numpy(), sr.cpu().numpy()), read_image(frame.image)
+        rankings: dict[str, NDArray[np.generic]] = {
+            "importance": frame.importance,
+            "label": read_levels(frame, self.bench.manifest),
+        }
+        rankings |= {name: predictor(image).importance for name, predictor in self.predictors.items()}
+        rankings |= {
+            "|SR - IN|": difference_ranking(*arrays, grid),
+            "edges": edge_ranking(arrays[0], grid),
+            "detector boxes": box_ranking(found.boxes, grid),
+            "random": np.zeros((grid.rows, grid.cols)),
+        }
+        if self.frames_before is not None:
+            rankings |= {f"boxes + {px} px": grown_box_ranking(found.boxes, grid, px) for px in GROWTH_PX}
+            rankings["label of the frame before"] = self._label_before(frame)
+        return {
+            name: shuffle_ties(ranking, (frame.index, position))
+            for position, (name, ranking) in enumerate(rankings.items())
+        }
+
+    def _label_before(self, frame: LabelledFrame) -> NDArray[np.uint8]:
+        before = (self.frames_before or {}).get((frame.video_id, frame.index))
+        if before is None:
+            return np.zeros((self.bench.grid.rows, self.bench.grid.cols), np.uint8)
+        return read_levels(before, self.bench.manifest)
+
+
+def frames_before(dataset: Path, manifest: Manifest) -> dict[tuple[str, int], LabelledFrame]:
+    """(video, index) of each labelled frame but the first -> the labelled frame before it, of whatever split."""
+    frames = [frame for split in SPLITS for frame in read_split(dataset, manifest, split)]
+    frames.sort(key=lambda frame: (frame.video_id, frame.index))
+    neighbours = itertools.pairwise(frames)
+    return {(after.video_id, after.index): before for before, after in neighbours if before.video_id == after.video_id}

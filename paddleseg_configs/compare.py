@@ -1,0 +1,79 @@
+"""Train ladder models on one dataset by one schedule, export and measure them, and compare them by what they are for.
+
+    python paddleseg_configs/compare.py DATASET --minutes 4 --report docs/results/zoo
+
+Writes REPORT.json, REPORT.md and REPORT.html: for every model and every baseline how much detection accuracy comes
+back when only the top k % of the macroblocks are enhanced, with bootstrap intervals; levels, parameters, operations and
+the time a frame takes on one core. The same command goes on where it was stopped. A model that fails is a row that says
+why.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from deploy.core.cli import run
+from deploy.core.errors import OptionError
+
+
+@dataclass(frozen=True)
+class CompareOptions:
+    """Options of one comparison."""
+
+    dataset: Annotated[Path, tyro.conf.Positional]
+    """Dataset folder made by make_labels.py."""
+    report: Path = Path("runs/zoo/report")
+    """Where the results go, without suffix."""
+    out: Path = Path("runs/zoo/models")
+    """Folder for everything that is made on the way."""
+    models: tuple[str, ...] = ()
+    """Configurations by name, accmodel, accmodel_binary, accmodel_regression; the default is all of them."""
+    extra: tuple[str, ...] = ()
+    """NAME=MODEL.onnx: predictors made elsewhere, such as by other labels, to judge beside the others."""
+    iters: int = 600
+    """Training iterations, at most."""
+    minutes: float | None = None
+    """Training time for each model, at most: fast models do more iterations. The default is no limit."""
+    batch_size: int = 8
+    """Frames an iteration."""
+    seed: int = 0
+    """Of initial weights, order and augmentation."""
+    opts: tuple[str, ...] = ()
+    """KEY=VALUE overrides of every configuration."""
+    accmodel_features: str = "imagenet"
+    """Frozen weights of AccModel: imagenet (fetched once), random, or a file."""
+    budgets: tuple[float, ...] = (0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.5)
+    """Shares of the blocks to enhance."""
+    max_frames: int = 40
+    """At most so many test frames, evenly spaced."""
+    segments: int = 8
+    """Contiguous groups of test frames, by video, that the bootstrap resamples."""
+    utility: bool = True
+    """Judge by detection accuracy; without it only costs and levels are compared, which is quick."""
+    detector_weights: Path | None = None
+    """File of the detector, if the labels needed one."""
+    upscaler_weights: Path | None = None
+    """File of the upscaler, if the labels needed one."""
+
+    def __post_init__(self) -> None:
+        for name in ("iters", "batch_size", "max_frames", "segments"):
+            if getattr(self, name) < 1:
+                raise OptionError(f"--{name.replace('_', '-')} must be at least 1", hint="Leave it out.")
+        if self.minutes is not None and not self.minutes > 0:
+            raise OptionError(f"--minutes {self.minutes} must be positive", hint="Try 5.")
+
+
+def main() -> None:
+    """Parse the command line and compare."""
+    options = tyro.cli(CompareOptions, description=__doc__)
+    from paddleseg_configs.zoo.comparison import compare
+
+    compare(options)
+
+
+if __name__ == "__main__":
+    run(main)

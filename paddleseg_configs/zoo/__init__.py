@@ -1,0 +1,1 @@
+"""Train, export and measure ladder models side by side."""

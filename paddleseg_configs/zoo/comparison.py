@@ -1,0 +1,95 @@
+"""Run a comparison of models; see `paddleseg_configs/compare.py`."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from deploy.core.errors import RegenError
+from deploy.core.files import sha256_of, write_text
+from deploy.core.stages import Stage, run_stage
+from labeling.dataset.manifest import MANIFEST_NAME, Manifest, read_manifest
+from labeling.dataset.utility_record import UtilityReport, read_utility
+from paddleseg_configs.zoo.model_runs import ACCMODEL_HEADS, RunOptions, ladder_names, model_file, run_model
+from paddleseg_configs.zoo.page import write_pages
+from paddleseg_configs.zoo.record import Settings, ZooReport
+
+if TYPE_CHECKING:
+    from paddleseg_configs.compare import CompareOptions
+
+_PACKAGES = ("paddlepaddle", "paddleseg", "paddle2onnx", "onnxruntime", "torch")
+
+
+def compare(options: CompareOptions) -> None:
+    """Train and measure every model, evaluate them together, write the report.
+
+    Raises:
+        RegenError: the dataset cannot be used, or no model could be made.
+    """
+    manifest = read_manifest(options.dataset)
+    how = RunOptions(
+        dataset=options.dataset,
+        out=options.out,
+        iters=options.iters,
+        minutes=options.minutes,
+        batch_size=options.batch_size,
+        seed=options.seed,
+        opts=options.opts,
+        accmodel_features=options.accmodel_features,
+    )
+    names = options.models or (*ladder_names(), *ACCMODEL_HEADS)
+    rows = tuple(run_model(name, how) for name in names)
+    made = {row.name: model_file(row.name, how) for row in rows if not row.failure}
+    made |= {name: Path(path) for name, _, path in (extra.partition("=") for extra in options.extra)}
+    if not made:
+        raise RegenError("no model could be made", hint="The reasons are above.")
+    settings = settings_of(how, manifest)
+    report = ZooReport(settings=settings, rows=rows, utility=_utility(options, made) if options.utility else None)
+    json_path = options.report.with_name(f"{options.report.name}.json")
+    write_text(json_path, report.model_dump_json(indent=1) + "\n")
+    write_pages(report, options.report)
+
+
+def settings_of(how: RunOptions, manifest: Manifest) -> Settings:
+    """What a report says of how its models were trained."""
+    videos = ", ".join(source.video_id for source in manifest.sources)
+    frames = ", ".join(f"{split.num_frames} {name}" for name, split in manifest.splits.items())
+    label = ", ".join(f"{manifest.options.get(key, '?')}" for key in ("variant", "objective"))
+    size = f"{manifest.frame_width_px} x {manifest.frame_height_px}, x{manifest.grid.scale}"
+    levels = f"{manifest.num_levels} levels of {label}"
+    return Settings(
+        dataset=f"{videos}: {frames} frames of {size}, {levels}; detector {manifest.detector.name}",
+        manifest_sha256=sha256_of(how.dataset / MANIFEST_NAME),
+        max_iters=how.iters,
+        minutes=how.minutes,
+        batch_size=how.batch_size,
+        seed=how.seed,
+        opts=how.opts,
+        machine=f"{_processor()}, {platform.system()}",
+        versions={name: version(name) for name in _PACKAGES},
+    )
+
+
+def _utility(options: CompareOptions, models: Mapping[str, Path]) -> UtilityReport:
+    result = options.out / "utility.json"
+    command: list[object] = ["labeling/evaluate_utility.py", options.dataset, "--out", result, "--more-baselines"]
+    command += ["--models", *(f"{name}={path}" for name, path in models.items()), "--budgets", *options.budgets]
+    command += ["--max-frames", options.max_frames, "--segments", options.segments]
+    command += ["--detector-weights", options.detector_weights] if options.detector_weights else []
+    command += ["--upscaler-weights", options.upscaler_weights] if options.upscaler_weights else []
+    inputs = (options.dataset / MANIFEST_NAME, *models.values())
+    run_stage(Stage("utility", tuple(map(str, command)), inputs, (result,)), options.out / "stamps")
+    return read_utility(result)
+
+
+def _processor() -> str:
+    """The processor's name where the system says it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()

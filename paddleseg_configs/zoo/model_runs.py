@@ -1,0 +1,194 @@
+"""Train, export and measure one model, each in a process of its own, and say what came of it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from deploy.core.errors import OptionError, RegenError
+from deploy.core.files import sha256_of
+from deploy.core.stages import ROOT, Stage, run_stage
+from deploy.model_card import read_card
+from labeling.dataset.manifest import MANIFEST_NAME, read_manifest
+from paddleseg_configs.zoo.record import Measurement, ModelRow
+
+LADDER = ROOT / "paddleseg_configs"
+TIMING_ITERS = 6
+ACCMODEL_HEADS = {"accmodel": "levels", "accmodel_binary": "binary", "accmodel_regression": "regression"}
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How models are trained."""
+
+    dataset: Path
+    out: Path
+    """Folder for everything that is made."""
+    iters: int
+    """Most iterations."""
+    minutes: float | None
+    """Most minutes of training."""
+    batch_size: int
+    seed: int
+    opts: tuple[str, ...]
+    """Overrides of the configurations, KEY=VALUE."""
+    accmodel_features: str = "imagenet"
+    """Frozen weights of AccModel; see labeling/train_accmodel.py."""
+    split: str = "test"
+    """Whose labels the levels are compared with."""
+    timed_frames: int = 100
+    """How many frames the time is measured over."""
+    try_dynamic_batch: bool = False
+    """Export with a free batch size, too."""
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What is being made of one model."""
+
+    name: str
+    options: RunOptions
+    folder: Path
+    row: ModelRow
+
+    def run(self, name: str, command: Sequence[object], inputs: Sequence[Path], outputs: Sequence[Path]) -> None:
+        words = tuple(map(str, command))
+        stage = Stage(f"{self.name}: {name}", words, (self.options.dataset / MANIFEST_NAME, *inputs), tuple(outputs))
+        run_stage(stage, self.folder / "stamps", self.folder / f"{name}.log")
+
+
+def ladder_names() -> list[str]:
+    """Names of all configurations."""
+    return sorted(path.stem for path in LADDER.glob("*.yml"))
+
+
+def run_model(name: str, options: RunOptions) -> ModelRow:
+    """Train, export and measure. What was done before is not done again.
+
+    Args:
+        name: a configuration's, or one of `ACCMODEL_HEADS`.
+        options: how to train.
+
+    Returns:
+        Its row; with the reason, if a stage failed.
+
+    Raises:
+        OptionError: there is no such model.
+    """
+    if name not in ACCMODEL_HEADS and name not in ladder_names():
+        raise OptionError(f"no model {name!r}", hint=f"Known: {', '.join([*ladder_names(), *ACCMODEL_HEADS])}.")
+    work = _Work(name, options, model_folder(name, options), ModelRow(name=name, description=_description(name)))
+    try:
+        return _run_accmodel(work) if name in ACCMODEL_HEADS else _run_ladder_model(work)
+    except RegenError as error:
+        print(f"{name} failed: {error}", flush=True)
+        return work.row.model_copy(update={"failure": str(error)})
+
+
+def model_folder(name: str, options: RunOptions) -> Path:
+    """Where a model's files go: another dataset, configuration or schedule has another folder."""
+    config = LADDER / f"{name}.yml"
+    parts = [config, *sorted((LADDER / "_base_").glob("*.yml"))] if config.is_file() else []
+    features = [options.accmodel_features] if name in ACCMODEL_HEADS else []
+    made_of = [
+        *(path.read_text(encoding="utf-8") for path in parts),
+        sha256_of(options.dataset / MANIFEST_NAME),
+        [options.iters, options.minutes, options.batch_size, options.seed, options.opts, *features],
+    ]
+    return options.out / f"{name}-{hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:8]}"
+
+
+def model_file(name: str, options: RunOptions) -> Path:
+    """The exported predictor."""
+    return model_folder(name, options) / f"{name}.onnx"
+
+
+def _run_ladder_model(work: _Work) -> ModelRow:
+    options, folder = work.options, work.folder
+    config = LADDER / f"{work.name}.yml"
+    common = ["--config", config, "--dataset", options.dataset, *_opts(options)]
+    command = ["-m", "paddleseg.tools.train", *common, "--batch_size", options.batch_size, "--seed", options.seed]
+    iters = options.iters
+    if options.minutes is not None:
+        timing = folder / "timing" / "metrics.jsonl"
+        short = ["--iters", TIMING_ITERS, "--log_iters", 1, "--save_dir", timing.parent]
+        work.run("timing", [*command, *short], [], [timing])
+        iters = max(TIMING_ITERS, min(iters, int(options.minutes * 60 / _seconds_per_iter(timing))))
+    train = folder / "train"
+    best, metrics = train / "best_model" / "model.pdparams", train / "metrics.jsonl"
+    schedule = ["--iters", iters, "--save_interval", math.ceil(iters / 6), "--log_iters", math.ceil(iters / 60)]
+    work.run("train", [*command, *schedule, "--save_dir", train, "--do_eval"], [], [best, metrics])
+    model = folder / f"{work.name}.onnx"
+    export = ["export/export_onnx.py", "--config", config, "--dataset", options.dataset, "--weights", best]
+    work.run("export", [*export, "--out", model, "--batch", 1, *_opts(options)], [best], [model])
+    return _measured(work, model).model_copy(
+        update={
+            "dynamic_batch": _converts(work, [*export, "--out", folder / "dynamic.onnx", *_opts(options)], best),
+            "parameters": _num_parameters(best),
+            "iters": iters,
+            "epochs": iters * options.batch_size / read_manifest(options.dataset).splits["train"].num_frames,
+            "seconds_per_iter": _seconds_per_iter(metrics),
+        }
+    )
+
+
+def _run_accmodel(work: _Work) -> ModelRow:
+    options, folder = work.options, work.folder
+    model, record = folder / f"{work.name}.onnx", folder / "train" / "training.json"
+    limit = [] if options.minutes is None else ["--minutes", options.minutes]
+    schedule = ["--iters", options.iters, *limit, "--batch-size", options.batch_size, "--seed", options.seed]
+    command = ["labeling/train_accmodel.py", options.dataset, "--out", folder / "train", "--name", work.name]
+    head = ["--head", ACCMODEL_HEADS[work.name], "--features", options.accmodel_features, "--onnx", model]
+    work.run("train", [*command, *head, *schedule], [], [model, record])
+    return _measured(work, model).model_copy(update=json.loads(record.read_text(encoding="utf-8")))
+
+
+def _measured(work: _Work, model: Path) -> ModelRow:
+    result = work.folder / "measured.json"
+    options = work.options
+    command = ["-m", "paddleseg_configs.zoo.measure", model, "--dataset", options.dataset, "--out", result]
+    work.run("measure", [*command, "--split", options.split, "--runs", options.timed_frames], [model], [result])
+    measured = Measurement.model_validate_json(result.read_bytes())
+    return work.row.model_copy(update={"measured": measured, "parity": read_card(model).parity})
+
+
+def _converts(work: _Work, command: Sequence[object], weights: Path) -> bool | None:
+    """Whether the model converts with a free batch size; None if that is not asked for."""
+    if not work.options.try_dynamic_batch:
+        return None
+    try:
+        work.run("export-dynamic", [*command, "--batch", "dynamic"], [weights], [work.folder / "dynamic.onnx"])
+    except RegenError as error:
+        print(f"{work.name} has no free batch size: {error}", flush=True)
+        return False
+    return True
+
+
+def _description(name: str) -> str:
+    """What a configuration's first line says."""
+    if name in ACCMODEL_HEADS:
+        return f"AccMPEG's AccModel, head for {ACCMODEL_HEADS[name]}"
+    return (LADDER / f"{name}.yml").read_text(encoding="utf-8").splitlines()[0].removeprefix("# ")
+
+
+def _opts(options: RunOptions) -> list[str]:
+    return ["--opts", *options.opts] if options.opts else []
+
+
+def _seconds_per_iter(metrics: Path) -> float:
+    """Median over the lines of a training's diary: the first iterations warm up."""
+    records = [json.loads(line) for line in metrics.read_text(encoding="utf-8").splitlines()]
+    seconds = sorted(record["seconds_per_iter"] for record in records if "loss" in record)
+    return float(seconds[(len(seconds) - 1) // 2])
+
+
+def _num_parameters(weights: Path) -> int:
+    """Trained numbers, without the running statistics of batch normalisation."""
+    from paddleseg_configs.training.weights import read_state
+
+    statistics = ("._mean", "._variance")
+    return sum(int(array.size) for name, array in read_state(weights).items() if not name.endswith(statistics))
