@@ -1,67 +1,58 @@
-"""From a source of frames to a folder of results."""
+"""From sources of frames to a folder of results: decode ahead, infer, select over all streams, write behind."""
 
 from __future__ import annotations
 
+import heapq
 import json
+import math
+import sys
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from deploy.core.errors import InputError, OptionError
+import numpy as np
+from numpy.typing import NDArray
+
+from deploy.background import Ahead, Behind
+from deploy.core.errors import InputError
 from deploy.core.files import write_text
 from deploy.core.progress import track
-from deploy.core.video import FrameSelection
+from deploy.core.video import Frame, FrameSelection
+from deploy.inference_options import InferenceOptions
 from deploy.latency import StageClock
 from deploy.output_folder import check_output, replacing
-from deploy.postprocess import top_blocks
-from deploy.predictor import Predictor
-from deploy.preprocess import fit_frame, to_input
+from deploy.predictor import Prediction, Predictor
+from deploy.preprocess import fit_frame, to_batch
 from deploy.results import PictureOptions, ResultWriter
 from deploy.sources import FrameSource, open_source
 
 LATENCY_SCHEMA_VERSION = 1
+DEPTH = 4
+"""Frames that may wait between two stages."""
 
 
 @dataclass(frozen=True)
-class InferenceOptions:
-    """Options of one run; the command line's, by the same names.
+class Work:
+    """One frame on its way."""
 
-    Raises:
-        OptionError: a number is out of its range.
-    """
-
-    model: Path
-    """The .onnx file."""
-    input: Path
-    """A video, a folder of images or an image."""
-    out: Path
-    """The folder to create."""
-    overwrite: bool = False
-    """Replace the results of an earlier run."""
-    backend: str = "auto"
-    """"auto" or a backend's name."""
-    threads: int | None = None
-    """CPU threads; None takes one a CPU of this process."""
-    every: int = 1
-    """Take one frame in so many."""
-    start_seconds: float = 0.0
-    """First presentation time to take."""
-    stop_seconds: float | None = None
-    """First presentation time not to take; None means the end."""
-    top: float = 0.2
-    """Fraction of the macroblocks to enhance, in [0, 1]."""
-    overlays: int = 5
-    """Number of overlay PNGs."""
-    overlay_video: bool | None = None
-    """Whether to write overlay.mp4; None means for videos only."""
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.top <= 1:
-            raise OptionError(f"top={self.top} must be in [0, 1]", hint="Use --top 0.2 for one macroblock in five.")
-        if self.overlays < 0:
-            raise OptionError(f"overlays={self.overlays} is negative", hint="Use --overlays 0 for none.")
+    stream: int
+    """Position of its stream on the command line."""
+    frame: Frame
+    """As decoded."""
+    lr: NDArray[np.uint8]
+    """(height_px, width_px, 3) uint8 RGB."""
+    batch: NDArray[Any]
+    """As the model takes it."""
+    prediction: Prediction | None = None
+    """What the model says."""
+    predicted: bool = True
+    """Whether of this very frame."""
+    selected: NDArray[np.bool_] | None = None
+    """The macroblocks to enhance."""
 
 
 def infer(options: InferenceOptions, *, say: Callable[[str], None]) -> dict[str, Any]:
@@ -79,35 +70,123 @@ def infer(options: InferenceOptions, *, say: Callable[[str], None]) -> dict[str,
     """
     selection = FrameSelection(options.start_seconds, options.stop_seconds, options.every)
     check_output(options.out, options.input, overwrite=options.overwrite)
-    with Predictor(options.model, options.backend, options.threads) as predictor:
+    with Predictor(options.model, options.backend, options.threads, spinning=options.spinning) as predictor:
         say(f"backend: {predictor.backend_report}")
-        source = open_source(options.input, selection)
+        sources = [open_source(name, selection) for name in options.input]
         with replacing(options.out) as folder:
-            report = _infer_into(folder, source, predictor, options)
+            report = _infer_into(folder, sources, predictor, options)
             write_text(folder / "latency.json", json.dumps(report, indent=2) + "\n")
     return report
 
 
-def _infer_into(folder: Path, source: FrameSource, predictor: Predictor, options: InferenceOptions) -> dict[str, Any]:
-    wants_video = source.is_video if options.overlay_video is None else options.overlay_video
-    rate = source.frame_rate if wants_video else None
-    pictures = PictureOptions(rate, options.overlays, source.num_frames)
+def _infer_into(
+    folder: Path, sources: list[FrameSource], predictor: Predictor, options: InferenceOptions
+) -> dict[str, Any]:
     clock, started = StageClock(), time.perf_counter()
-    with ResultWriter(folder, predictor.card.grid, pictures, source.image_names) as writer:
-        for frame in track(clock.timed(source.frames, "decode"), total=source.num_frames, label="inference"):
-            with clock.stage("preprocess"):
-                lr = fit_frame(frame.image, predictor.card)
-                batch = to_input(lr, predictor.card)
-            with clock.stage("infer"):
-                logits = predictor.backend.run(batch)
-            with clock.stage("postprocess"):
-                prediction = predictor.postprocess(logits)
-                selected = top_blocks(prediction.importance, options.top)
-            with clock.stage("write"):
-                writer.write(frame, lr, prediction, selected)
+    with ExitStack() as stack:
+        writers = [
+            stack.enter_context(_writer(_folder_of(folder, options.input, position), source, predictor, options))
+            for position, source in enumerate(sources)
+        ]
+        write = stack.enter_context(Behind(_write_to(writers, clock), DEPTH))
+        streams = [
+            stack.enter_context(Ahead(_prepare(position, source, predictor, clock), DEPTH, drop_oldest=source.is_live))
+            for position, source in enumerate(sources)
+        ]
+        merged = heapq.merge(*streams, key=lambda work: (work.frame.pts_seconds, work.stream))
+        total = sum(source.num_frames for source in sources) if all(s.num_frames for s in sources) else 0
+        tracked = track(_until_interrupted(merged, sources), total=total, label="inference")
+        for work in _selected(_predicted(tracked, predictor, clock, options), clock, options):
+            write.put(work)
+        dropped = sum(stream.num_dropped for stream in streams)
+    for name, writer in zip(options.input, writers, strict=True):
         if writer.num_frames == 0:
-            raise InputError(f"no frame of {options.input} could be decoded", hint="Check that the file plays.")
-    return _report(predictor, writer.num_frames, time.perf_counter() - started, clock)
+            raise InputError(f"no frame of {name} could be decoded", hint="Check that the file plays.")
+    num_frames = sum(writer.num_frames for writer in writers)
+    return {**_report(predictor, num_frames, time.perf_counter() - started, clock), "num_dropped": dropped}
+
+
+def _folder_of(folder: Path, names: tuple[str, ...], position: int) -> Path:
+    """The results' own folder, or one a stream where there are several."""
+    if len(names) == 1:
+        return folder
+    label = "".join(c if c.isalnum() or c in "._-" else "_" for c in Path(names[position]).stem) or "input"
+    stream = folder / f"stream-{position:02d}-{label}"
+    stream.mkdir()
+    return stream
+
+
+def _writer(folder: Path, source: FrameSource, predictor: Predictor, options: InferenceOptions) -> ResultWriter:
+    wants_video = source.is_video if options.overlay_video is None else options.overlay_video
+    pictures = PictureOptions(source.frame_rate if wants_video else None, options.overlays, source.num_frames)
+    return ResultWriter(folder, predictor.card.grid, pictures, source.image_names, options.map_options)
+
+
+def _prepare(position: int, source: FrameSource, predictor: Predictor, clock: StageClock) -> Iterator[Work]:
+    """Decode and preprocess one stream; runs in a thread of its own."""
+    for frame in clock.timed(source.frames, "decode"):
+        with clock.stage("preprocess"):
+            lr = fit_frame(frame.image, predictor.card)
+            batch = to_batch(lr, predictor.card)
+        yield Work(position, frame, lr, batch)
+
+
+def _until_interrupted(items: Iterator[Work], sources: list[FrameSource]) -> Iterator[Work]:
+    """Ctrl-C ends a live stream, which has no other end; files are interrupted as ever."""
+    try:
+        yield from items
+    except KeyboardInterrupt:
+        if not any(source.is_live for source in sources):
+            raise
+        print("\nstopped: writing what was predicted", file=sys.stderr)
+
+
+def _predicted(
+    items: Iterator[Work], predictor: Predictor, clock: StageClock, options: InferenceOptions
+) -> Iterator[Work]:
+    """Predict each frame, or reuse the last prediction of its stream."""
+    rules = [options.reuse() for _ in options.input]
+    last: dict[int, Prediction] = {}
+    for work in items:
+        wanted = rules[work.stream].wants(work.lr)
+        if wanted:
+            with clock.stage("infer"):
+                output = predictor.backend.run(work.batch)
+            with clock.stage("postprocess"):
+                last[work.stream] = predictor.postprocess(output)
+        yield replace(work, prediction=last[work.stream], predicted=wanted)
+
+
+def _selected(items: Iterator[Work], clock: StageClock, options: InferenceOptions) -> Iterator[Work]:
+    """Collect the frames of each window, choose among all their macroblocks, and pass them on."""
+    rule, length = options.rule, options.window
+    waiting: list[Work] = []
+    window = 0
+
+    def choose() -> Iterator[Work]:
+        with clock.stage("select"):
+            maps = [work.prediction.importance for work in waiting if work.prediction is not None]
+            masks = rule.select(maps, window, length or Fraction(1)) if maps else []
+        for work, selected in zip(waiting, masks, strict=True):
+            yield replace(work, selected=selected)
+
+    for number, work in enumerate(items):
+        current = number if length is None else math.floor(work.frame.pts_seconds / length)
+        if current != window:
+            yield from choose()
+            waiting, window = [], current
+        waiting.append(work)
+    yield from choose()
+
+
+def _write_to(writers: list[ResultWriter], clock: StageClock) -> Callable[[Work], None]:
+    def write(work: Work) -> None:
+        if work.prediction is None or work.selected is None:
+            raise RuntimeError("a frame reached the writer without a prediction")
+        with clock.stage("write"):
+            writers[work.stream].write(work.frame, work.lr, work.prediction, work.selected, predicted=work.predicted)
+
+    return write
 
 
 def _report(predictor: Predictor, num_frames: int, wall_seconds: float, clock: StageClock) -> dict[str, Any]:

@@ -33,6 +33,7 @@ class MapSpool:
         self._paths = {name: folder / f".{name}.raw" for name in _TYPES}
         self._indices: list[int] = []
         self._times: list[Fraction] = []
+        self._predicted: list[bool] = []
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
@@ -40,21 +41,28 @@ class MapSpool:
             self._stack = stack.pop_all()
         return self
 
-    def append(self, frame: Frame, prediction: Prediction, selected: NDArray[np.bool_]) -> None:
-        """Add the maps of one frame."""
+    @property
+    def num_frames(self) -> int:
+        """Frames added so far."""
+        return len(self._indices)
+
+    def append(self, frame: Frame, prediction: Prediction, selected: NDArray[np.bool_], *, predicted: bool) -> None:
+        """Add the maps of one frame; `predicted` says whether they are its own or an earlier frame's."""
         maps: tuple[NDArray[Any], ...] = (prediction.importance, prediction.levels, selected)
         for (name, dtype), values in zip(_TYPES.items(), maps, strict=True):
             self._files[name].write(values.astype(dtype, copy=False).tobytes())
         self._indices.append(frame.index)
         self._times.append(frame.pts_seconds)
+        self._predicted.append(predicted)
 
     def save(self, path: Path, image_names: tuple[str, ...]) -> None:
         """Write all maps of N frames as one .npz.
 
         Its arrays: ``importance`` (N, rows, cols) float32 in [0, 1], ``levels`` (N, rows, cols) uint8, ``selected``
         (N, rows, cols) bool; ``frame_index`` (N,) int64, ``pts_numerator`` and ``pts_denominator`` (N,) int64, the
-        exact times in seconds; ``image_names`` (N,) text, or (0,) for a video; and the scalars ``schema_version``,
-        ``grid_name``, ``block_px``, ``scale``, ``height_px`` and ``width_px``.
+        exact times in seconds; ``predicted`` (N,) bool, False where an earlier frame's maps are reused;
+        ``image_names`` (N,) text, or (0,) for a video; and the scalars ``schema_version``, ``grid_name``,
+        ``block_px``, ``scale``, ``height_px`` and ``width_px``.
 
         Args:
             path: the .npz file.
@@ -68,6 +76,7 @@ class MapSpool:
             path,
             schema_version=np.array(SCHEMA_VERSION),
             **maps,
+            predicted=np.array(self._predicted, np.bool_),
             frame_index=np.array(self._indices, np.int64),
             pts_numerator=np.array([time.numerator for time in self._times], np.int64),
             pts_denominator=np.array([time.denominator for time in self._times], np.int64),

@@ -6,7 +6,9 @@ import json
 from dataclasses import asdict, dataclass, field, fields
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
+
+import numpy as np
 
 from deploy.core.errors import RegenError, WeightsError
 from deploy.core.files import write_text
@@ -14,6 +16,9 @@ from deploy.core.grid import Grid
 
 SCHEMA_VERSION = 1
 METADATA_KEY = "regen_model_card"
+InputKind = Literal["normalised", "rgb8"]
+OutputKind = Literal["logits", "levels", "importance"]
+Precision = Literal["fp32", "fp16", "int8-cpu", "int8-trt"]
 
 
 @dataclass(frozen=True)
@@ -35,9 +40,9 @@ class ModelCard:
     std: tuple[float, float, float]
     """Per RGB channel, in [0, 1]."""
     input_name: str
-    """Input tensor: (batch, 3, H, W) float32."""
+    """Input tensor; `input_shape` says its layout."""
     output_name: str
-    """Output tensor: (batch, num_levels, H, W) float32 logits."""
+    """Output tensor; `output_shape` says its layout."""
     dynamic_batch: bool
     """Whether the batch is free; else it is 1."""
     dataset_manifest_sha256: str
@@ -48,6 +53,13 @@ class ModelCard:
     """Packages that took part."""
     color_order: str = "RGB"
     """Order of the input's channels."""
+    input_kind: InputKind = "normalised"
+    """What the file takes: (batch, 3, H, W) float32 normalised colours, or (batch, H, W, 3) uint8 RGB ("rgb8")."""
+    output_kind: OutputKind = "logits"
+    """What it gives: (batch, num_levels, H, W) float32 logits, (batch, rows, cols) uint8 levels of the macroblocks, or
+    (batch, rows, cols) float32 importance."""
+    precision: Precision = "fp32"
+    """Arithmetic of the network between its two ends. int8-cpu: unsigned activations; int8-trt: signed."""
     schema_version: int = SCHEMA_VERSION
     """Version of this layout."""
 
@@ -56,6 +68,9 @@ class ModelCard:
             _refuse("schema_version", self.schema_version, f"must be {SCHEMA_VERSION}")
         if self.color_order != "RGB":
             _refuse("color_order", self.color_order, "must be RGB")
+        for name, kind in (("input_kind", InputKind), ("output_kind", OutputKind), ("precision", Precision)):
+            if getattr(self, name) not in get_args(kind):
+                _refuse(name, getattr(self, name), f"must be one of {', '.join(get_args(kind))}")
         values = self.level_values
         if len(values) < 2 or any(b <= a for a, b in pairwise(values)):
             _refuse("level_values", values, "must be two or more, increasing")
@@ -68,6 +83,29 @@ class ModelCard:
     def num_levels(self) -> int:
         """Number of importance levels."""
         return len(self.level_values)
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of one frame of the input, without the batch."""
+        size = (self.grid.height_px, self.grid.width_px)
+        return (*size, 3) if self.input_kind == "rgb8" else (3, *size)
+
+    @property
+    def input_type(self) -> type[np.generic]:
+        """Type of the input's elements."""
+        return np.uint8 if self.input_kind == "rgb8" else np.float32
+
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        """Shape of one frame of the output, without the batch."""
+        if self.output_kind == "logits":
+            return self.num_levels, self.grid.height_px, self.grid.width_px
+        return self.grid.rows, self.grid.cols
+
+    @property
+    def output_type(self) -> type[np.generic]:
+        """Type of the output's elements."""
+        return np.uint8 if self.output_kind == "levels" else np.float32
 
     def to_json(self) -> str:
         """The card as JSON text."""

@@ -5,16 +5,19 @@ from __future__ import annotations
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from deploy.core.errors import OptionError, OutputError
 
-_OWN_FILES = re.compile(r"importance\.npz|blocks\.jsonl|latency\.json|overlay\.mp4|overlays|overlays/\d{6,}\.png")
+_OWN_FILES = re.compile(
+    r"(stream-\d+-[^/]+(/|$))?"
+    r"(importance(-\d{6,})?\.npz|importance\.jsonl|blocks\.jsonl|latency\.json|overlay\.mp4|overlays(/\d{6,}\.png)?)?"
+)
 
 
-def check_output(out: Path, source: Path, *, overwrite: bool) -> None:
+def check_output(out: Path, sources: Sequence[str], *, overwrite: bool) -> None:
     """Refuse an output folder that would destroy something.
 
     Raises:
@@ -34,8 +37,9 @@ def check_output(out: Path, source: Path, *, overwrite: bool) -> None:
         )
     if out.resolve() == Path.cwd():
         raise OptionError(f"--out {out} is the current folder", hint="Give a folder inside of it: --out results")
-    if source.resolve().is_relative_to(out.resolve()):
-        raise OptionError(f"--input {source} lies in --out {out}", hint="Give another output folder.")
+    for source in sources:
+        if Path(source).resolve().is_relative_to(out.resolve()):
+            raise OptionError(f"--input {source} lies in --out {out}", hint="Give another output folder.")
     if names and not overwrite:
         raise OptionError(f"--out {out} already holds results", hint="Add --overwrite to replace them.")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,34 @@ from numpy.typing import NDArray
 from deploy.core.errors import OptionError, WeightsError
 from deploy.core.grid import Grid
 from deploy.model_card import ModelCard
+
+
+def read_output(output: NDArray[Any], card: ModelCard) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    """Importance map and levels of one frame from whatever the file gives.
+
+    Of a file that gives levels, the importance is the level's value; of one that gives importance, the level is the
+    nearest.
+
+    Args:
+        output: card.output_shape, of card.output_type.
+        card: says what it is.
+
+    Returns:
+        As `block_predictions`, in arrays of their own.
+
+    Raises:
+        WeightsError: logits or importance that are not finite, or levels that do not exist.
+    """
+    if card.output_kind == "logits":
+        return block_predictions(output, card)
+    values = np.array(card.level_values, np.float32)
+    if card.output_kind == "levels":
+        if output.max() >= len(values):
+            raise _bad_output(card, f"level {output.max()} of {len(values)}")
+        return values[output], output.astype(np.uint8)
+    if not np.isfinite(output).all():
+        raise _bad_output(card, "importance that is not finite")
+    return np.clip(output, 0, 1), np.searchsorted((values[1:] + values[:-1]) / 2, output).astype(np.uint8)
 
 
 def block_predictions(logits: NDArray[np.float32], card: ModelCard) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
@@ -31,15 +60,19 @@ def block_predictions(logits: NDArray[np.float32], card: ModelCard) -> tuple[NDA
     """
     pooled = card.grid.pool(logits)
     if not np.isfinite(pooled).all():
-        raise WeightsError(
-            f"model {card.name!r} gave logits that are not finite",
-            hint="Its training diverged or its precision is too low: export another checkpoint, or in fp32.",
-        )
+        raise _bad_output(card, "logits that are not finite")
     weights = np.exp(pooled - pooled.max(axis=0))
     values = np.array(card.level_values, np.float32)
     expected = np.tensordot(values, weights, axes=1) / weights.sum(axis=0)
     importance = np.clip(expected, 0, 1).astype(np.float32, copy=False)
     return importance, pooled.argmax(axis=0).astype(np.uint8)
+
+
+def _bad_output(card: ModelCard, what: str) -> WeightsError:
+    return WeightsError(
+        f"model {card.name!r} gave {what}",
+        hint="Its training diverged or its precision is too low: export another checkpoint, or in fp32.",
+    )
 
 
 def top_blocks(importance: NDArray[np.float32], fraction: float) -> NDArray[np.bool_]:

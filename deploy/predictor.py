@@ -5,18 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from deploy.backends import BACKENDS
-from deploy.backends.selection import AUTO, choose_backend
+from deploy.backends.selection import AUTO, create_backend
 from deploy.core.errors import WeightsError
 from deploy.core.grid import Grid
 from deploy.model_card import read_card
-from deploy.postprocess import block_predictions
-from deploy.preprocess import fit_frame, to_input
+from deploy.postprocess import read_output
+from deploy.preprocess import fit_frame, to_batch
 
 
 @dataclass(frozen=True)
@@ -47,22 +46,23 @@ class Predictor:
         model_path: the .onnx file; its model card, a .json of the same name, lies beside it.
         backend: "auto" or a backend's name.
         threads: CPU threads; None takes one a CPU of this process.
+        spinning: idle threads poll for work: faster on an idle machine, slower beside busy neighbours.
 
     Raises:
         WeightsError: the model or its card is missing, broken, or they differ.
         OptionError: unknown backend, or less than one thread.
     """
 
-    def __init__(self, model_path: str | Path, backend: str = AUTO, threads: int | None = None) -> None:
+    def __init__(
+        self, model_path: str | Path, backend: str = AUTO, threads: int | None = None, *, spinning: bool = False
+    ) -> None:
         model = Path(model_path)
         if not model.is_file():
             raise WeightsError(f"model not found: {model}", hint="Give the .onnx file that export wrote.")
-        name, reason = choose_backend(backend)
         self.path = model
         self.card = read_card(model)
-        self.backend = BACKENDS.create(name, model=model, card=self.card, threads=threads)
+        self.backend, reason = create_backend(backend, model=model, card=self.card, threads=threads, spinning=spinning)
         self.backend_report = f"{self.backend.description}: {reason}"
-        self._warm_up()
 
     def __call__(self, frame: NDArray[np.uint8]) -> Prediction:
         """Predict one frame.
@@ -75,13 +75,13 @@ class Predictor:
         """
         return self.postprocess(self.backend.run(self.preprocess(frame)))
 
-    def preprocess(self, frame: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """The first step: (H, W, 3) uint8 RGB to (1, 3, height_px, width_px) float32, normalised."""
-        return to_input(fit_frame(frame, self.card), self.card)
+    def preprocess(self, frame: NDArray[np.uint8]) -> NDArray[Any]:
+        """The first step: (H, W, 3) uint8 RGB of any size to the model's input, (1, *card.input_shape)."""
+        return to_batch(fit_frame(frame, self.card), self.card)
 
-    def postprocess(self, logits: NDArray[np.float32]) -> Prediction:
-        """The last step: (1, num_levels, height_px, width_px) float32 logits to a prediction."""
-        importance, levels = block_predictions(logits[0], self.card)
+    def postprocess(self, output: NDArray[Any]) -> Prediction:
+        """The last step: the model's output, (1, *card.output_shape), to a prediction."""
+        importance, levels = read_output(output[0], self.card)
         return Prediction(importance, levels, self.card.grid)
 
     def close(self) -> None:
@@ -95,8 +95,3 @@ class Predictor:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-    def _warm_up(self) -> None:
-        """Run once, so that a model that cannot run fails here and the first frame is as fast as the others."""
-        grid = self.card.grid
-        self.backend.run(np.zeros((1, 3, grid.height_px, grid.width_px), np.float32))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -44,6 +46,19 @@ def fit_frame(frame: NDArray[np.uint8], card: ModelCard) -> NDArray[np.uint8]:
             hint="Crop or pad the video to the model's aspect ratio, or export a model of the video's size.",
         )
     return area_resize(frame, height_px=grid.height_px, width_px=grid.width_px)
+
+
+def to_batch(frame: NDArray[np.uint8], card: ModelCard) -> NDArray[Any]:
+    """A frame as a batch of one, as the file takes it: normalised, or as it is where the graph normalises.
+
+    Args:
+        frame: (H, W, 3) uint8 RGB.
+        card: says which, and how.
+
+    Returns:
+        (1, *card.input_shape) of card.input_type. For "rgb8" it shares the frame's memory where that is contiguous.
+    """
+    return np.ascontiguousarray(frame)[None] if card.input_kind == "rgb8" else to_input(frame, card)
 
 
 def to_input(frame: NDArray[np.uint8], card: ModelCard) -> NDArray[np.float32]:

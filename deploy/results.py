@@ -19,7 +19,7 @@ from deploy.core.grid import Grid
 from deploy.core.overlay import importance_overlay, with_legend
 from deploy.core.video import Frame
 from deploy.core.video_writer import VideoWriter
-from deploy.map_spool import MapSpool
+from deploy.map_files import MapFiles, MapOptions
 from deploy.postprocess import block_rectangles
 from deploy.predictor import Prediction
 
@@ -44,35 +44,50 @@ class PictureOptions:
 
 
 class ResultWriter:
-    """Streams results into a folder: ``importance.npz``, ``blocks.jsonl``, ``overlays/*.png``, ``overlay.mp4``.
+    """Streams results into a folder: maps (`MapFiles`), ``blocks.jsonl``, ``overlays/*.png``, ``overlay.mp4``.
 
     Args:
         folder: an empty folder.
         grid: the macroblock grid of all predictions.
         pictures: which overlays to make.
         image_names: file name by frame index; empty for a video.
+        maps: how importance maps are written.
     """
 
-    def __init__(self, folder: Path, grid: Grid, pictures: PictureOptions, image_names: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        grid: Grid,
+        pictures: PictureOptions,
+        image_names: tuple[str, ...],
+        maps: MapOptions,
+    ) -> None:
         self._folder, self._grid, self._pictures, self._image_names = folder, grid, pictures, image_names
+        self._map_options = maps
         self._rectangles = block_rectangles(grid)
-        self._names: list[str] = []
         self.num_frames = 0
         """Frames written so far."""
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
-            self._maps = stack.enter_context(MapSpool(self._folder, self._grid))
+            self._maps = stack.enter_context(MapFiles(self._folder, self._grid, self._map_options))
             self._blocks = stack.enter_context((self._folder / "blocks.jsonl").open("w", encoding="utf-8"))
             self._video = None
             if self._pictures.video_rate is not None:
                 writer = VideoWriter(self._folder / "overlay.mp4", frame_rate=self._pictures.video_rate)
                 self._video = stack.enter_context(writer)
-            stack.push(self._save_maps)
             self._stack = stack.pop_all()
         return self
 
-    def write(self, frame: Frame, lr: NDArray[np.uint8], prediction: Prediction, selected: NDArray[np.bool_]) -> None:
+    def write(
+        self,
+        frame: Frame,
+        lr: NDArray[np.uint8],
+        prediction: Prediction,
+        selected: NDArray[np.bool_],
+        *,
+        predicted: bool = True,
+    ) -> None:
         """Write all that belongs to one frame.
 
         Args:
@@ -80,9 +95,11 @@ class ResultWriter:
             lr: (height_px, width_px, 3) uint8 RGB, the frame at the grid's size.
             prediction: of that frame.
             selected: (rows, cols) bool, the macroblocks to enhance.
+            predicted: whether the prediction is the frame's own, not an earlier one's.
         """
-        self._maps.append(frame, prediction, selected)
-        self._write_blocks(frame, selected)
+        name = self._image_names[frame.index] if self._image_names else None
+        self._maps.append(frame, prediction, selected, predicted=predicted, image_name=name)
+        self._write_blocks(frame, selected, name)
         wants_image = self._pictures.wants_image(self.num_frames)
         if wants_image or self._video:
             overlay = with_legend(importance_overlay(lr, prediction.importance, self._grid, selected=selected))
@@ -97,20 +114,13 @@ class ResultWriter:
     ) -> None:
         self._stack.__exit__(kind, error, trace)
 
-    def _save_maps(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if kind is None:
-            self._maps.save(self._folder / "importance.npz", tuple(self._names))
-
-    def _write_blocks(self, frame: Frame, selected: NDArray[np.bool_]) -> None:
+    def _write_blocks(self, frame: Frame, selected: NDArray[np.bool_], image_name: str | None) -> None:
         rectangles = self._rectangles[selected]
         record = {
             "index": frame.index,
             "pts_seconds": float(frame.pts_seconds),
             "blocks": rectangles[rectangles[:, 2:].all(axis=1)].tolist(),
         }
-        if self._image_names:
-            record["image"] = self._image_names[frame.index]
-            self._names.append(self._image_names[frame.index])
+        if image_name is not None:
+            record["image"] = image_name
         self._blocks.write(json.dumps(record) + "\n")

@@ -1,4 +1,4 @@
-"""Frames from what a user has: a video, a folder of images or one image."""
+"""Frames from what a user has: a video, a folder of images, one image, a webcam or a stream."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ from pathlib import Path
 from deploy.core.errors import InputError, OptionError
 from deploy.core.files import read_image
 from deploy.core.video import Frame, FrameSelection, probe, read_frames
+from deploy.live import is_live, read_live
 
 IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 IMAGE_RATE = Fraction(25)
 """Images have no times; a folder is taken as a video of so many frames a second."""
+LIVE_RATE = Fraction(25)
+"""About how many frames a second a camera gives, for the overlay video's rate control; its times are exact."""
 
 
 @dataclass(frozen=True)
@@ -23,11 +26,13 @@ class FrameSource:
     frames: Iterator[Frame]
     """Selected frames in presentation order; decoding errors surface here."""
     num_frames: int
-    """How many will come; an estimate if the video's frame rate varies."""
+    """How many will come; an estimate if the video's frame rate varies; 0 for a live stream: nobody knows."""
     frame_rate: Fraction
     """Selected frames a second."""
     image_names: tuple[str, ...] = ()
     """File name by frame index; empty for a video."""
+    is_live: bool = False
+    """Whether frames come as they happen: who is too slow loses some."""
 
     @property
     def is_video(self) -> bool:
@@ -35,13 +40,16 @@ class FrameSource:
         return not self.image_names
 
 
-def open_source(path: Path, selection: FrameSelection) -> FrameSource:
-    """Open a video, an image, or a folder of images, which are taken in the order of their names.
+def open_source(name: str, selection: FrameSelection) -> FrameSource:
+    """Open a video, an image, a folder of images, which are taken in the order of their names, or a live stream.
 
     Raises:
         InputError: nothing there, or nothing that can be read.
         OptionError: no frame is selected.
     """
+    if is_live(name):
+        return FrameSource(read_live(name, selection), 0, LIVE_RATE / selection.every, is_live=True)
+    path = Path(name)
     if path.is_dir():
         source = _from_images(_images_in(path), selection)
     elif path.suffix.lower() in IMAGE_SUFFIXES and path.is_file():

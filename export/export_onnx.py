@@ -33,6 +33,14 @@ class ExportOptions:
     """Dataset folder, instead of the configuration's."""
     batch: Literal["1", "dynamic"] = "dynamic"
     """Batch size of the file: 1, or free."""
+    input: Literal["normalised", "rgb8"] = "normalised"
+    """What the file takes: normalised float32 planes, or uint8 RGB frames (batch, H, W, 3), normalised in the graph."""
+    output: Literal["logits", "levels", "importance"] = "logits"
+    """What it gives: logits of every pixel, or each macroblock's level or importance."""
+    precision: Literal["fp32", "fp16", "int8-cpu", "int8-trt"] = "fp32"
+    """Arithmetic. int8 is calibrated on frames of the train split; CPUs and TensorRT need different files."""
+    calibration_frames: int = 32
+    """How many frames, for int8."""
     opset: int = 17
     """ONNX operator set, 11 to 21."""
     split: Literal["val", "test", "train"] = "val"

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterator
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import onnx
+from numpy.typing import NDArray
 
 from deploy.core.errors import OptionError
 from deploy.model_card import METADATA_KEY, ModelCard, card_path, write_card
 from export.conversion import paddle_to_onnx
+from export.graph_ends import attach_block_output, attach_rgb_input, blank_unused_scales, cut_enlargement
 from export.parity import Parity, measure_parity
+from export.precision import Calibration, convert_precision, spread
 from paddleseg_configs.training.arguments import overrides_of
 from paddleseg_configs.training.device import set_device
 from paddleseg_configs.training.evaluation import require_frames
@@ -45,12 +50,12 @@ def export_onnx(options: ExportOptions) -> Parity:
         draft = Path(temporary) / options.out.name
         folder = Path(temporary) / "paddle"
         save_inference_model(model, settings.manifest, folder, dynamic_batch=options.batch == "dynamic")
-        graph = paddle_to_onnx(folder, opset=options.opset)
-        card = _make_card(graph, settings, options)
+        core = paddle_to_onnx(folder, opset=options.opset)
+        graph, card = finish_graph(core, _make_card(core, settings, options), lambda: _calibration(settings, options))
         _save(graph, card, draft)
         parity = measure_parity(model, dataset, draft, card, options.frames)
         print(parity)
-        parity.enforce()
+        parity.enforce(options.precision)
         _save(graph, replace(card, parity=parity.figures()), draft)
         _publish(draft, options.out)
     print(f"wrote {options.out} ({options.out.stat().st_size / 1e6:.2f} MB) and {card_path(options.out)}")
@@ -62,8 +67,10 @@ def _check(options: ExportOptions) -> None:
         raise OptionError(f"--out {options.out} must end in .onnx", hint="Rename it.")
     if options.opset not in OPSETS:
         raise OptionError(f"--opset {options.opset} is not in 11..21", hint="Use 17.")
-    if options.frames < 1:
-        raise OptionError(f"--frames {options.frames} is not positive", hint="Use 8.")
+    for name, usual in (("frames", 8), ("calibration_frames", 32)):
+        if getattr(options, name) < 1:
+            flag = "--" + name.replace("_", "-")
+            raise OptionError(f"{flag} {getattr(options, name)} is not positive", hint=f"Use {usual}.")
 
 
 def _make_card(graph: onnx.ModelProto, settings: Settings, options: ExportOptions) -> ModelCard:
@@ -80,7 +87,39 @@ def _make_card(graph: onnx.ModelProto, settings: Settings, options: ExportOption
         dynamic_batch=options.batch == "dynamic",
         dataset_manifest_sha256=settings.manifest_sha256,
         versions={**{name: version(name) for name in _PACKAGES}, "onnx_opset": str(opset)},
+        input_kind=options.input,
+        output_kind=options.output,
+        precision=options.precision,
     )
+
+
+def finish_graph(core: onnx.ModelProto, card: ModelCard, calibration: Calibration) -> tuple[onnx.ModelProto, ModelCard]:
+    """Bring a network to the precision, the input and the output that its card states.
+
+    Args:
+        core: the network in fp32, normalised frames in, logits out; used up.
+        card: what the file is to be; its tensor names are those of `core`.
+        calibration: frames for int8.
+
+    Returns:
+        The file's model, and the card with the names of the tensors as they are now.
+    """
+    blank_unused_scales(core)
+    pooling = cut_enlargement(core, card.grid) if card.output_kind != "logits" else None
+    graph = convert_precision(core, card.precision, calibration)
+    if card.input_kind == "rgb8":
+        attach_rgb_input(graph, card)
+    if pooling is not None:
+        attach_block_output(graph, card, pooling)
+    onnx.checker.check_model(graph, full_check=True)
+    return graph, replace(card, input_name=graph.graph.input[0].name, output_name=graph.graph.output[0].name)
+
+
+def _calibration(settings: Settings, options: ExportOptions) -> Iterator[NDArray[np.float32]]:
+    """Normalised frames spread over the train split."""
+    dataset = split_dataset(settings, "train")
+    for index in spread(len(dataset), options.calibration_frames):
+        yield dataset[index][0][None]
 
 
 def _save(graph: onnx.ModelProto, card: ModelCard, path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,19 @@ from numpy.typing import NDArray
 from deploy.backends.onnxruntime_backend import OnnxRuntimeBackend
 from deploy.core.errors import WeightsError
 from deploy.core.files import read_image
-from deploy.model_card import ModelCard
-from deploy.preprocess import to_input
+from deploy.model_card import ModelCard, Precision
+from deploy.postprocess import block_predictions, read_output
+from deploy.preprocess import fit_frame, to_batch
+from export.precision import spread
 from paddleseg_configs.training.level_dataset import MacroblockLevels
+from paddleseg_configs.training.metrics import top_block_recall
 
 MAX_RELATIVE_DIFFERENCE = 1e-4
-MIN_LABEL_AGREEMENT = 0.999
+"""fp32 only."""
+MIN_LABEL_AGREEMENT = {"fp32": 0.999, "fp16": 0.99}
+MAX_LEVEL_ERROR = 0.05
+"""int8 only."""
+MAX_RECALL_LOSS = 0.005
 
 
 @dataclass(frozen=True)
@@ -28,29 +36,52 @@ class Parity:
     frames: int
     """Frames compared."""
     max_relative_difference: float
-    """Largest difference of a logit over the largest logit: untrained models have logits of any size."""
+    """Largest difference of a logit over the largest logit: untrained models have logits of any size. Of an importance
+    likewise; 0 for a file that gives levels."""
     label_agreement: float
-    """Share of pixels with the same level."""
+    """Share of pixels, or of macroblocks if the file gives those, with the same level."""
+    level_error: float = 0.0
+    """Mean absolute difference of those levels."""
+    recall_top20: float = math.nan
+    """Of the 20 % most important macroblocks by the dataset's label, the share that the file finds; nan if every frame
+    has one level only."""
+    recall_top20_paddle: float = math.nan
+    """The same for the Paddle model."""
 
     def __str__(self) -> str:
         return (
-            f"parity over {self.frames} frames: labels agree on {self.label_agreement:.6f} of the pixels, "
-            f"logits differ by {self.max_relative_difference:.1e} of the largest"
+            f"parity over {self.frames} frames: labels agree on {self.label_agreement:.6f}, by "
+            f"{self.level_error:.4f} levels on average; outputs differ by {self.max_relative_difference:.1e} of the "
+            f"largest; recall of the top 20 % macroblocks {self.recall_top20:.4f}, "
+            f"Paddle's {self.recall_top20_paddle:.4f}"
         )
 
     def figures(self) -> dict[str, float]:
-        """The numbers as they go into the model card."""
-        return {name: float(value) for name, value in asdict(self).items()}
+        """The numbers as they go into the model card, without those that are not defined."""
+        return {name: float(value) for name, value in asdict(self).items() if not math.isnan(value)}
 
-    def enforce(self) -> None:
-        """Raise WeightsError unless the two agree."""
-        close = self.max_relative_difference <= MAX_RELATIVE_DIFFERENCE
-        if not (close and self.label_agreement >= MIN_LABEL_AGREEMENT):
+    def enforce(self, precision: Precision = "fp32") -> None:
+        """Raise WeightsError unless the two agree as well as this precision allows."""
+        broken = self._broken_rules(precision)
+        if broken:
             raise WeightsError(
-                f"the exported model disagrees with the trained one: {self}; at least {MIN_LABEL_AGREEMENT} and at "
-                f"most {MAX_RELATIVE_DIFFERENCE} are required",
-                hint="Nothing was written. Try another --opset or --batch 1.",
+                f"the exported model ({precision}) disagrees with the trained one: {'; '.join(broken)}. {self}",
+                hint="Nothing was written. Try another --opset or --batch 1; for int8 more --calibration-frames, "
+                "for fp16 or int8 a longer training, or a milder --precision.",
             )
+
+    def _broken_rules(self, precision: Precision) -> list[str]:
+        rules = []
+        if precision == "fp32" and not self.max_relative_difference <= MAX_RELATIVE_DIFFERENCE:
+            rules.append(f"outputs may differ by {MAX_RELATIVE_DIFFERENCE} of the largest")
+        required = MIN_LABEL_AGREEMENT.get(precision)
+        if required is not None and not self.label_agreement >= required:
+            rules.append(f"labels must agree on {required}")
+        if required is None and not self.level_error <= MAX_LEVEL_ERROR:
+            rules.append(f"levels may differ by {MAX_LEVEL_ERROR} on average")
+        if self.recall_top20_paddle - self.recall_top20 > MAX_RECALL_LOSS:
+            rules.append(f"recall may be {MAX_RECALL_LOSS} lower")
+        return rules
 
 
 def measure_parity(model: Any, dataset: MacroblockLevels, onnx_file: Path, card: ModelCard, frames: int) -> Parity:
@@ -66,32 +97,63 @@ def measure_parity(model: Any, dataset: MacroblockLevels, onnx_file: Path, card:
         card: its model card.
         frames: at most so many frames.
     """
-    chosen = np.unique(np.linspace(0, len(dataset) - 1, frames).round().astype(int)).tolist()
-    difference, scale, agreements = 0.0, 0.0, []
+    chosen = spread(len(dataset), frames)
+    pairs = []
     with OnnxRuntimeBackend(model=onnx_file, card=card) as backend:
         for index in chosen:
-            expected = _paddle_logits(model, dataset[index][0])
-            found = backend.run(_batch(dataset, index, card))[:1]
-            difference = max(difference, _largest(found - expected))
-            scale = max(scale, _largest(expected))
-            agreements.append(float(np.mean(found.argmax(1) == expected.argmax(1))))
-    relative = difference / scale if scale else difference
-    return Parity(len(chosen), relative, float(np.mean(agreements)))
+            image, label = dataset[index]
+            expected = _as_output(_paddle_logits(model, image), card)
+            found = backend.run(_batch(dataset, index, card))[0]
+            pairs.append(_compare(found, expected, label, card))
+    figures = np.array(pairs)
+    largest_difference, largest = figures[:, :2].max(axis=0)
+    recalls = figures[~np.isnan(figures).any(axis=1), 4:]
+    return Parity(
+        len(chosen),
+        largest_difference / largest if largest else largest_difference,
+        *figures[:, 2:4].mean(axis=0).tolist(),
+        *(recalls.mean(axis=0).tolist() if len(recalls) else (math.nan, math.nan)),
+    )
 
 
-def _batch(dataset: MacroblockLevels, index: int, card: ModelCard) -> NDArray[np.float32]:
+def _compare(
+    found: NDArray[Any], expected: NDArray[Any], label: NDArray[np.int64], card: ModelCard
+) -> tuple[float, ...]:
+    """Largest difference, largest value, label agreement, level error, and both recalls, of one frame."""
+    levels, expected_levels = _levels(found, card), _levels(expected, card)
+    truth = card.grid.pool(label)
+    recalls = [top_block_recall(truth, read_output(output, card)[0]) for output in (found, expected)]
+    difference = 0.0 if card.output_kind == "levels" else _largest(found - expected)
+    error = np.abs(levels.astype(np.int64) - expected_levels).mean()
+    return difference, _largest(expected), float(np.mean(levels == expected_levels)), float(error), *recalls
+
+
+def _as_output(logits: NDArray[np.float32], card: ModelCard) -> NDArray[Any]:
+    """What the file should give where Paddle gives these (num_levels, H, W) logits."""
+    if card.output_kind == "logits":
+        return logits
+    importance, levels = block_predictions(logits, card)
+    return importance if card.output_kind == "importance" else levels
+
+
+def _levels(output: NDArray[Any], card: ModelCard) -> NDArray[Any]:
+    """Level of each pixel for logits, else of each macroblock."""
+    return output.argmax(0) if card.output_kind == "logits" else read_output(output, card)[1]
+
+
+def _batch(dataset: MacroblockLevels, index: int, card: ModelCard) -> NDArray[Any]:
     """One frame as deployment prepares it; twice if the file promises a free batch size, to try the promise."""
-    batch = to_input(read_image(Path(dataset.file_list[index][0])), card)
+    batch = to_batch(fit_frame(read_image(Path(dataset.file_list[index][0])), card), card)
     return np.concatenate([batch, batch]) if card.dynamic_batch else batch
 
 
 def _paddle_logits(model: Any, image: NDArray[np.float32]) -> NDArray[np.float32]:
     with paddle.no_grad():
-        logits: NDArray[np.float32] = model(paddle.to_tensor(image[None]))[0].numpy()
+        logits: NDArray[np.float32] = model(paddle.to_tensor(image[None]))[0].numpy()[0]
     return logits
 
 
-def _largest(values: NDArray[np.float32]) -> float:
+def _largest(values: NDArray[Any]) -> float:
     """Largest magnitude; infinite for nan, so that it counts as a difference."""
     largest = float(np.abs(values).max())
     return largest if largest == largest else float("inf")

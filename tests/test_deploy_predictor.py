@@ -14,9 +14,9 @@ from deploy_helpers import brightness_weights, card_of, striped_frame, write_mod
 from numpy.typing import NDArray
 
 from deploy.backends import selection
-from deploy.backends.selection import choose_backend, count_nvidia_gpus
 from deploy.core.errors import InputError, OptionError, WeightsError
 from deploy.core.grid import Grid
+from deploy.core.nvidia import count_nvidia_gpus
 from deploy.model_card import card_path
 from deploy.predictor import Predictor
 from deploy.preprocess import to_input
@@ -177,11 +177,8 @@ def test_auto_says_why(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert predictor.backend_report.startswith("onnxruntime 1.")
         assert predictor.backend_report.endswith("(CPU, 2 threads, fp32): no NVIDIA GPU found")
     monkeypatch.setattr(selection, "count_nvidia_gpus", lambda: 1)
-    assert choose_backend("auto") == (
-        "onnxruntime",
-        "an NVIDIA GPU is here, but the TensorRT backend is not part of this version yet",
-    )
-    assert choose_backend("onnxruntime")[0] == "onnxruntime"
+    with Predictor(model) as predictor:
+        assert "an NVIDIA GPU is here, but TensorRT cannot be used: " in predictor.backend_report
 
 
 def test_counting_gpus_never_raises(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,7 @@ from deploy.core.cli import EXIT_USER_ERROR, run
 from deploy.core.video import read_frames
 
 DEPLOY = Path(trt_infer.__file__).parent
-ALLOWED = {"numpy", "PIL", "av", "onnxruntime", "deploy"}
+ALLOWED = {"numpy", "PIL", "av", "onnxruntime", "openvino", "deploy"}
 STRIPES = [0, 0, 1, 2, 2]
 
 
@@ -84,7 +84,8 @@ def test_video_end_to_end(
     assert [frame.pts_seconds for frame in overlay] == [Fraction(1001 * i, 30000) for i in range(6)]
     latency = json.loads((out / "latency.json").read_text())
     assert latency["num_frames"] == 6
-    assert list(latency["stages"]) == ["decode", "preprocess", "infer", "postprocess", "write"]
+    assert list(latency["stages"]) == ["decode", "preprocess", "infer", "postprocess", "select", "write"]
+    assert results["predicted"].all()
     assert set(latency["stages"]["infer"]) == {"mean_ms", "p50_ms", "p95_ms", "p99_ms"}
 
 
@@ -278,6 +279,42 @@ def test_runs_with_deploy_copied_alone_and_only_its_own_libraries(model: Path, v
     assert listing(home) == []
     assert ended.stdout.splitlines()[-1] == str(alone / "__init__.py")
     assert (tmp_path / "out" / "overlay.mp4").is_file()
+
+
+def test_benchmark_times_each_stage(
+    model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command(monkeypatch, "benchmark", "--model", model, "--frames", 5, "--input-size", "160x96") == 0
+    printed = capsys.readouterr().out
+    assert all(stage in printed for stage in ("resize", "normalise", "network", "postprocess", "onnxruntime"))
+    assert command(monkeypatch, "benchmark", "--model", model, "--frames", 0) == EXIT_USER_ERROR
+    assert command(monkeypatch, "benchmark", "--model", model, "--input-size", "big") == EXIT_USER_ERROR
+
+
+def test_a_separate_environment_with_four_packages_is_enough(
+    model: Path, video: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """deploy/ alone, in an environment made from nothing but what an edge box has."""
+    pins = (DEPLOY.parent / "requirements.txt").read_text().splitlines()
+    names = ("numpy==", "pillow==", "av==", "onnxruntime==")
+    wanted = [line for line in pins if line.startswith(names)]
+    assert len(wanted) == 4
+    home, python = tmp_path / "box", tmp_path / "box" / "venv" / "bin" / "python"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", home / "venv"], check=True)
+    command = [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--python", str(python), *wanted]
+    installed = subprocess.run(command, capture_output=True, text=True, check=False)
+    if installed.returncode:
+        pytest.skip(f"the four packages cannot be installed: {installed.stderr.strip()[-200:]}")
+    shutil.copytree(DEPLOY, home / "deploy", ignore=shutil.ignore_patterns("__pycache__"))
+    arguments = ["--model", model, "--input", video, video, "--out", home / "out", "--select", "top-10%"]
+    ended = subprocess.run(
+        [python, "-I", home / "deploy" / "trt_infer.py", *map(str, arguments)],
+        capture_output=True, text=True, cwd=home, env={"HOME": str(home)}, check=False,
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stderr
+    assert (home / "out" / "stream-01-v" / "overlay.mp4").is_file()
+    packages = subprocess.run([python, "-c", "import torch"], capture_output=True, check=False)
+    assert packages.returncode != 0
 
 
 @pytest.mark.parametrize("how", [["trt_infer.py"], ["-m", "deploy.trt_infer"]])

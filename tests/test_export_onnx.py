@@ -13,10 +13,12 @@ import pytest
 
 import export.exporter
 from deploy.core.errors import DatasetError, OptionError, WeightsError
-from deploy.model_card import METADATA_KEY, ModelCard, card_path, read_card
+from deploy.core.grid import Grid
+from deploy.model_card import METADATA_KEY, ModelCard, Precision, card_path, read_card
 from export.conversion import paddle_to_onnx
 from export.export_onnx import ExportOptions
-from export.exporter import export_onnx
+from export.exporter import export_onnx, finish_graph
+from export.graph_ends import pooling_matrices
 from export.parity import Parity, measure_parity
 from paddleseg_configs.training.exact_pooling import averaging_matrix, exact_adaptive_pooling
 from paddleseg_configs.training.settings import load_settings
@@ -95,11 +97,115 @@ def test_disagreement_writes_nothing_and_keeps_what_was_there(
     assert len(list(tmp_path.iterdir())) == 2
 
 
-@pytest.mark.parametrize("parity", [Parity(1, 2e-4, 1.0), Parity(1, 0.0, 0.998), Parity(1, float("inf"), 1.0)])
-def test_bounds_of_parity(parity: Parity) -> None:
-    Parity(1, 9e-5, 0.9995).enforce()
-    with pytest.raises(WeightsError):
-        parity.enforce()
+@pytest.mark.parametrize(
+    ("precision", "good", "bad"),
+    [
+        ("fp32", Parity(1, 9e-5, 0.9995), [Parity(1, 2e-4, 1.0), Parity(1, 0.0, 0.998), Parity(1, float("inf"), 1.0)]),
+        ("fp16", Parity(1, 9e-3, 0.991, 1.0), [Parity(1, 0.0, 0.989), Parity(1, 0.0, float("nan"))]),
+        ("int8-cpu", Parity(1, 9e-1, 0.9, 0.049), [Parity(1, 0.0, 1.0, 0.051)]),
+        ("int8-trt", Parity(1, 0.0, 0.9, 0.0, 0.796, 0.8), [Parity(1, 0.0, 1.0, 0.0, 0.794, 0.8)]),
+    ],
+)
+def test_bounds_of_parity(precision: Precision, good: Parity, bad: list[Parity]) -> None:
+    good.enforce(precision)
+    for parity in bad:
+        with pytest.raises(WeightsError, match="disagrees"):
+            parity.enforce(precision)
+
+
+def finish(exported: Path, folder: Path, **changes: Any) -> tuple[Path, ModelCard]:
+    """Another file from the exported fp32 network: what `export_onnx` does after the conversion."""
+    core = onnx.load(str(exported))
+    del core.metadata_props[:]
+    random = np.random.default_rng(0)
+    frames = [random.uniform(-1, 1, (1, 3, HEIGHT, WIDTH)).astype(np.float32) for _ in range(4)]
+    graph, card = finish_graph(core, replace(read_card(exported), **changes), lambda: frames)
+    onnx.save(graph, str(folder / "other.onnx"))
+    return folder / "other.onnx", card
+
+
+@pytest.fixture(scope="module")
+def trained(shared: tuple[Path, Path]) -> tuple[Any, Any]:
+    """The Paddle model and the split that it is compared on."""
+    settings = load_settings(ULTRA_LIGHT, dataset=shared[0])
+    return load_trained(settings, shared[1]), split_dataset(settings, "val")
+
+
+@pytest.mark.parametrize("output", ["logits", "levels", "importance"])
+@pytest.mark.parametrize("given", ["normalised", "rgb8"])
+def test_ends_in_the_graph_compute_what_deployment_computes(
+    exported: tuple[Path, Parity], trained: tuple[Any, Any], tmp_path: Path, given: str, output: str
+) -> None:
+    path, card = finish(exported[0], tmp_path, input_kind=given, output_kind=output)
+    parity = measure_parity(*trained, path, card, 4)
+    parity.enforce()
+    assert parity.label_agreement >= 0.999
+    graph = onnx.load(str(path)).graph
+    # The last enlargement and the pooling become two products; what only the enlargement needed is gone.
+    assert (graph.node[-1].op_type == "Resize") == (output == "logits")
+    assert {name for node in graph.node for name in node.output} >= {value.name for value in graph.output}
+
+
+def test_wrong_normalisation_in_the_graph_fails_parity(
+    exported: tuple[Path, Parity], trained: tuple[Any, Any], tmp_path: Path
+) -> None:
+    path, card = finish(exported[0], tmp_path, input_kind="rgb8", output_kind="importance", mean=(0.485, 0.456, 0.406))
+    with pytest.raises(WeightsError, match="disagrees"):
+        measure_parity(*trained, path, card, 4).enforce()
+
+
+@pytest.mark.parametrize("output", ["logits", "importance"])
+def test_half_precision(exported: tuple[Path, Parity], trained: tuple[Any, Any], tmp_path: Path, output: str) -> None:
+    path, card = finish(exported[0], tmp_path, precision="fp16", input_kind="rgb8", output_kind=output)
+    measure_parity(*trained, path, card, 4).enforce("fp16")
+    kinds = {constant.data_type for constant in onnx.load(str(path)).graph.initializer}
+    assert onnx.TensorProto.FLOAT16 in kinds
+
+
+@pytest.mark.parametrize(
+    ("precision", "zero_type"), [("int8-cpu", onnx.TensorProto.UINT8), ("int8-trt", onnx.TensorProto.INT8)]
+)
+def test_integers_for_cpus_and_for_tensorrt(
+    exported: tuple[Path, Parity], trained: tuple[Any, Any], tmp_path: Path, precision: Precision, zero_type: int
+) -> None:
+    path, card = finish(exported[0], tmp_path, precision=precision, input_kind="rgb8", output_kind="importance")
+    parity = measure_parity(*trained, path, card, 4)
+    # Noise is no calibration for real frames, so the bound of `enforce` need not hold here.
+    assert parity.level_error < 0.5
+    graph = onnx.load(str(path)).graph
+    zeros = {constant.name: constant for constant in graph.initializer}
+    activations = {zeros[node.input[2]].data_type for node in graph.node if node.op_type == "QuantizeLinear"}
+    assert activations == {zero_type}
+    kinds = {zeros[node.input[0]].data_type for node in graph.node if node.input and node.input[0] in zeros}
+    # TensorRT refuses an int32 bias.
+    assert (onnx.TensorProto.INT32 in kinds) == (precision == "int8-cpu")
+
+
+def test_int8_is_calibrated_on_the_train_split(
+    shared: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+
+    def note(settings: Any, split: str) -> Any:
+        seen.append(split)
+        return split_dataset(settings, split)
+
+    monkeypatch.setattr(export.exporter, "split_dataset", note)
+    options = ExportOptions(
+        config=ULTRA_LIGHT, weights=shared[1], out=tmp_path / "m.onnx", dataset=shared[0], precision="int8-cpu",
+        input="rgb8", output="importance",
+    )  # fmt: skip
+    monkeypatch.setattr(Parity, "enforce", lambda *_: None)  # a network trained for a minute may lose too much
+    export_onnx(options)
+    assert read_card(options.out).precision == "int8-cpu"
+    assert seen == ["val", "train"]
+
+
+def test_pooling_and_enlargement_as_matrices() -> None:
+    grid = Grid(50, 90, scale=3, name="sr")
+    pixels = np.random.default_rng(0).normal(size=(2, 50, 90)).astype(np.float32)
+    pooling = pooling_matrices(grid)
+    np.testing.assert_allclose(pooling.rows @ pixels @ pooling.cols.T, grid.pool(pixels), atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -129,6 +235,7 @@ def test_a_converter_that_dies_is_reported(
         ({"out": Path("model.bin")}, "must end in .onnx"),
         ({"opset": 5}, "--opset 5"),
         ({"frames": 0}, "--frames 0"),
+        ({"calibration_frames": 0}, "--calibration-frames 0"),
         ({"opts": ("train_dataset.transforms=[{type: Normalize, mean: [0.1], std: [0.5]}]",)}, "one and the same"),
     ],
 )

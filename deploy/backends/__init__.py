@@ -13,5 +13,8 @@ BACKENDS: Registry[Backend] = Registry(
     "backend",
     {
         "onnxruntime": "deploy.backends.onnxruntime_backend:OnnxRuntimeBackend",
+        "openvino": "deploy.backends.openvino_backend:OpenVinoBackend",
+        "openvino-bf16": "deploy.backends.openvino_backend:OpenVinoBackend:bf16",
+        "tensorrt": "deploy.backends.tensorrt_backend:TensorRtBackend",
     },
 )

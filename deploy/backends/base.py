@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
-import numpy as np
 from numpy.typing import NDArray
 
 from deploy.core.errors import OptionError
@@ -15,8 +14,9 @@ from deploy.core.errors import OptionError
 class Backend(Protocol):
     """Runs an exported predictor.
 
-    Factories in the registry take the keywords ``model: Path``, ``card: ModelCard`` and ``threads: int | None``, and
-    raise WeightsError for a file that they cannot load or that differs from its card.
+    Factories in the registry take the keywords ``model: Path``, ``card: ModelCard``, ``threads: int | None`` and
+    ``spinning: bool`` (whether idle threads keep polling, where the runtime has the choice). They raise WeightsError
+    for a file that they cannot load or that differs from its card.
     """
 
     name: str
@@ -24,18 +24,18 @@ class Backend(Protocol):
     description: str
     """For people: library, version, device, threads, precision."""
     precision: str
-    """Arithmetic of the network: "fp32", "fp16", "int8"."""
+    """Arithmetic of the network: "fp32", "bf16", "fp16", "int8"."""
     threads: int
     """CPU threads in use."""
 
-    def run(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Compute logits.
+    def run(self, batch: NDArray[Any]) -> NDArray[Any]:
+        """Compute the file's output.
 
         Args:
-            batch: (N, 3, H, W) float32, normalised as the model card says.
+            batch: (N, *card.input_shape) of card.input_type.
 
         Returns:
-            (N, num_levels, H, W) float32 logits. The array is the caller's: later calls leave it alone.
+            (N, *card.output_shape) of card.output_type. The array is the caller's: later calls leave it alone.
         """
         ...
 

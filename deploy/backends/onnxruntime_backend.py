@@ -16,6 +16,7 @@ from deploy.model_card import METADATA_KEY, ModelCard
 
 ort = import_onnxruntime()
 _ERRORS_ONLY = 3
+_TYPES: dict[type[np.generic], str] = {np.float32: "tensor(float)", np.uint8: "tensor(uint8)"}
 _EXPORT_AGAIN = "Keep the .onnx and the .json of one export together, or export the model again."
 
 
@@ -26,26 +27,28 @@ class OnnxRuntimeBackend:
         model: the .onnx file.
         card: its model card.
         threads: CPU threads; None takes one a CPU of this process.
+        spinning: idle threads poll for work: faster on an idle machine; beside busy neighbours two such threads are
+            slower than one.
 
     Raises:
         WeightsError: the file cannot be loaded, or differs from its card.
     """
 
     name = "onnxruntime"
-    precision = "fp32"
 
-    def __init__(self, *, model: Path, card: ModelCard, threads: int | None = None) -> None:
+    def __init__(self, *, model: Path, card: ModelCard, threads: int | None = None, spinning: bool = False) -> None:
         self.threads = usable_threads(threads)
+        self.precision = card.precision.partition("-")[0]
         unit = "thread" if self.threads == 1 else "threads"
         self.description = f"onnxruntime {ort.__version__} (CPU, {self.threads} {unit}, {self.precision})"
         self._model, self._card = model, card
-        self._session = _load(model, self.threads)
+        self._session = _load(model, self.threads, spinning=spinning)
         _check_embedded_card(self._session, card, model)
         _check_input(self._session, card, model)
         _check_output(self._session, card, model)
 
-    def run(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Compute logits; see `Backend.run`. A model of fixed batch size takes the frames one by one."""
+    def run(self, batch: NDArray[Any]) -> NDArray[Any]:
+        """Compute the output; see `Backend.run`. A model of fixed batch size takes the frames one by one."""
         chunks = [batch] if self._card.dynamic_batch else [batch[i : i + 1] for i in range(len(batch))]
         return np.concatenate([self._run(chunk) for chunk in chunks]) if len(chunks) > 1 else self._run(chunks[0])
 
@@ -61,28 +64,26 @@ class OnnxRuntimeBackend:
     ) -> None:
         self.close()
 
-    def _run(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _run(self, batch: NDArray[Any]) -> NDArray[Any]:
         try:
-            (logits,) = self._session.run([self._card.output_name], {self._card.input_name: batch})
+            (output,) = self._session.run([self._card.output_name], {self._card.input_name: batch})
         except Exception as error:  # ONNX Runtime's exceptions have no base of their own
             raise WeightsError(f"{self._model} fails on a {batch.shape} batch: {error}", hint=_EXPORT_AGAIN) from error
-        grid = self._card.grid
-        expected = (len(batch), self._card.num_levels, grid.height_px, grid.width_px)
-        if logits.shape != expected:
+        expected = (len(batch), *self._card.output_shape)
+        if output.shape != expected:
             raise WeightsError(
-                f"{self._model}: logits of shape {logits.shape}, the card says {expected}", hint=_EXPORT_AGAIN
+                f"{self._model}: output of shape {output.shape}, the card says {expected}", hint=_EXPORT_AGAIN
             )
-        result: NDArray[np.float32] = logits
+        result: NDArray[Any] = output
         return result
 
 
-def _load(model: Path, threads: int) -> Any:
+def _load(model: Path, threads: int, *, spinning: bool) -> Any:
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = _ERRORS_ONLY
-    # With busy neighbours, spinning threads make two threads slower than one.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.intra_op.allow_spinning", "1" if spinning else "0")
     try:
         return ort.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's exceptions have no base of their own
@@ -100,10 +101,9 @@ def _check_input(session: Any, card: ModelCard, model: Path) -> None:
     names = [tensor.name for tensor in inputs]
     if names != [card.input_name]:
         _refuse(model, "inputs", names, [card.input_name])
-    if inputs[0].type != "tensor(float)":
-        _refuse(model, "input type", inputs[0].type, "tensor(float)")
-    batch = None if card.dynamic_batch else 1
-    _check_shape(model, "input", inputs[0].shape, [batch, 3, card.grid.height_px, card.grid.width_px])
+    if inputs[0].type != _TYPES[card.input_type]:
+        _refuse(model, "input type", inputs[0].type, _TYPES[card.input_type])
+    _check_shape(model, "input", inputs[0].shape, [None if card.dynamic_batch else 1, *card.input_shape])
 
 
 def _check_output(session: Any, card: ModelCard, model: Path) -> None:
@@ -111,9 +111,9 @@ def _check_output(session: Any, card: ModelCard, model: Path) -> None:
     if card.output_name not in outputs:
         _refuse(model, "outputs", sorted(outputs), [card.output_name])
     tensor = outputs[card.output_name]
-    if tensor.type != "tensor(float)":
-        _refuse(model, "output type", tensor.type, "tensor(float)")
-    _check_shape(model, "output", tensor.shape, [None, card.num_levels, card.grid.height_px, card.grid.width_px])
+    if tensor.type != _TYPES[card.output_type]:
+        _refuse(model, "output type", tensor.type, _TYPES[card.output_type])
+    _check_shape(model, "output", tensor.shape, [None, *card.output_shape])
 
 
 def _check_shape(model: Path, what: str, shape: list[int | str | None], expected: list[int | None]) -> None:

@@ -2,42 +2,59 @@
 
 from __future__ import annotations
 
-import ctypes
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from deploy.backends import BACKENDS
+from deploy.core.errors import RegenError
+from deploy.core.nvidia import count_nvidia_gpus
+
+if TYPE_CHECKING:
+    from deploy.backends.base import Backend
+    from deploy.model_card import ModelCard
 
 AUTO = "auto"
 CHOICES = (AUTO, *BACKENDS.names)
+CPU_BACKEND = "onnxruntime"
 
 
-def choose_backend(requested: str) -> tuple[str, str]:
-    """Resolve "auto".
+def create_backend(
+    requested: str, *, model: Path, card: ModelCard, threads: int | None, spinning: bool = False
+) -> tuple[Backend, str]:
+    """Make a backend and run it once, so that what cannot run fails here and the first frame is as fast as the others.
+
+    "auto" takes TensorRT where there is an NVIDIA GPU and an engine that fits, else the CPU.
 
     Args:
-        requested: "auto" or a backend's name; an unknown name is left for the registry to refuse.
+        requested: "auto" or a backend's name.
+        model: the .onnx file.
+        card: its model card.
+        threads: CPU threads; None takes one a CPU of this process.
+        spinning: whether idle threads keep polling.
 
     Returns:
-        The backend's name and the reason in words.
+        The backend and the reason in words.
+
+    Raises:
+        RegenError: the backend that was asked for, or the CPU's, cannot run this model.
     """
+    import numpy as np  # here, so that --help works without it
+
+    def warm(name: str) -> Backend:
+        backend = BACKENDS.create(name, model=model, card=card, threads=threads, spinning=spinning)
+        try:
+            backend.run(np.zeros((1, *card.input_shape), card.input_type))
+        except BaseException:
+            backend.close()
+            raise
+        return backend
+
     if requested != AUTO:
-        return requested, "as asked for"
-    num_gpus = count_nvidia_gpus()
-    if num_gpus == 0:
-        return "onnxruntime", "no NVIDIA GPU found"
-    found = "an NVIDIA GPU is here" if num_gpus == 1 else f"{num_gpus} NVIDIA GPUs are here"
-    return "onnxruntime", f"{found}, but the TensorRT backend is not part of this version yet"
-
-
-def count_nvidia_gpus() -> int:
-    """Number of NVIDIA GPUs that the driver can use; 0 without a driver. Never raises.
-
-    The driver is asked first because TensorRT's runtime may crash the process where there is none.
-    """
+        return warm(requested), "as asked for"
+    if count_nvidia_gpus() == 0:
+        return warm(CPU_BACKEND), "no NVIDIA GPU found"
     try:
-        cuda = ctypes.CDLL("libcuda.so.1")
-        count = ctypes.c_int(0)
-        if cuda.cuInit(0) != 0 or cuda.cuDeviceGetCount(ctypes.byref(count)) != 0:
-            return 0
-    except (OSError, AttributeError):
-        return 0
-    return max(count.value, 0)
+        return warm("tensorrt"), "an NVIDIA GPU is here"
+    except RegenError as error:
+        reason = f"an NVIDIA GPU is here, but TensorRT cannot be used: {error}. {error.hint}"
+    return warm(CPU_BACKEND), reason

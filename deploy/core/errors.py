@@ -5,6 +5,7 @@
     ├── InputError       a video, image, list or folder cannot be used
     │   └── DatasetError a dataset folder breaks the contract of docs/architecture.md
     ├── WeightsError     a checkpoint, model or model card cannot be used
+    ├── DeviceError      a GPU, its driver or a runtime on it cannot be used
     └── OutputError      a result cannot be written
 
 Each carries a ``hint``: what the user can do next. Anything else that escapes is a bug.
@@ -40,6 +41,10 @@ class DatasetError(InputError):
 
 class WeightsError(RegenError):
     """A checkpoint, model file or model card cannot be used."""
+
+
+class DeviceError(RegenError):
+    """A GPU, its driver or a runtime on it cannot be used."""
 
 
 class OutputError(RegenError):

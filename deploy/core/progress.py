@@ -15,7 +15,7 @@ def track(items: Iterable[Item], *, total: int, label: str, done: int = 0, unit:
 
     Args:
         items: the work that is left.
-        total: all the work, including what was done before.
+        total: all the work, including what was done before; 0 if nobody knows.
         label: what is going on.
         done: how much was done before.
         unit: what one item is.
@@ -32,8 +32,10 @@ def track(items: Iterable[Item], *, total: int, label: str, done: int = 0, unit:
 
 
 def _report(label: str, count: int, total: int, per_second: float, unit: str) -> None:
-    left_seconds = (total - count) / max(per_second, 1e-9)
-    line = f"{label}: {count}/{total}  {per_second:.2f} {unit}/s  {left_seconds:.0f} s left"
+    line = f"{label}: {count}  {per_second:.2f} {unit}/s"
+    if total:
+        left_seconds = (total - count) / max(per_second, 1e-9)
+        line = f"{label}: {count}/{total}  {per_second:.2f} {unit}/s  {left_seconds:.0f} s left"
     if not sys.stderr.isatty():
         print(line, file=sys.stderr, flush=True)
         return

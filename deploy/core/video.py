@@ -110,7 +110,7 @@ def probe(path: Path) -> VideoInfo:
             raise InputError(f"cannot decode {path}: {error.strerror}", hint=_REENCODE) from None
         if first is None:
             raise InputError(f"no frames in {path}", hint=_REENCODE)
-        height_px, width_px = _upright(first).shape[:2]
+        height_px, width_px = upright(first).shape[:2]
     times, num_packets = _packet_times(path, rate)
     if num_packets < declared:
         raise InputError(
@@ -143,7 +143,7 @@ def read_frames(path: Path, selection: FrameSelection = FrameSelection()) -> Ite
                 if selection.is_past(pts_seconds):
                     return
                 if selection.takes(index, pts_seconds):
-                    yield Frame(index, pts_seconds, _upright(decoded))
+                    yield Frame(index, pts_seconds, upright(decoded))
         except FFmpegError as error:
             raise InputError(f"cannot decode {path} after frame {index}: {error.strerror}", hint=_REENCODE) from None
 
@@ -186,7 +186,8 @@ def _pts_seconds(pts: int | None, time_base: Fraction | None, index: int, rate: 
     return index / rate if pts is None or time_base is None else pts * time_base
 
 
-def _upright(decoded: av.VideoFrame) -> NDArray[np.uint8]:
+def upright(decoded: av.VideoFrame) -> NDArray[np.uint8]:
+    """A decoded frame as (H, W, 3) uint8 RGB, turned as its display matrix says."""
     image: NDArray[np.uint8] = decoded.to_ndarray(format="rgb24").astype(np.uint8, copy=False)
     matrix: Any = decoded.side_data.get("DISPLAYMATRIX")
     if matrix is None:

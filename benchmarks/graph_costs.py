@@ -1,0 +1,104 @@
+"""What a network costs and what a processor can do: multiply-adds of an ONNX graph, measured peaks of products."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import openvino as ov
+from onnx import TensorProto, helper, numpy_helper
+from onnxruntime.quantization import QuantType, quantize_static
+
+SIDE = 768
+"""Of the square matrices: a product takes a few milliseconds, so that some run undisturbed beside busy neighbours."""
+
+
+def count_macs(path: Path) -> int:
+    """Multiply-adds of convolutions and products for one frame."""
+    model = onnx.load(str(path))
+    for value in (*model.graph.input, *model.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_value = 1
+    model = onnx.shape_inference.infer_shapes(model, data_prop=True)
+    graph = model.graph
+    shapes = {constant.name: tuple(constant.dims) for constant in graph.initializer}
+    for value in (*graph.value_info, *graph.input, *graph.output):
+        shapes[value.name] = tuple(entry.dim_value or 1 for entry in value.type.tensor_type.shape.dim)
+    return sum(_macs_of(node, shapes) for node in graph.node)
+
+
+def _macs_of(node: onnx.NodeProto, shapes: dict[str, tuple[int, ...]]) -> int:
+    if node.op_type not in ("Conv", "ConvTranspose", "MatMul", "Gemm"):
+        return 0
+    first, second = (shapes[name] for name in node.input[:2])
+    if node.op_type == "ConvTranspose":
+        return int(np.prod(first) * np.prod(second[1:]))
+    result = int(np.prod(shapes[node.output[0]]))
+    if node.op_type == "Conv":
+        return result * int(np.prod(second[1:]))
+    return result * first[-1]
+
+
+def measure_peaks(threads: int, seconds: float) -> dict[str, float]:
+    """Highest rate seen of a product of square matrices, in GFLOP/s or GOP/s, by precision.
+
+    Several libraries are asked, each in turn; the best counts, and of its runs the quickest: it is a ceiling.
+
+    Args:
+        threads: CPU threads.
+        seconds: how long each is tried.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        plain, quantised = _write_products(Path(folder))
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.log_severity_level = 3
+        peaks: dict[str, float] = {}
+        values = np.random.default_rng(0).random((SIDE, SIDE), np.float32)
+        for path, precision in ((plain, "fp32"), (quantised, "int8")):
+            session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+            _keep_best(peaks, precision, _rate(lambda session=session: session.run(None, {"x": values}), seconds))
+        for path, hint, precision in ((plain, "f32", "fp32"), (plain, "bf16", "bf16"), (quantised, "f32", "int8")):
+            config = {"INFERENCE_PRECISION_HINT": hint, "INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1}
+            request = ov.Core().compile_model(str(path), "CPU", config).create_infer_request()
+            call = lambda request=request: request.infer([values], share_inputs=True, share_outputs=True)  # noqa: E731
+            _keep_best(peaks, precision, _rate(call, seconds))
+        return peaks
+
+
+def _rate(call: object, seconds: float) -> float:
+    quickest, started = float("inf"), time.perf_counter()
+    while time.perf_counter() - started < seconds:
+        before = time.perf_counter()
+        call()  # type: ignore[operator]
+        quickest = min(quickest, time.perf_counter() - before)
+    return 2 * SIDE**3 / quickest / 1e9
+
+
+def _keep_best(peaks: dict[str, float], precision: str, rate: float) -> None:
+    peaks[precision] = max(peaks.get(precision, 0.0), rate)
+
+
+def _write_products(folder: Path) -> tuple[Path, Path]:
+    """Write a product with a constant as an ONNX file, in fp32 and quantised."""
+    weights = np.random.default_rng(1).normal(size=(SIDE, SIDE)).astype(np.float32)
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [SIDE, SIDE]) for name in "xy"]
+    node = helper.make_node("MatMul", ["x", "w"], ["y"], name="product")
+    graph = helper.make_graph([node], "product", ends[:1], ends[1:], [numpy_helper.from_array(weights, "w")])
+    plain, quantised = folder / "plain.onnx", folder / "int8.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), str(plain))
+
+    class Once:
+        """One calibration batch."""
+
+        feeds = iter([{"x": np.random.default_rng(0).random((SIDE, SIDE), np.float32)}])
+
+        def get_next(self) -> dict[str, np.ndarray] | None:
+            """The next batch, or None."""
+            return next(self.feeds, None)
+
+    quantize_static(plain, quantised, Once(), activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8)
+    return plain, quantised

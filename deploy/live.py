@@ -1,0 +1,101 @@
+"""Frames of a camera or a network stream: reconnects when the stream breaks, times that only go forward."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import av
+from av.error import FFmpegError
+
+from deploy.core.errors import InputError
+from deploy.core.video import Frame, FrameSelection, upright
+
+_PROTOCOLS = ("rtsp://", "rtsps://", "http://", "https://")
+_WEBCAM = "webcam:"
+
+
+@dataclass(frozen=True)
+class LiveOptions:
+    """How to deal with a stream that breaks."""
+
+    timeout_seconds: float = 5.0
+    """How long to wait for a connection or a frame."""
+    reconnects: int = 5
+    """How often to try again in vain before the stream counts as ended."""
+    wait_seconds: float = 0.5
+    """Before the first new try; doubled each time, up to 10 s."""
+
+
+def is_live(name: str) -> bool:
+    """Whether this input is a stream or a webcam ("webcam:0") rather than a file."""
+    return name.startswith((*_PROTOCOLS, _WEBCAM))
+
+
+def read_live(name: str, selection: FrameSelection, options: LiveOptions = LiveOptions()) -> Iterator[Frame]:
+    """Decode the selected frames of a stream as they come, until it ends for good or `selection` does.
+
+    A stream that breaks is connected again. So is one that ends, except over HTTP, where the server may well send a
+    recording: a whole answer is its end.
+
+    Times are exact within a connection, from 0 at the first frame; after a break the clock's seconds since then go on.
+
+    Args:
+        name: an RTSP or HTTP address, or "webcam:0".
+        selection: which frames to take.
+        options: patience.
+
+    Raises:
+        InputError: no frame ever came.
+    """
+    index, attempt, begun, last = 0, 0, 0.0, Fraction(-1)
+    while True:
+        reason = "it ended"
+        try:
+            offset = Fraction(0) if index == 0 else Fraction(time.monotonic() - begun).limit_denominator(1000)
+            for seconds, decoded in _connection(name, options):
+                if index == 0:
+                    begun = time.monotonic()
+                pts_seconds = max(offset + seconds, last + Fraction(1, 1000)) if index else Fraction(0)
+                if selection.is_past(pts_seconds):
+                    return
+                if selection.takes(index, pts_seconds):
+                    yield Frame(index, pts_seconds, upright(decoded))
+                index, attempt, last = index + 1, 0, pts_seconds
+            if index and name.startswith("http"):
+                return
+        except (FFmpegError, OSError) as error:
+            reason = str(error.strerror or error)
+        attempt += 1
+        if attempt > options.reconnects:
+            break
+        wait = min(options.wait_seconds * 2 ** (attempt - 1), 10.0)
+        print(
+            f"{name}: {reason}; connecting again in {wait:.1f} s ({attempt} of {options.reconnects})", file=sys.stderr
+        )
+        time.sleep(wait)
+    if index == 0:
+        raise InputError(f"no frame from {name}: {reason}", hint="Check the address, and that it plays elsewhere.")
+
+
+def _connection(name: str, options: LiveOptions) -> Iterator[tuple[Fraction, av.VideoFrame]]:
+    """Frames of one connection with their seconds since its first."""
+    settings: dict[str, Any] = {"timeout": options.timeout_seconds}
+    if name.startswith(_WEBCAM):
+        name, settings["format"] = f"/dev/video{name.removeprefix(_WEBCAM)}", "v4l2"
+    elif name.startswith("rtsp"):
+        settings["options"] = {"rtsp_transport": "tcp"}  # lost packets would be grey blocks
+    with av.open(name, metadata_errors="ignore", **settings) as container:
+        if not container.streams.video:
+            raise InputError(f"no video in {name}", hint="Give a stream that has pictures.")
+        stream, first = container.streams.video[0], None
+        rate = Fraction(stream.average_rate or stream.base_rate or 25)
+        for count, decoded in enumerate(container.decode(stream)):
+            known = decoded.pts is not None and decoded.time_base is not None
+            seconds = decoded.pts * decoded.time_base if known else count / rate
+            first = seconds if first is None else first
+            yield seconds - first, decoded
