@@ -36,8 +36,8 @@ class LabelOptions:
     every: int = 1
     """Take one frame in so many."""
     detector: str = "hog"
-    """hog (no download), centernet, onnx, efficientdet-d0 to -d7x, fasterrcnn, fasterrcnn-mobilenet, retinanet, fcos,
-    ssdlite."""
+    """hog (no download), centernet, efficientdet-d0 to -d7x, fasterrcnn, fasterrcnn-mobilenet, retinanet, fcos,
+    ssdlite, rt-detr-r18 to -r101, d-fine-n to -x, detectron2-r50, -r101, or a file: onnx, torch-program."""
     detector_weights: Path | None = None
     """File of the detector, where it needs one."""
     score_threshold: float | None = None
@@ -45,9 +45,14 @@ class LabelOptions:
     classes: tuple[str, ...] = ()
     """Class names that count; the default is people and vehicles."""
     upscaler: str = "edsr"
-    """edsr, bicubic, or reference (the true high-resolution frame)."""
+    """edsr, carn, spandrel (any network that it knows), opencv-edsr, -espcn, -fsrcnn, -lapsrn (.pb), bicubic, lanczos,
+    or reference (the true high-resolution frame)."""
     upscaler_weights: Path | None = None
-    """EDSR checkpoint; the default is embedded (x3)."""
+    """Its checkpoint, of any factor; that of edsr is embedded."""
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    """Number type of the networks. float16 is for the upscaler alone: gradients would vanish in it."""
+    sr_cache: Path | None = None
+    """Folder to keep super-resolved frames in, for labelling the same frames again. Without it they are not stored."""
     interpolation: Literal["bicubic", "bilinear"] = "bicubic"
     """How the interpolated frame, which the gradient is taken at, is made."""
     variant: Literal["delta", "gradient", "path"] = "delta"
@@ -82,6 +87,12 @@ class LabelOptions:
     shard: str | None = None
     """I/N: only the I-th of N equal parts of the frames, for many machines that share a file system. When all parts
     are done, the same command without --shard puts the dataset together."""
+    engine: Literal["local", "ray"] = "local"
+    """local: this process; ray: a Ray cluster (pip install ray) whose machines share the videos and --out."""
+    ray_address: str | None = None
+    """Address of the cluster, or auto for the one this machine belongs to; by default one is started here."""
+    preview: int = 0
+    """Every so many frames, write a picture (frame, importance, levels) to OUT-preview/ while it runs; 0 is never."""
     device: str = "auto"
     """cpu, cuda, cuda:N, or auto."""
     offline: bool = False
@@ -94,7 +105,7 @@ class LabelOptions:
     def __post_init__(self) -> None:
         for name, low, high in (
             ("height", 16, 8192), ("scale", 1, 8), ("every", 1, 10**6), ("block_px", 1, 512), ("levels", 2, 255),
-            ("path_steps", 1, 256),
+            ("path_steps", 1, 256), ("preview", 0, 10**6),
         ):  # fmt: skip
             value = getattr(self, name)
             if not low <= value <= high:
@@ -107,6 +118,8 @@ class LabelOptions:
         if not 0 <= self.gap_seconds < math.inf:
             raise OptionError(f"--gap-seconds {self.gap_seconds} is not a length of time", hint="Use 0 or more.")
         parse_shard(self.shard)
+        if self.engine == "ray" and self.shard:
+            raise OptionError("--engine ray divides the work itself", hint="Drop --shard.")
         if self.variant != "gradient" and self.upscaler == self.interpolation:
             raise OptionError(
                 f"variant {self.variant!r} with upscaler {self.upscaler!r} is zero everywhere",

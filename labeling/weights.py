@@ -7,6 +7,7 @@ from pathlib import Path
 from urllib.parse import urlparse
 
 import torch
+from safetensors import safe_open
 from torch import Tensor
 
 from deploy.core.errors import WeightsError
@@ -23,18 +24,26 @@ def read_state(path: Path) -> dict[str, Tensor]:
         raise WeightsError(f"weights not found: {path}", hint="Check the path.")
     try:
         if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            return load_file(str(path))
+            with safe_open(str(path), framework="pt") as stream:
+                return {key: stream.get_tensor(key) for key in stream.keys()}  # noqa: SIM118
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # safetensors and torch raise whatever they meet
         first_line = (str(error).splitlines() or [type(error).__name__])[0]
         raise WeightsError(f"not plain weights: {path} ({first_line})", hint="Give a state dict.") from None
-    if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
-        state = state["state_dict"]
+    for wrapper in ("state_dict", "params_ema", "params"):  # as training frameworks wrap it
+        if isinstance(state, dict) and isinstance(state.get(wrapper), dict):
+            state = state[wrapper]
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise WeightsError(f"{path} is not a dictionary of tensors", hint="Give a state dict.")
     return state
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """What a safetensors file says of itself; nothing for other files."""
+    if path.suffix != ".safetensors":
+        return {}
+    with safe_open(str(path), framework="pt") as stream:
+        return stream.metadata() or {}
 
 
 def load_into(network: torch.nn.Module, state: dict[str, Tensor], source: Path, what: str) -> None:

@@ -100,7 +100,7 @@ def test_bad_videos(
         (["--detector", "onnx"], "needs a file"),
         (["--detector", "onnx", "--detector-weights", "/nowhere.onnx"], "detector not found"),
         (["--detector", "onnx", "--detector-weights", __file__], "cannot use"),
-        (["--upscaler", "edsr", "--upscaler-weights", __file__], "not a plain checkpoint"),
+        (["--upscaler", "edsr", "--upscaler-weights", __file__], "not plain weights"),
         (["--upscaler", "bicubic"], "zero everywhere"),
         (["--classes", "unicorn"], "no class 'unicorn'"),
         (["--score-threshold", "30"], "between 0 and 1"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import effdet
@@ -17,9 +18,14 @@ from deploy.core.errors import OptionError, WeightsError
 from deploy.core.video import Frame
 from labeling.detectors import DETECTORS, Detections, Detector
 from labeling.detectors.coco import COCO_CLASSES, COCO_IDS
-from labeling.maths.accuracy import SumOfScores
-from labeling.maths.importance import accuracy_gradient
 from labeling.weights import cached_download, read_state
+from tests.detector_contract import (
+    assert_same,
+    busy,
+    check_a_batch_is_its_frames,
+    check_shapes_ranges_and_gradients,
+    check_threshold_classes_and_nothing,
+)
 
 TORCHVISION = {
     "fasterrcnn-mobilenet": "fasterrcnn_mobilenet_v3_large_fpn",
@@ -98,61 +104,19 @@ def make(name: str, path: Path, **settings: object) -> Detector:
     return DETECTORS.create(name, **({"weights": path, "classes": COCO_CLASSES} | settings))
 
 
-def busy(name: str, path: Path, images: Tensor) -> Detector:
-    """With a threshold that leaves some twenty detections a frame or more."""
-    with torch.no_grad():
-        found = make(name, path, score_threshold=0.011).detect(images)
-    assert all(len(frame.scores) > 5 for frame in found), "random weights detect nothing"
-    return make(name, path, score_threshold=0.999 * min(float(frame.scores[:20][-1]) for frame in found))
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_contract(name: str, weights: Callable[[str], Path], images: Tensor) -> None:
-    detector = busy(name, weights(name), images)
-    assert detector.name == name and len(detector.weights_sha256) == 64 and len(detector.class_names) == 80
-    pixels = images.clone().requires_grad_(True)
-    found = detector.detect(pixels)
-    assert len(found) == 2 and all(len(frame.scores) for frame in found)
-    for frame in found:
-        assert frame.boxes.shape == (len(frame.scores), 4) and frame.boxes.dtype == torch.float32
-        assert not frame.boxes.requires_grad and frame.scores.requires_grad and frame.classes.dtype == torch.int64
-        assert (frame.scores >= detector.score_threshold).all() and (frame.scores <= 1).all()
-        assert (frame.scores.diff() <= 0).all(), "not best first"
-        assert (frame.boxes[:, 2:] > frame.boxes[:, :2]).all()
-        assert (frame.boxes >= 0).all() and (frame.boxes <= torch.tensor([210, 150, 210, 150])).all()
-    (gradient,) = torch.autograd.grad(found[0].scores[0], pixels)
-    left, top, right, bottom = found[0].boxes[0].round().int().tolist()
-    assert gradient[0, :, top : max(bottom, top + 1), left : max(right, left + 1)].abs().sum() > 0
-    assert gradient[1].abs().sum() == 0, "a frame's score hangs on another frame"
+    assert check_shapes_ranges_and_gradients(partial(make, name, weights(name)), images).name == name
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_batch_is_its_frames(name: str, weights: Callable[[str], Path], images: Tensor) -> None:
-    detector = busy(name, weights(name), images)
-    with torch.no_grad():
-        for image, together in zip(images, detector.detect(images), strict=True):
-            (alone,) = detector.detect(image[None])
-            assert_same(together, alone)
+    check_a_batch_is_its_frames(partial(make, name, weights(name)), images)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_threshold_classes_and_nothing(name: str, weights: Callable[[str], Path], images: Tensor) -> None:
-    detector = busy(name, weights(name), images)
-    with torch.no_grad():
-        found = detector.detect(images)[0]
-        assert len(detector.detect(images, score_threshold=0.011)[0].scores) >= len(found.scores)
-        wanted = COCO_CLASSES[int(found.classes[0])]
-        only = make(name, weights(name), classes=(wanted,), score_threshold=detector.score_threshold)
-        kept = only.detect(images)[0]
-        assert len(kept.scores) and {COCO_CLASSES[kind] for kind in kept.classes} == {wanted}
-    gradient, count = accuracy_gradient(SumOfScores(make(name, weights(name), score_threshold=0.9999)), images[:1])
-    assert count == 0 and gradient.abs().max() == 0
-
-
-def assert_same(found: Detections, wanted: Detections) -> None:
-    assert found.classes.tolist() == wanted.classes.tolist()
-    torch.testing.assert_close(found.scores, wanted.scores, atol=1e-4, rtol=0)
-    torch.testing.assert_close(found.boxes, wanted.boxes, atol=1e-2, rtol=0)
+    check_threshold_classes_and_nothing(partial(make, name, weights(name)), images)
 
 
 def from_ids(boxes: Tensor, scores: Tensor, ids: Tensor, least: float) -> Detections:
@@ -176,7 +140,7 @@ def test_efficientdet_is_effdets_own(tmp_path: Path, vtest_frames: list[Frame], 
     make_loud(network, image)
     path = tmp_path / "random.safetensors"
     save_file({key: value.contiguous() for key, value in network.state_dict().items()}, str(path))
-    detector = busy("efficientdet-d0", path, image)
+    detector = busy(partial(make, "efficientdet-d0", path), image)
     mean, deviation = (
         torch.tensor(values).view(1, 3, 1, 1) for values in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
     )
@@ -191,7 +155,7 @@ def test_efficientdet_is_effdets_own(tmp_path: Path, vtest_frames: list[Frame], 
 
 @pytest.mark.parametrize("name", TORCHVISION)
 def test_torchvision_is_torchvisions_own(name: str, weights: Callable[[str], Path], images: Tensor) -> None:
-    detector = busy(name, weights(name), images)
+    detector = busy(partial(make, name, weights(name)), images)
     own = random_network(name).eval()
     own.load_state_dict(read_state(weights(name)))
     (own.roi_heads if name.startswith("fasterrcnn") else own).score_thresh = 0.01

@@ -289,3 +289,31 @@ def test_every_objective_makes_a_dataset(clip: Path, tmp_path: Path, objective: 
     assert variant != "path" or any(frame.importance.min() < 0 for frame in frames)
     for frame in frames:
         assert read_levels(frame, manifest)[frame.importance <= 0].max(initial=0) == 0
+
+
+def test_kept_frames_change_no_label(clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With --sr-cache the second run enlarges nothing, and the datasets are equal byte for byte."""
+    from labeling.upscalers.network import NetworkUpscaler
+
+    edsr = {"upscaler": "edsr", "every": 2, "gap_seconds": 0.0}
+    pipeline.label_videos(options(clip, tmp_path / "plain", **edsr))
+    pipeline.label_videos(options(clip, tmp_path / "cached", sr_cache=tmp_path / "cache", **edsr))
+    assert len(list((tmp_path / "cache").rglob("*.png"))) == 8
+    monkeypatch.setattr(NetworkUpscaler, "upscale", lambda *arguments: pytest.fail("enlarged again"))
+    pipeline.label_videos(options(clip, tmp_path / "again", sr_cache=tmp_path / "cache", **edsr))
+    plain = tree_bytes(tmp_path / "plain")
+    assert tree_bytes(tmp_path / "cached") == plain and tree_bytes(tmp_path / "again") == plain
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_half_precision_keeps_the_order(clip: Path, tmp_path: Path, precision: str) -> None:
+    from scipy.stats import spearmanr
+
+    importances = []
+    for name in ("float32", precision):
+        changes = {"upscaler": "edsr", "precision": name, "every": 2, "gap_seconds": 0.0}
+        pipeline.label_videos(options(clip, tmp_path / name, **changes))
+        with np.load(tmp_path / name / "importance" / "person.npz") as record:
+            importances.append(record["importance"].reshape(-1))
+    assert not np.array_equal(*importances), "the option does nothing"
+    assert spearmanr(*importances).statistic > 0.9

@@ -28,7 +28,7 @@ from labeling.pipelines import upscaler_training
 from labeling.pipelines.upscaler_training import train_upscaler
 from labeling.train_upscaler import TrainUpscalerOptions
 from labeling.upscalers import UPSCALERS
-from labeling.upscalers.edsr import Edsr, EdsrUpscaler, load_edsr, save_edsr
+from labeling.upscalers.edsr import Edsr, edsr_upscaler, load_edsr, save_edsr
 from labeling.upscalers.simple import interpolate
 from labeling.upscalers.tiling import upscale_in_tiles
 
@@ -94,7 +94,8 @@ def test_official_checkpoints(
     upscaler = load_edsr(scale=scale, weights=tmp_path / "edsr.pt")
     lr = frames(9, 14)
     wanted = (network(lr * 255) / 255).clamp(0, 1)
-    torch.testing.assert_close(upscaler.upscale(lr, None), wanted, rtol=0, atol=1e-5)
+    torch.testing.assert_close(upscaler.network(lr * 255) / 255, network(lr * 255) / 255, rtol=0, atol=1e-5)
+    assert (upscaler.upscale(lr, None) - wanted).abs().amax() <= 0.5 / 255 + 1e-5  # rounded to whole 1/255
     assert (upscaler.scale, upscaler.network.blocks, upscaler.network.features) == (scale, blocks, features)
     assert upscaler.weights_sha256 == hashlib.sha256((tmp_path / "edsr.pt").read_bytes()).hexdigest()
 
@@ -144,9 +145,12 @@ def test_tiles_join_without_a_seam(scale: int, tile_px: int) -> None:
     torch.manual_seed(0)
     network = Edsr(scale=scale, features=8, blocks=1)
     lr = frames(33, 41)
-    tiled = EdsrUpscaler(network, "", tile_px=tile_px).upscale(lr, None)
+    tiled = upscale_in_tiles(network, lr, scale=scale, tile_px=tile_px, overlap_px=network.receptive_radius_px)
+    torch.testing.assert_close(tiled, network(lr), rtol=0, atol=1e-5)
+    result = edsr_upscaler(network, scale, "", tile_px=tile_px).upscale(lr, None)
     whole = (network(lr * 255) / 255).clamp(0, 1)
-    torch.testing.assert_close(tiled, whole, rtol=0, atol=1e-5)
+    assert (result - whole).abs().amax() <= 0.5 / 255 + 1e-5, "more than rounding to whole 1/255"
+    torch.testing.assert_close((result * 255).round(), result * 255)
 
 
 def test_too_little_overlap_is_seen() -> None:
@@ -201,19 +205,18 @@ def plain_pickle_with_code(path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "make", "message"),
     [
-        ("x3.pt", wrong_scale, "is EDSR x3, asked for x2"),
         ("linear.pt", another_network, "not an EDSR checkpoint"),
         ("extra.pt", extra_key, "unexpected .*classifier"),
         ("short.pt", key_missing, "missing .*body.1.body.2.bias"),
         ("x8.pt", scale_8, "not an EDSR checkpoint"),
         ("list.pt", lambda path: torch.save([torch.zeros(3)], path), "not a dictionary of tensors"),
         ("flat.pt", lambda path: torch.save({"head.0.weight": torch.tensor(1.0)}, path), "not an EDSR checkpoint"),
-        ("code.pt", with_code, "not a plain checkpoint"),
-        ("code.pkl", plain_pickle_with_code, "not a plain checkpoint"),
-        ("text.pt", lambda path: path.write_text("no weights\n"), "not a plain checkpoint"),
-        ("empty.pt", lambda path: path.write_bytes(b""), "not a plain checkpoint"),
-        ("text.safetensors", lambda path: path.write_text("no weights\n"), "not a safetensors file"),
-        ("empty.safetensors", lambda path: path.write_bytes(b""), "not a safetensors file"),
+        ("code.pt", with_code, "not plain weights"),
+        ("code.pkl", plain_pickle_with_code, "not plain weights"),
+        ("text.pt", lambda path: path.write_text("no weights\n"), "not plain weights"),
+        ("empty.pt", lambda path: path.write_bytes(b""), "not plain weights"),
+        ("text.safetensors", lambda path: path.write_text("no weights\n"), "not plain weights"),
+        ("empty.safetensors", lambda path: path.write_bytes(b""), "not plain weights"),
         ("missing.pt", lambda path: None, "not found"),
         ("folder.safetensors", Path.mkdir, "not found"),
     ],
@@ -227,10 +230,27 @@ def test_unusable_weights(name: str, make: Callable[[Path], object], message: st
     assert not (tmp_path / "executed").exists(), "code out of a checkpoint was run"
 
 
-def test_no_embedded_weights_for_other_scales() -> None:
-    with pytest.raises(WeightsError, match="no embedded EDSR for x4") as error:
-        load_edsr(scale=4)
-    assert "train_upscaler.py" in error.value.hint
+@pytest.mark.parametrize(("scale", "passes"), [(2, 1), (3, 1), (4, 2), (6, 2)])
+def test_any_scale(scale: int, passes: int) -> None:
+    """A network of factor 3: as often as needed, then reduced. Of a constant frame nothing may be left but itself."""
+    network = Edsr(scale=3, features=8, blocks=1)
+    calls: list[tuple[int, ...]] = []
+    network.register_forward_hook(lambda module, inputs, output: calls.append(tuple(output.shape)))
+    sr = edsr_upscaler(network, scale, "").upscale(frames(12, 20), None)
+    assert sr.shape == (2, 3, 12 * scale, 20 * scale) and len(calls) == passes
+    assert (sr >= 0).all() and (sr <= 1).all()
+
+
+def test_training_goes_on_at_the_same_scale_only(tmp_path: Path) -> None:
+    torch.save(official(3).state_dict(), tmp_path / "x3.pt")
+    Image.fromarray(np.zeros((64, 64, 3), np.uint8)).save(tmp_path / "frame.png")
+    options = TrainUpscalerOptions(
+        sources=(tmp_path / "frame.png",), out=tmp_path / "out.safetensors", scale=2, patch_px=16,
+        init=tmp_path / "x3.pt",
+    )  # fmt: skip
+    with pytest.raises(WeightsError, match="is EDSR x3, asked for x2") as error:
+        train_upscaler(options)
+    assert "--scale 3" in error.value.hint and not (tmp_path / "out.safetensors").exists()
 
 
 def test_an_unknown_upscaler() -> None:
@@ -239,7 +259,7 @@ def test_an_unknown_upscaler() -> None:
     assert "'edsr'" in error.value.hint
 
 
-@pytest.mark.parametrize("name", ["bicubic", "reference"])
+@pytest.mark.parametrize("name", ["bicubic", "lanczos", "reference"])
 def test_upscalers_without_weights(name: str, tmp_path: Path) -> None:
     upscaler = UPSCALERS.create(name, scale=3, weights=None)
     assert (upscaler.name, upscaler.scale, upscaler.weights_sha256) == (name, 3, "")

@@ -21,5 +21,15 @@ DETECTORS: Registry[Detector] = Registry(
             name: f"labeling.detectors.torchvision_models:TorchvisionDetector:{name}"
             for name in ("fasterrcnn", "fasterrcnn-mobilenet", "retinanet", "fcos", "ssdlite")
         },
+        **{
+            f"{family}-{size}": f"labeling.detectors.transformers_models:TransformersDetector:{family}-{size}"
+            for family, sizes in (("rt-detr", ("r18", "r34", "r50", "r101")), ("d-fine", ("n", "s", "m", "l", "x")))
+            for size in sizes
+        },
+        **{
+            f"detectron2-{size}": f"labeling.detectors.detectron2_models:Detectron2Detector:detectron2-{size}"
+            for size in ("r50", "r101")
+        },
+        "torch-program": "labeling.detectors.torch_program:TorchProgramDetector",
     },
 )

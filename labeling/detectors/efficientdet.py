@@ -7,6 +7,7 @@ pixel is lost. (The released code pads to squares of 1920 x 1920.)
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from effdet import EfficientDet, get_efficientdet_config
@@ -14,6 +15,7 @@ from effdet.anchors import Anchors, decode_box_outputs
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from deploy.core.files import sha256_of
 from labeling.detectors.base import Detections, check_score_threshold, class_indices
@@ -57,14 +59,18 @@ class EfficientDetDetector:
         height, width = images.shape[2:]
         padding = (0, -width % INPUT_MULTIPLE_PX, 0, -height % INPUT_MULTIPLE_PX)
         network, anchors = self._network(height + padding[3], width + padding[1])
-        network, anchors = network.to(images.device), anchors.to(images.device)
+        anchors = anchors.to(images.device)
+        parts: Any = network.to(images.device)
         mean, deviation = (
             torch.tensor(values, dtype=images.dtype, device=images.device).view(3, 1, 1) for values in self._norm
         )
         # After normalisation the padding, zero, is the mean colour.
-        logits, codes = network(functional.pad((images - mean) / deviation, padding))
-        scores = _by_anchor(logits, NUM_IDS)[..., self._columns.to(images.device)].sigmoid()
-        offsets = _by_anchor(codes, 4).detach()
+        frames = functional.pad((images - mean) / deviation, padding).contiguous(memory_format=torch.channels_last)
+        features = parts.fpn(parts.backbone(frames))
+        # Of 90 columns the kept classes alone are gathered from all anchors: the others are most of the memory.
+        scores = _by_anchor(parts.class_net(features), NUM_IDS, self._columns.to(images.device)).float().sigmoid()
+        with torch.no_grad():  # boxes have no gradient
+            offsets = _by_anchor(parts.box_net(features), 4).float()
         least = score_threshold or self.score_threshold
         return [
             select_detections(
@@ -84,10 +90,39 @@ class EfficientDetDetector:
             )
             network = EfficientDet(config, pretrained_backbone=False)
             load_into(network, self._state, self._source, self.name)
-            self._networks[height, width] = network.eval().requires_grad_(False), Anchors.from_config(config).boxes
+            network.eval().requires_grad_(False)
+            _fold_batch_norm(network)
+            self._networks[height, width] = (
+                network.to(memory_format=torch.channels_last),
+                Anchors.from_config(config).boxes,
+            )
         return self._networks[height, width]
 
 
-def _by_anchor(levels: list[Tensor], channels: int) -> Tensor:
-    """Per level (N, anchors * channels, h, w) -> (N, all anchors, channels)."""
-    return torch.cat([level.permute(0, 2, 3, 1).reshape(len(level), -1, channels) for level in levels], dim=1)
+def _by_anchor(levels: list[Tensor], channels: int, columns: Tensor | None = None) -> Tensor:
+    """Per level (N, anchors * channels, h, w) -> (N, all anchors, channels), or of some of the channels."""
+    parts = []
+    for level in levels:
+        part = level.reshape(len(level), -1, channels, *level.shape[2:])
+        part = part if columns is None else part[:, :, columns]
+        parts.append(part.permute(0, 3, 4, 1, 2).flatten(1, 3))
+    return torch.cat(parts, dim=1)
+
+
+def _fold_batch_norm(network: nn.Module) -> None:
+    """Put each normalisation into the convolution before it: a fifth of the time on a CPU was spent on them.
+
+    In timm and effdet a module declares as many normalisations as it has last convolutions, in the order of their use.
+    The heads share convolutions between levels with a normalisation of each level: those stay.
+    """
+    for module in list(network.modules()):
+        children = list(module.named_children())
+        convolutions = [child for _, child in children if isinstance(child, nn.Conv2d)]
+        norms: list[tuple[str, Any]] = [(name, child) for name, child in children if isinstance(child, nn.BatchNorm2d)]
+        for convolution, (name, norm) in zip(convolutions[::-1], norms[::-1], strict=False):
+            weight, bias = fuse_conv_bn_weights(
+                convolution.weight, convolution.bias, norm.running_mean, norm.running_var, norm.eps, norm.weight,
+                norm.bias,
+            )  # fmt: skip
+            convolution.weight, convolution.bias = weight.requires_grad_(False), bias.requires_grad_(False)
+            setattr(module, name, getattr(norm, "act", nn.Identity()))

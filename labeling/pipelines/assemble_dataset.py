@@ -79,14 +79,19 @@ class VideoImportance:
     """(N,) where each frame belongs."""
 
 
+def frame_file_name(index: int) -> str:
+    """Name of a picture of one frame."""
+    return f"{index:06d}.png"
+
+
 def image_name(video_id: str, index: int) -> str:
     """Path of an LR frame in the dataset."""
-    return f"origin_images/{video_id}/{index:06d}.png"
+    return f"origin_images/{video_id}/{frame_file_name(index)}"
 
 
 def label_name(video_id: str, index: int) -> str:
     """Path of a label in the dataset."""
-    return f"labels/{video_id}/{index:06d}.png"
+    return f"labels/{video_id}/{frame_file_name(index)}"
 
 
 def describe(job: LabelJob) -> str:

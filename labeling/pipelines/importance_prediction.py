@@ -29,7 +29,7 @@ def predict_importance(options: PredictImportanceOptions) -> None:
     """
     device = pick_device(options.device)
     model = load_accmodel(options.model).to(device)
-    source = open_source(options.input, FrameSelection(every=options.every))
+    source = open_source(str(options.input), FrameSelection(every=options.every))
     wanted = options.height or model.spec.height_px
     times: list[tuple[int, Fraction]] = []
     maps: list[torch.Tensor] = []

@@ -29,6 +29,10 @@ _NOT_PART_OF_THE_JOB = {
     "offline",
     "calibration",
     "shard",
+    "sr_cache",
+    "engine",
+    "ray_address",
+    "preview",
 }
 
 

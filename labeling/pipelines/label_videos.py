@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import fcntl
 import shutil
+from collections import deque
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-from deploy.core.errors import InputError, OptionError, OutputError
+from deploy.core.errors import OptionError, OutputError
 from deploy.core.progress import track
 from labeling.dataset.manifest import MANIFEST_NAME, read_manifest
-from labeling.frames import read_pairs
+from labeling.maths.quantise import Knots
 from labeling.options import LabelOptions, parse_shard
 from labeling.pipelines.assemble_dataset import WorkFolder, assemble_dataset, describe
 from labeling.pipelines.calibration import read_calibration
-from labeling.pipelines.label_job import LabelJob, PlannedVideo, frame_selection, plan_job
+from labeling.pipelines.label_frames import label_frames, missing_frames
+from labeling.pipelines.label_job import LabelJob, PlannedVideo, plan_job
 
 if TYPE_CHECKING:
     from labeling.pipelines.labeller import Labeller
@@ -55,8 +57,14 @@ def label_videos(options: LabelOptions) -> None:
         print(f"note: unfinished work with other options, videos or weights is kept in {other}")
     part, parts = parse_shard(options.shard)
     with _locked(work, options.shard):
-        for video in job.videos:
-            _label_video(video, job.frames_of(part, parts)[video.video_id], job, labeller, work)
+        if options.engine == "ray":
+            from labeling.pipelines.ray_engine import label_on_ray
+
+            label_on_ray(job, options, work)
+        else:
+            knots = calibration.calibrations["dataset"].knots() if calibration else None
+            for video in job.videos:
+                _label_video(video, job.frames_of(part, parts)[video.video_id], job, labeller, work, knots)
         if options.shard:
             print(f"part {part} of {parts} is done; when all are, give the same command without --shard")
             return
@@ -66,26 +74,17 @@ def label_videos(options: LabelOptions) -> None:
         shutil.rmtree(work.root)
 
 
-def _label_video(video: PlannedVideo, wanted: set[int], job: LabelJob, labeller: Labeller, work: WorkFolder) -> None:
+def _label_video(
+    video: PlannedVideo, wanted: set[int], job: LabelJob, labeller: Labeller, work: WorkFolder, knots: Knots | None
+) -> None:
     """Label the wanted frames of one video that are not done yet."""
-    missing = {index for index in wanted if not work.frame_file(video.video_id, index).exists()}
+    missing = missing_frames(video, wanted, work)
     done = len(wanted) - len(missing)
     if done:
         print(f"{video.video_id}: {done} of {len(wanted)} frames were done before")
-    if not missing:
-        return
-    pairs = read_pairs(video.info.path, job.size, frame_selection(labeller.options))
-    pending = (pair for pair in pairs if pair.frame.index in missing)
-    for pair in track(pending, total=len(wanted), done=done, label=f"labelling {video.video_id}"):
-        importance, num_detections = labeller.label(pair)
-        work.store_image(video.video_id, pair.frame.index, pair.lr)
-        work.store_frame(video.video_id, pair.frame.index, importance, num_detections)
-        missing.discard(pair.frame.index)
     if missing:
-        raise InputError(
-            f"{video.info.path}: {len(missing)} of {len(wanted)} frames cannot be decoded, first {min(missing)}",
-            hint="Re-encode it: ffmpeg -i INPUT -c:v libx264 OUTPUT.mp4, or stop before with --stop-seconds.",
-        )
+        frames = label_frames(video, missing, job, labeller, work, knots)
+        deque(track(frames, total=len(wanted), done=done, label=f"labelling {video.video_id}"), maxlen=0)
 
 
 def _is_done(options: LabelOptions, fingerprint: str) -> bool:

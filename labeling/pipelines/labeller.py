@@ -18,6 +18,7 @@ from labeling.maths.accuracy import Accuracy, Agreement, Objective, SoftF1, SumO
 from labeling.maths.importance import accuracy_gradient, block_importance, path_gradient
 from labeling.options import LabelOptions
 from labeling.upscalers import UPSCALERS, Upscaler
+from labeling.upscalers.cache import CachedUpscaler
 from labeling.upscalers.simple import interpolate
 
 
@@ -38,6 +39,10 @@ class Labeller:
 
     def label(self, pair: FramePair) -> tuple[NDArray[np.float32], int]:
         """(rows, cols) raw importance of one frame, and the number of detections on its interpolated frame."""
+        with autocast(self.device, "float32" if self.options.precision == "float16" else self.options.precision):
+            return self._label(pair)
+
+    def _label(self, pair: FramePair) -> tuple[NDArray[np.float32], int]:
         options = self.options
         lr = to_tensor(pair.lr, self.device)
         true = None if pair.reference is None else to_tensor(pair.reference, self.device)
@@ -58,7 +63,7 @@ class Labeller:
         return blocks, num_detections
 
     def _enhance(self, lr: Tensor, true: Tensor | None) -> Tensor:
-        with torch.no_grad():
+        with torch.no_grad(), autocast(self.device, self.options.precision):
             return self.upscaler.upscale(lr, true)
 
     def _right_frame(self, sr: Tensor, true: Tensor | None) -> Tensor:
@@ -98,7 +103,16 @@ def make_labeller(options: LabelOptions, grid: Grid) -> Labeller:
         offline=options.offline,
     )
     upscaler = UPSCALERS.create(options.upscaler, scale=options.scale, weights=options.upscaler_weights)
+    if options.sr_cache and upscaler.weights_sha256:  # interpolation is quicker than a disk
+        upscaler = CachedUpscaler(upscaler, options.sr_cache, options.precision)
     return Labeller(detector, upscaler, options, grid, device)
+
+
+def autocast(device: str, precision: str) -> torch.autocast:
+    """Run the networks in another number type than float32; nothing happens for float32."""
+    return torch.autocast(
+        torch.device(device).type, getattr(torch, precision), enabled=precision != "float32", cache_enabled=False
+    )
 
 
 def pick_device(name: str) -> str:

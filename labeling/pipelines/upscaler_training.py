@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from deploy.core.errors import InputError, OptionError
+from deploy.core.errors import InputError, OptionError, WeightsError
 from deploy.core.files import atomic_path, read_image, sha256_of
 from deploy.core.progress import track
 from deploy.core.resize import area_resize
 from deploy.core.video import FrameSelection, read_frames
-from labeling.upscalers.edsr import Edsr, load_edsr, save_edsr
+from labeling.upscalers.edsr import Edsr, read_edsr, save_edsr
 from labeling.upscalers.simple import interpolate
 
 if TYPE_CHECKING:
@@ -53,10 +53,14 @@ def train_upscaler(options: TrainUpscalerOptions) -> None:
     print(f"{len(pairs)} training frames")
     torch.manual_seed(options.seed)
     network = (
-        load_edsr(scale=options.scale, weights=options.init).network.train().requires_grad_(True)
+        read_edsr(options.init).train().requires_grad_(True)
         if options.init
         else Edsr(scale=options.scale, features=options.features, blocks=options.blocks)
     )
+    if network.scale != options.scale:
+        raise WeightsError(
+            f"{options.init} is EDSR x{network.scale}, asked for x{options.scale}", hint=f"Use --scale {network.scale}."
+        )
     for shift in (network.sub_mean, network.add_mean):
         shift.requires_grad_(False)
     key = hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()[:12]

@@ -11,7 +11,14 @@ UPSCALERS: Registry[Upscaler] = Registry(
     "upscaler",
     {
         "edsr": "labeling.upscalers.edsr:load_edsr",
+        "carn": "labeling.upscalers.carn:load_carn",
+        "spandrel": "labeling.upscalers.spandrel_file:load_spandrel",
+        **{
+            f"opencv-{network}": f"labeling.upscalers.dnn_superres:DnnSuperres:{network}"
+            for network in ("edsr", "espcn", "fsrcnn", "lapsrn")
+        },
         "bicubic": "labeling.upscalers.simple:Bicubic",
+        "lanczos": "labeling.upscalers.simple:Lanczos",
         "reference": "labeling.upscalers.simple:Reference",
     },
 )

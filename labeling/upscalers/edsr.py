@@ -16,11 +16,11 @@ from torch import Tensor, nn
 
 from deploy.core.errors import WeightsError
 from deploy.core.files import sha256_of
-from labeling.upscalers.tiling import upscale_in_tiles
+from labeling.upscalers.network import NetworkUpscaler
+from labeling.weights import read_metadata, read_state
 
 DIV2K_MEAN_RGB = (0.4488, 0.4371, 0.4040)
-_WEIGHTS_FOLDER = Path(__file__).parent / "weights"
-_TRAIN_HINT = "Train one: python labeling/train_upscaler.py VIDEO ... --scale {scale} --out edsr_x{scale}.safetensors"
+EMBEDDED_WEIGHTS = Path(__file__).parent / "weights" / "edsr_x3.safetensors"
 
 
 class _ResidualBlock(nn.Module):
@@ -70,47 +70,37 @@ class Edsr(nn.Module):
         return self.add_mean(x)  # type: ignore[no-any-return]
 
 
-class EdsrUpscaler:
-    """EDSR behind the `Upscaler` protocol: [0, 1] in and out, tiled so that memory is bounded."""
-
-    name = "edsr"
-
-    def __init__(self, network: Edsr, weights_sha256: str, tile_px: int = 256) -> None:
-        self.network = network.eval().requires_grad_(False)
-        self.scale = network.scale
-        self.weights_sha256 = weights_sha256
-        self.tile_px = tile_px
-
-    @torch.no_grad()
-    def upscale(self, lr: Tensor, reference: Tensor | None) -> Tensor:
-        """See `Upscaler.upscale`."""
-        self.network.to(lr.device)
-        radius_px = self.network.receptive_radius_px
-        sr = upscale_in_tiles(
-            lambda tile: self.network(tile * 255.0) / 255.0,
-            lr,
-            scale=self.scale,
-            tile_px=self.tile_px,
-            overlap_px=radius_px,
-        )
-        return sr.clamp(0.0, 1.0)
-
-
-def load_edsr(*, scale: int, weights: Path | None = None) -> EdsrUpscaler:
-    """Load EDSR from `weights` (.safetensors, or an official .pt), or the embedded default for x3.
+def load_edsr(*, scale: int, weights: Path | None = None) -> NetworkUpscaler:
+    """Load EDSR from `weights` (.safetensors, or an official .pt), or the embedded default.
 
     Raises:
-        WeightsError: missing, unreadable, not EDSR, or made for another scale.
+        WeightsError: missing, unreadable, or not EDSR.
     """
-    path = weights or _WEIGHTS_FOLDER / f"edsr_x{scale}.safetensors"
-    if not path.is_file():
-        what = f"no embedded EDSR for x{scale}" if weights is None else f"EDSR weights not found: {path}"
-        raise WeightsError(what, hint=_TRAIN_HINT.format(scale=scale) + ", or use --upscaler bicubic.")
-    state, metadata = _read_state(path)
-    network = _network_for(state, path, metadata)
-    if network.scale != scale:
-        raise WeightsError(f"{path} is EDSR x{network.scale}, asked for x{scale}", hint=f"Use --scale {network.scale}.")
-    return EdsrUpscaler(network, sha256_of(path))
+    path = weights or EMBEDDED_WEIGHTS
+    return edsr_upscaler(read_edsr(path), scale, sha256_of(path))
+
+
+def read_edsr(path: Path) -> Edsr:
+    """The network of a checkpoint.
+
+    Raises:
+        WeightsError: missing, unreadable, or not EDSR.
+    """
+    return _network_for(read_state(path), path, read_metadata(path))
+
+
+def edsr_upscaler(network: Edsr, scale: int, weights_sha256: str, tile_px: int = 256) -> NetworkUpscaler:
+    """EDSR behind the `Upscaler` protocol; tiles overlap by what the network sees, so they join exactly."""
+    return NetworkUpscaler(
+        "edsr",
+        network,
+        lambda lr: network(lr * 255.0) / 255.0,
+        native_scale=network.scale,
+        scale=scale,
+        weights_sha256=weights_sha256,
+        overlap_px=network.receptive_radius_px,
+        tile_px=tile_px,
+    )
 
 
 def save_edsr(network: Edsr, path: Path, record: dict[str, object]) -> None:
@@ -131,27 +121,6 @@ def _with_sorted_header(data: bytes) -> bytes:
     header = json.dumps(json.loads(data[8:end]), sort_keys=True, separators=(",", ":")).encode()
     header += b" " * (-len(header) % 8)
     return len(header).to_bytes(8, "little") + header + data[end:]
-
-
-def _read_state(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    if path.suffix == ".safetensors":
-        from safetensors import SafetensorError, safe_open
-
-        try:
-            with safe_open(str(path), framework="pt") as stream:
-                return {key: stream.get_tensor(key) for key in stream.keys()}, stream.metadata() or {}  # noqa: SIM118
-        except SafetensorError as error:
-            raise WeightsError(f"not a safetensors file: {path} ({error})", hint="Copy the file again.") from None
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch.load raises whatever its unpickler meets
-        first_line = (str(error).splitlines() or [type(error).__name__])[0]
-        raise WeightsError(
-            f"not a plain checkpoint: {path} ({first_line})", hint="Give an official EDSR .pt."
-        ) from None
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise WeightsError(f"{path} is not a dictionary of tensors", hint="Give an official EDSR .pt state dict.")
-    return state, {}
 
 
 def _network_for(state: dict[str, Tensor], path: Path, metadata: dict[str, str]) -> Edsr:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+import torch
+from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
@@ -30,6 +33,27 @@ class Bicubic:
     def upscale(self, lr: Tensor, reference: Tensor | None) -> Tensor:
         """See `Upscaler.upscale`."""
         return interpolate(lr, self.scale)
+
+
+class Lanczos:
+    """Lanczos interpolation with three lobes, by Pillow."""
+
+    name = "lanczos"
+    weights_sha256 = ""
+
+    def __init__(self, *, scale: int, weights: Path | None = None) -> None:
+        refuse_weights(self.name, weights)
+        self.scale = scale
+
+    def upscale(self, lr: Tensor, reference: Tensor | None) -> Tensor:
+        """See `Upscaler.upscale`."""
+        size = (lr.shape[3] * self.scale, lr.shape[2] * self.scale)
+        planes = [
+            np.array(Image.fromarray(plane.cpu().numpy(), "F").resize(size, Image.Resampling.LANCZOS))
+            for plane in lr.detach().flatten(0, 1)
+        ]
+        sr = torch.from_numpy(np.stack(planes)).view(*lr.shape[:2], size[1], size[0])
+        return sr.clamp(0.0, 1.0).to(lr.device)
 
 
 class Reference:

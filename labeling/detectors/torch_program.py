@@ -1,0 +1,178 @@
+"""A detector that somebody saved as a whole: a TorchScript file (.pt, .ts) or a torch.export archive (.pt2).
+
+The program takes (1, 3, H, W) float RGB in [0, 1] and returns boxes (K, 4) x0 y0 x1 y1 in its input's pixels and
+
+- scores (K, 80) of the COCO classes, before non-maximum suppression; or
+- scores (K,) and classes (K,), integers from 0 to 79.
+
+Either as a tuple in that order or as a dictionary with the keys ``boxes``, ``scores``, ``classes``. An export archive
+has a fixed frame size, to which frames are stretched; TorchScript gets them as they are.
+
+Such a file is a program. Archives that carry pickles are refused, but use only files from those you trust.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import warnings
+import zipfile
+from collections.abc import Callable
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from deploy.core.errors import OptionError, WeightsError
+from deploy.core.files import sha256_of
+from labeling.detectors.base import Detections, check_score_threshold, class_indices
+from labeling.detectors.candidates import select_detections
+from labeling.detectors.coco import COCO_CLASSES, PEOPLE_AND_VEHICLES
+
+_PLAIN_FILES = re.compile(
+    r"[^/]+/(models/[^/]+\.json|data/(weights|constants)/(weight_\d+|tensor_\d+|[^/]+\.json)|data/sample_inputs/[^/]+\.pt"
+    r"|archive_format|archive_version|byteorder|\.data/[^/]+|version)"
+)
+
+
+class TorchProgramDetector:
+    """80 COCO classes; people and vehicles by default. See `Detector`.
+
+    Raises:
+        OptionError: no file was named.
+        WeightsError: missing, not such a file, or with pickles inside.
+    """
+
+    name = "torch-program"
+    class_names = COCO_CLASSES
+
+    def __init__(
+        self,
+        *,
+        weights: Path | None = None,
+        score_threshold: float | None = None,
+        classes: tuple[str, ...] = (),
+        offline: bool = False,
+    ) -> None:
+        self.score_threshold = check_score_threshold(0.3 if score_threshold is None else score_threshold)
+        self.classes = classes or PEOPLE_AND_VEHICLES
+        self._kept_classes = torch.tensor(class_indices(self.classes, COCO_CLASSES))
+        if weights is None:
+            raise OptionError("detector 'torch-program' needs a file", hint="Add --detector-weights MODEL.pt2 or .pt")
+        if not weights.is_file():
+            raise WeightsError(f"detector not found: {weights}", hint="Check the path.")
+        self._source, self.weights_sha256 = weights, sha256_of(weights)
+        self._run, self._input_size = _load_export(weights) if weights.suffix == ".pt2" else _load_script(weights)
+
+    def detect(self, images: Tensor, *, score_threshold: float | None = None) -> list[Detections]:
+        """See `Detector.detect`.
+
+        Raises:
+            WeightsError: the program does not return what it should.
+        """
+        return [self._detect_one(image[None], score_threshold or self.score_threshold) for image in images]
+
+    def _detect_one(self, image: Tensor, least: float) -> Detections:
+        size = (int(image.shape[2]), int(image.shape[3]))
+        height, width = self._input_size or size
+        if size != (height, width):
+            resized = functional.interpolate(
+                image, (height, width), mode="bilinear", align_corners=False, antialias=True
+            )
+        else:
+            resized = image
+        boxes, scores = self._by_class(self._run(resized))
+        zoom = torch.tensor([size[1] / width, size[0] / height] * 2, device=boxes.device)
+        kept = self._kept_classes
+        return select_detections(boxes.detach() * zoom, scores[:, kept.to(scores.device)], kept, size, least)
+
+    def _by_class(self, output: Any) -> tuple[Tensor, Tensor]:
+        """Boxes (K, 4) and scores (K, 80)."""
+        if isinstance(output, dict):
+            output = [output[key] for key in ("boxes", "scores", "classes") if key in output]
+        parts = [part for part in output if isinstance(part, Tensor)] if isinstance(output, tuple | list) else []
+        if len(parts) in (2, 3) and parts[0].ndim == 2 and parts[0].shape[1] == 4:
+            boxes, scores = parts[:2]
+            if len(parts) == 2 and scores.shape == (len(boxes), len(COCO_CLASSES)):
+                return boxes, scores
+            if len(parts) == 3 and scores.shape == parts[2].shape == (len(boxes),):
+                kinds = functional.one_hot(parts[2].long().clamp(0, len(COCO_CLASSES) - 1), len(COCO_CLASSES))
+                return boxes, scores[:, None] * kinds
+        shapes = [tuple(part.shape) for part in parts] or type(output).__name__
+        raise WeightsError(
+            f"{self._source} returns {shapes}",
+            hint="It must return boxes (K, 4) and scores (K, 80), or boxes (K, 4), scores (K,) and classes (K,).",
+        )
+
+
+Loaded = tuple[Callable[[Tensor], Any], tuple[int, int] | None]
+"""What to call, and the height and width it needs; None is any."""
+
+
+def _load_script(path: Path) -> Loaded:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # TorchScript is deprecated, yet files of it are about
+            module: Any = torch.jit.load(str(path), map_location="cpu")  # type: ignore[no-untyped-call]
+    except (RuntimeError, ValueError) as error:
+        raise _unreadable(path, error) from None
+    module.eval()
+    for parameter in module.parameters():
+        parameter.requires_grad_(False)
+    return lambda image: module.to(image.device)(image), None
+
+
+def _load_export(path: Path) -> Loaded:
+    _refuse_pickles(path)
+    try:
+        program = torch.export.load(str(path))
+        module: Any = program.module()
+    except Exception as error:  # the loader raises whatever it meets
+        raise _unreadable(path, error) from None
+    (name,) = program.graph_signature.user_inputs[:1]
+    node = next(node for node in program.graph.nodes if node.name == name)
+    shape = node.meta["val"].shape
+    size = (shape[2], shape[3]) if len(shape) == 4 and all(isinstance(side, int) for side in shape[2:]) else None
+    for parameter in module.parameters():
+        parameter.requires_grad_(False)
+    return lambda image: module.to(image.device)(image), size
+
+
+def _refuse_pickles(path: Path) -> None:
+    """``torch.export.load`` unpickles some parts of an archive. Let through only archives in which it has nothing to.
+
+    Raises:
+        WeightsError: the archive has other parts than weights, constants and graphs, or weights that are pickled.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+            for name in names:
+                if names.count(name) > 1 or not _PLAIN_FILES.fullmatch(name):
+                    raise WeightsError(f"{path} carries {name!r}", hint="Export the model again, without extras.")
+                if re.search(r"/data/(weights|constants)/[^/]+\.json$", name) and _has_pickle(archive.read(name)):
+                    raise WeightsError(f"{path} holds pickled tensors", hint="Export it with plain float tensors.")
+                if "/data/sample_inputs/" in name:
+                    torch.load(BytesIO(archive.read(name)), weights_only=True)
+    except WeightsError:
+        raise
+    except Exception as error:  # not a zip, not JSON, or more than tensors in the sample inputs
+        raise _unreadable(path, error) from None
+
+
+def _has_pickle(config: bytes) -> bool:
+    entries = json.loads(config).get("config", {})
+    return any(
+        entry.get("use_pickle") or not entry["path_name"].startswith(("weight_", "tensor_"))
+        for entry in entries.values()
+    )
+
+
+def _unreadable(path: Path, error: Exception) -> WeightsError:
+    first = (str(error).splitlines() or [type(error).__name__])[0][:200]
+    return WeightsError(
+        f"cannot read {path} as a program of PyTorch: {first}", hint="Save it with torch.export.save or torch.jit.save."
+    )

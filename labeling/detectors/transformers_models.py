@@ -1,0 +1,138 @@
+"""RT-DETR (Zhao et al., CVPR 2024) and D-FINE (Peng et al., ICLR 2025) through Hugging Face's transformers.
+
+Frames are stretched to 640 x 640, as the models' own preprocessing does. There is no non-maximum suppression: each
+query is one object.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+from torch import Tensor
+from torch.nn import functional
+from torchvision.ops import box_convert
+from transformers import AutoConfig, DFineForObjectDetection, PreTrainedModel, RTDetrForObjectDetection
+from transformers.utils.logging import disable_progress_bar
+
+from deploy.core.errors import WeightsError
+from deploy.core.files import sha256_of
+from labeling.detectors.base import Detections, check_score_threshold, class_indices
+from labeling.detectors.candidates import select_detections
+from labeling.detectors.coco import COCO_CLASSES, PEOPLE_AND_VEHICLES
+
+INPUT_PX = 640
+_HUB = {
+    "rt-detr-r18": "PekingU/rtdetr_r18vd",
+    "rt-detr-r34": "PekingU/rtdetr_r34vd",
+    "rt-detr-r50": "PekingU/rtdetr_r50vd",
+    "rt-detr-r101": "PekingU/rtdetr_r101vd",
+    "d-fine-n": "ustc-community/dfine-nano-coco",
+    "d-fine-s": "ustc-community/dfine-small-coco",
+    "d-fine-m": "ustc-community/dfine-medium-coco",
+    "d-fine-l": "ustc-community/dfine-large-coco",
+    "d-fine-x": "ustc-community/dfine-xlarge-coco",
+}
+_FILES = ("config.json", "model.safetensors")
+
+
+class TransformersDetector:
+    """80 COCO classes; people and vehicles by default. See `Detector`.
+
+    Args:
+        variant: the registry's name.
+        weights: folder with ``config.json`` and ``model.safetensors``; the default is fetched from the hub.
+        score_threshold: detections below are dropped.
+        classes: names to keep.
+        offline: never use the network.
+
+    Raises:
+        WeightsError: no such folder, damaged, another network, or not to be had.
+    """
+
+    class_names = COCO_CLASSES
+
+    def __init__(
+        self,
+        *,
+        variant: str,
+        weights: Path | None = None,
+        score_threshold: float | None = None,
+        classes: tuple[str, ...] = (),
+        offline: bool = False,
+    ) -> None:
+        self.name = variant
+        self.score_threshold = check_score_threshold(0.3 if score_threshold is None else score_threshold)
+        self.classes = classes or PEOPLE_AND_VEHICLES
+        self._kept_classes = torch.tensor(class_indices(self.classes, COCO_CLASSES))
+        folder = weights or _from_hub(_HUB[variant], offline=offline)
+        self._network = _load(folder, variant)
+        self.weights_sha256 = sha256_of(folder / "model.safetensors")
+        _check_blob(folder / "model.safetensors", self.weights_sha256)
+
+    def detect(self, images: Tensor, *, score_threshold: float | None = None) -> list[Detections]:
+        """See `Detector.detect`."""
+        height, width = images.shape[2:]
+        resized = functional.interpolate(
+            images, (INPUT_PX, INPUT_PX), mode="bilinear", align_corners=False, antialias=True
+        )
+        network: Any = self._network.to(images.device)  # type: ignore[arg-type]
+        found = network(pixel_values=resized)
+        scores = found.logits.float().sigmoid()[..., self._kept_classes.to(images.device)]
+        frame = torch.tensor([width, height, width, height], device=images.device)
+        boxes = box_convert(found.pred_boxes.detach().float(), "cxcywh", "xyxy") * frame
+        least = score_threshold or self.score_threshold
+        return [
+            select_detections(box, score, self._kept_classes, (height, width), least, nms_iou=1.0)
+            for box, score in zip(boxes, scores, strict=True)
+        ]
+
+
+def _load(folder: Path, variant: str) -> PreTrainedModel:
+    for name in _FILES:
+        if not (folder / name).is_file():
+            raise WeightsError(
+                f"{folder / name} not found", hint=f"--detector-weights takes a folder with {' and '.join(_FILES)}."
+            )
+    disable_progress_bar()  # type: ignore[no-untyped-call]
+    wanted: Any = DFineForObjectDetection if variant.startswith("d-fine") else RTDetrForObjectDetection
+    try:
+        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        if not isinstance(config, wanted.config_class):
+            raise WeightsError(f"{folder} is a {config.model_type}, not {variant}", hint="Choose its --detector.")
+        if config.num_labels != len(COCO_CLASSES):
+            raise WeightsError(f"{folder} has {config.num_labels} classes, not COCO's 80", hint="Give COCO weights.")
+        network, report = wanted.from_pretrained(
+            folder, config=config, local_files_only=True, use_safetensors=True, output_loading_info=True
+        )
+    except (OSError, ValueError, KeyError, RuntimeError, TypeError) as error:
+        first = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        raise WeightsError(f"cannot load {variant} from {folder}: {first}", hint="Copy the folder again.") from None
+    lost = sorted(report["missing_keys"])
+    if lost:
+        raise WeightsError(f"{folder} lacks weights of {variant}: {lost[:3]}", hint="Copy the folder again.")
+    return network.eval().requires_grad_(False)  # type: ignore[no-any-return]
+
+
+def _from_hub(repository: str, *, offline: bool) -> Path:
+    """The hub's usual cache (``HF_HOME``); fetched if it is not there."""
+    by_hand = f"Get it by hand: hf download {repository} {' '.join(_FILES)}, or name a folder with --detector-weights."
+    try:
+        return Path(snapshot_download(repository, allow_patterns=list(_FILES), local_files_only=offline))
+    except LocalEntryNotFoundError:
+        what = "offline, and" if offline else "no connection to the hub, and"
+        raise WeightsError(f"{what} {repository} is not in its cache", hint=by_hand) from None
+    except (OSError, HfHubHTTPError, ValueError) as error:
+        first = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        raise WeightsError(f"cannot download {repository}: {first}", hint=by_hand) from None
+
+
+def _check_blob(path: Path, sha256: str) -> None:
+    """In the hub's cache a large file is a link to a file named by its SHA-256."""
+    name = path.resolve().name
+    if re.fullmatch(r"[0-9a-f]{64}", name) and name != sha256:
+        raise WeightsError(f"{path} is damaged: its checksum is not {name[:8]}...", hint=f"Remove {path.resolve()}.")

@@ -1,0 +1,104 @@
+"""Label on a Ray cluster: short runs of frames are its tasks.
+
+Ray schedules them, and gives those of a lost worker to another, which finds the frames that were done on the file
+system that all machines share.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from deploy.core.errors import OptionError, RegenError
+from deploy.core.progress import track
+from labeling.options import LabelOptions
+from labeling.pipelines.assemble_dataset import WorkFolder
+from labeling.pipelines.label_frames import label_frames, missing_frames
+from labeling.pipelines.label_job import LabelJob, PlannedVideo
+
+if TYPE_CHECKING:
+    from labeling.pipelines.labeller import Labeller
+
+FRAMES_A_TASK = 32
+RETRIES = 8
+"""How often a task whose worker is lost is tried again: not for ever, since a frame may be what kills the worker."""
+
+
+def label_on_ray(job: LabelJob, options: LabelOptions, work: WorkFolder) -> None:
+    """Label every frame that is not done yet.
+
+    Raises:
+        OptionError: Ray is not installed, or there is no such cluster.
+        RegenError: what a worker met.
+    """
+    try:
+        import ray
+    except ModuleNotFoundError:
+        raise OptionError("--engine ray needs the package 'ray'", hint="Install it: pip install ray") from None
+    import torch
+
+    try:
+        ray.init(address=options.ray_address, log_to_driver=False, include_dashboard=False, logging_level=logging.ERROR)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise OptionError(f"no Ray cluster at {options.ray_address!r}: {error}", hint="Start it: ray start") from None
+    try:
+        threads = torch.get_num_threads()  # as in the local engine: sums depend on it
+        gpus = 1 if options.device != "cpu" and ray.cluster_resources().get("GPU") else 0  # type: ignore[no-untyped-call]
+        task = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=RETRIES)(_label_run)
+        shared = ray.put((job, options, work, threads))
+        pending = [task.remote(shared, video, frames) for video in job.videos for frames in _runs(video, work)]
+        total = job.num_frames
+        done = total - sum(len(missing_frames(video, set(video.splits), work)) for video in job.videos)
+        for _ in track(_finished(ray, pending), total=total, done=done, label="labelling on Ray"):
+            pass
+    finally:
+        ray.shutdown()
+
+
+def _runs(video: PlannedVideo, work: WorkFolder) -> Iterator[list[int]]:
+    """The missing frames in short runs of neighbours."""
+    missing = sorted(missing_frames(video, set(video.splits), work))
+    for first in range(0, len(missing), FRAMES_A_TASK):
+        yield missing[first : first + FRAMES_A_TASK]
+
+
+def _finished(ray: Any, pending: list[Any]) -> Iterator[int]:
+    """The frames of each task that ends, as tasks end."""
+    while pending:
+        (ready,), pending = ray.wait(pending, num_returns=1)
+        try:
+            yield from ray.get(ready)
+        except ray.exceptions.RayTaskError as error:
+            if isinstance(error.cause, RegenError):
+                raise error.cause from None
+            raise
+        except ray.exceptions.WorkerCrashedError:
+            raise OptionError(
+                f"a worker died {RETRIES + 1} times on the same frames",
+                hint="Give workers more memory, or fewer of them.",
+            ) from None
+
+
+def _label_run(
+    shared: tuple[LabelJob, LabelOptions, WorkFolder, int], video: PlannedVideo, frames: list[int]
+) -> list[int]:
+    """Runs on a worker: label the frames that are not done, and say which were asked for."""
+    import torch
+
+    job, options, work, threads = shared
+    torch.set_num_threads(threads)
+    missing = missing_frames(video, set(frames), work)
+    if missing:
+        for _ in label_frames(video, missing, job, _labeller(options, job.grid), work):
+            pass
+    return frames
+
+
+@cache
+def _labeller(options: LabelOptions, grid: Any) -> Labeller:
+    """The networks, loaded once a worker."""
+    from labeling.pipelines.labeller import make_labeller
+
+    return make_labeller(options, grid)

@@ -1,0 +1,60 @@
+"""Any checkpoint that spandrel knows: ESRGAN, SwinIR, HAT, SPAN, Compact, OmniSR and two dozen more, by its weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from spandrel import ImageModelDescriptor, ModelLoader, ModelTiling, UnsupportedModelError
+from torch import Tensor
+
+from deploy.core.errors import OptionError, WeightsError
+from deploy.core.files import sha256_of
+from labeling.upscalers.network import NetworkUpscaler
+from labeling.weights import read_state
+
+OVERLAP_PX = 32
+"""Context around a tile. Attention and global pooling see further: tiles of such networks differ slightly."""
+
+
+def load_spandrel(*, scale: int, weights: Path | None = None) -> NetworkUpscaler:
+    """Load a super-resolution network; its architecture and factor are read off the weights.
+
+    Raises:
+        OptionError: no file was named.
+        WeightsError: missing, unreadable, unknown to spandrel, or not a network that enlarges RGB frames.
+    """
+    if weights is None:
+        raise OptionError("upscaler 'spandrel' needs a file", hint="Add --upscaler-weights MODEL.pth or .safetensors")
+    state = read_state(weights)
+    try:
+        model = ModelLoader().load_from_state_dict(state)
+    except UnsupportedModelError:
+        raise WeightsError(
+            f"spandrel knows no network with the weights of {weights}",
+            hint="For EDSR and CARN use --upscaler edsr or carn.",
+        ) from None
+    except (KeyError, ValueError, RuntimeError, AssertionError) as error:  # a known name, but other shapes
+        first = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        raise WeightsError(f"spandrel cannot build {weights}: {first}", hint="Copy the file again.") from None
+    if not isinstance(model, ImageModelDescriptor) or model.scale < 2 or model.input_channels != 3:
+        raise WeightsError(
+            f"{weights} is {model.architecture.name}, purpose {model.purpose}, x{model.scale}, "
+            f"{model.input_channels} channels: it does not enlarge RGB frames",
+            hint="Give a super-resolution network.",
+        )
+    return NetworkUpscaler(
+        "spandrel",
+        model.model,
+        lambda lr: _run(model, lr),
+        native_scale=model.scale,
+        scale=scale,
+        weights_sha256=sha256_of(weights),
+        overlap_px=OVERLAP_PX,
+        tile_px=256 if model.tiling == ModelTiling.SUPPORTED else None,
+    )
+
+
+def _run(model: ImageModelDescriptor, lr: Tensor) -> Tensor:
+    """Spandrel's call pads to what the network needs; a copy, since autograd refuses what inference mode made."""
+    sr: Tensor = model(lr)
+    return sr.clone()
