@@ -411,6 +411,16 @@ def test_what_is_live(name: str, live: bool) -> None:
     assert is_live(name) == live
 
 
+def test_passwords_are_not_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    with serving(Camera) as address:
+        port = address.rpartition(":")[2]
+    options = LiveOptions(timeout_seconds=1, reconnects=1, wait_seconds=0.01)
+    with pytest.raises(InputError) as caught:
+        list(read_live(f"http://me:secret@127.0.0.1:{port}/x.ts", FrameSelection(), options))
+    assert "//***@127.0.0.1" in str(caught.value)
+    assert "secret" not in str(caught.value) + capsys.readouterr().err
+
+
 def test_a_missing_webcam_is_one_message() -> None:
     with pytest.raises(InputError, match="no frame from webcam:97"):
         list(read_live("webcam:97", FrameSelection(), LiveOptions(reconnects=0)))
