@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from numpy.typing import NDArray
 
 import export.exporter
 from deploy.core.errors import DatasetError, OptionError, WeightsError
@@ -113,13 +114,13 @@ def test_bounds_of_parity(precision: Precision, good: Parity, bad: list[Parity])
             parity.enforce(precision)
 
 
-def finish(exported: Path, folder: Path, **changes: Any) -> tuple[Path, ModelCard]:
+def finish(
+    exported: Path, folder: Path, calibration: tuple[NDArray[np.float32], ...] = (), **changes: Any
+) -> tuple[Path, ModelCard]:
     """Another file from the exported fp32 network: what `export_onnx` does after the conversion."""
     core = onnx.load(str(exported))
     del core.metadata_props[:]
-    random = np.random.default_rng(0)
-    frames = [random.uniform(-1, 1, (1, 3, HEIGHT, WIDTH)).astype(np.float32) for _ in range(4)]
-    graph, card = finish_graph(core, replace(read_card(exported), **changes), lambda: frames)
+    graph, card = finish_graph(core, replace(read_card(exported), **changes), lambda: calibration)
     onnx.save(graph, str(folder / "other.onnx"))
     return folder / "other.onnx", card
 
@@ -166,12 +167,19 @@ def test_half_precision(exported: tuple[Path, Parity], trained: tuple[Any, Any],
     ("precision", "zero_type"), [("int8-cpu", onnx.TensorProto.UINT8), ("int8-trt", onnx.TensorProto.INT8)]
 )
 def test_integers_for_cpus_and_for_tensorrt(
-    exported: tuple[Path, Parity], trained: tuple[Any, Any], tmp_path: Path, precision: Precision, zero_type: int
+    exported: tuple[Path, Parity],
+    shared: tuple[Path, Path],
+    trained: tuple[Any, Any],
+    tmp_path: Path,
+    precision: Precision,
+    zero_type: int,
 ) -> None:
-    path, card = finish(exported[0], tmp_path, precision=precision, input_kind="rgb8", output_kind="importance")
+    train = split_dataset(load_settings(ULTRA_LIGHT, dataset=shared[0]), "train")
+    frames = tuple(train[index][0][None] for index in range(len(train)))
+    path, card = finish(exported[0], tmp_path, frames, precision=precision, input_kind="rgb8", output_kind="importance")
     parity = measure_parity(*trained, path, card, 4)
-    # Noise is no calibration for real frames, so the bound of `enforce` need not hold here.
-    assert parity.level_error < 0.5
+    # A network trained for a minute is unsure everywhere, so the bound of `enforce` need not hold here.
+    assert parity.level_error < 0.2
     graph = onnx.load(str(path)).graph
     zeros = {constant.name: constant for constant in graph.initializer}
     activations = {zeros[node.input[2]].data_type for node in graph.node if node.op_type == "QuantizeLinear"}
