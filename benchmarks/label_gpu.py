@@ -3,7 +3,7 @@
     python benchmarks/label_gpu.py VIDEO [--out docs/results/label_gpu.md]
 
 A frame is: EDSR enlarges it, the detector's forward pass on the interpolated frame, the gradient of its scores with
-respect to the pixels. EfficientDet's weights are random where none are in the cache: as fast, and nothing is judged here.
+respect to the pixels. EfficientDet's weights are random where none are in the cache: they are as fast.
 Floating-point operations are those that PyTorch counts; the peak is the best of some large matrix products in the same
 number type, in the same run.
 """
@@ -84,10 +84,8 @@ def _table(options: GpuOptions) -> list[str]:
                     lines.append(cells + "out of memory | | | | |")
                     continue
                 rate, work = row
-                lines.append(
-                    f"{cells}{rate:.1f} | {work / 1e9:.1f} | {rate * work / 1e12:.2f} | {peaks[precision] / 1e12:.1f} | "
-                    f"{100 * rate * work / peaks[precision]:.0f} % |"
-                )
+                share, peak = rate * work / peaks[precision], peaks[precision] / 1e12
+                lines.append(f"{cells}{rate:.1f} | {work / 1e9:.1f} | {share * peak:.3g} | {peak:.3g} | {share:.0%} |")
     return lines
 
 

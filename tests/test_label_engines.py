@@ -107,3 +107,18 @@ def test_previews_are_there_while_it_runs(clips: list[Path], local: dict[str, by
     label = np.asarray(Image.open(tmp_path / "dataset" / "origin_images" / "0" / "000000.png"))
     assert np.array_equal(frame[::4, ::4], label) and not np.array_equal(frame, overlay)
     assert len(np.unique(levels.reshape(-1, 3), axis=0)) <= 10
+
+
+def test_the_gpu_benchmark_runs_on_a_cpu_and_says_when_there_is_no_gpu(vtest: Path, tmp_path: Path) -> None:
+    out = tmp_path / "table.md"
+    common = (vtest, "--detectors", "efficientdet-d0", "--height", "48", "--batches", "1", "2", "--seconds", "0.1")
+    done = run_script("benchmarks/label_gpu.py", *common, "--device", "cpu", "--out", out)
+    assert done.returncode == 0, done.stderr
+    rows = [line.split("|") for line in out.read_text().splitlines() if line.startswith("| efficientdet-d0")]
+    assert [(row[2].strip(), row[3].strip()) for row in rows] == [
+        ("float32", "1"), ("float32", "2"), ("bfloat16", "1"), ("bfloat16", "2"),
+    ]  # fmt: skip
+    assert all(float(row[4]) > 0 and float(row[5]) > 1 for row in rows)
+    if not torch.cuda.is_available():
+        refused = run_script("benchmarks/label_gpu.py", *common)
+        assert refused.returncode == 2 and "finds no GPU" in refused.stderr
