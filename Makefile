@@ -30,6 +30,9 @@ nightly: setup
 test: setup
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadfile
 
+doctor:
+	@$(if $(wildcard $(PY)),$(PY),python3) -m labeling.doctor
+
 check: setup
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
