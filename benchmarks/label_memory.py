@@ -2,8 +2,8 @@
 
     python benchmarks/label_memory.py [VIDEO] [--frames 10000] [--json FILE]
 
-The video's frames are repeated until there are enough, reduced to a small size so that it ends soon. The threshold is so
-low that every frame has detections, and so its super-resolution and its gradient. Time is processor seconds.
+The video's frames are repeated until there are enough, reduced to a small size so that it ends soon. The threshold is
+so low that frames have detections, and so their super-resolution and their gradient. Time is processor seconds.
 """
 
 from __future__ import annotations
