@@ -38,7 +38,6 @@ def check_ladder(options: CheckOptions) -> None:
         opts=(),
         split="val",
         timed_frames=30,
-        try_dynamic_batch=True,
     )
     rows = [run_model(name, how) for name in options.models or ladder_names()]
     report = ZooReport(settings=settings_of(how, manifest), rows=tuple(rows))

@@ -1,4 +1,4 @@
-"""Multiply-accumulate operations of an ONNX graph of fixed shape."""
+"""Multiply-accumulate operations of an ONNX graph of fixed frame size."""
 
 from __future__ import annotations
 
@@ -19,8 +19,10 @@ def count_macs(path: Path) -> int:
     Raises:
         WeightsError: the shape of one of them is not fixed.
     """
-    model = onnx.shape_inference.infer_shapes(onnx.load(str(path)), data_prop=True)
-    graph = model.graph
+    model = onnx.load(str(path))
+    for tensor in model.graph.input:
+        tensor.type.tensor_type.shape.dim[0].dim_value = 1  # a free batch size
+    graph = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
     shapes: dict[str, tuple[int, ...]] = {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
     for value in [*graph.input, *graph.value_info, *graph.output]:
         sizes = tuple(entry.dim_value for entry in value.type.tensor_type.shape.dim)

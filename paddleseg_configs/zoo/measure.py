@@ -32,7 +32,7 @@ class MeasureOptions:
     """Options of one measurement."""
 
     model: Annotated[Path, tyro.conf.Positional]
-    """An .onnx file of batch size 1, its card beside it."""
+    """An .onnx file, its card beside it."""
     dataset: Path
     """Dataset folder."""
     out: Path

@@ -42,8 +42,6 @@ class RunOptions:
     """Whose labels the levels are compared with."""
     timed_frames: int = 100
     """How many frames the time is measured over."""
-    try_dynamic_batch: bool = False
-    """Export with a free batch size, too."""
 
 
 @dataclass(frozen=True)
@@ -123,11 +121,10 @@ def _run_ladder_model(work: _Work) -> ModelRow:
     schedule = ["--iters", iters, "--save_interval", math.ceil(iters / 6), "--log_iters", math.ceil(iters / 60)]
     work.run("train", [*command, *schedule, "--save_dir", train, "--do_eval"], [], [best, metrics])
     model = folder / f"{work.name}.onnx"
-    export = ["export/export_onnx.py", "--config", config, "--dataset", options.dataset, "--weights", best]
-    work.run("export", [*export, "--out", model, "--batch", 1, *_opts(options)], [best], [model])
+    dynamic_batch = _export(work, [*common, "--weights", best, "--out", model], best, model)
     return _measured(work, model).model_copy(
         update={
-            "dynamic_batch": _converts(work, [*export, "--out", folder / "dynamic.onnx", *_opts(options)], best),
+            "dynamic_batch": dynamic_batch,
             "parameters": _num_parameters(best),
             "iters": iters,
             "epochs": iters * options.batch_size / read_manifest(options.dataset).splits["train"].num_frames,
@@ -156,14 +153,14 @@ def _measured(work: _Work, model: Path) -> ModelRow:
     return work.row.model_copy(update={"measured": measured, "parity": read_card(model).parity})
 
 
-def _converts(work: _Work, command: Sequence[object], weights: Path) -> bool | None:
-    """Whether the model converts with a free batch size; None if that is not asked for."""
-    if not work.options.try_dynamic_batch:
-        return None
+def _export(work: _Work, arguments: Sequence[object], weights: Path, model: Path) -> bool:
+    """Convert with a free batch size, or where that fails with a batch of one. Returns whether it is free."""
+    command = ["export/export_onnx.py", *arguments, "--batch"]
     try:
-        work.run("export-dynamic", [*command, "--batch", "dynamic"], [weights], [work.folder / "dynamic.onnx"])
+        work.run("export", [*command, "dynamic"], [weights], [model])
     except RegenError as error:
         print(f"{work.name} has no free batch size: {error}", flush=True)
+        work.run("export-1", [*command, 1], [weights], [model])
         return False
     return True
 
