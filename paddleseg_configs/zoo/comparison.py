@@ -68,7 +68,7 @@ def settings_of(how: RunOptions, manifest: Manifest) -> Settings:
         batch_size=how.batch_size,
         seed=how.seed,
         opts=how.opts,
-        machine=f"{_processor()}, {platform.system()}",
+        machine=f"{processor()}, {platform.system()}",
         versions={name: version(name) for name in _PACKAGES},
     )
 
@@ -85,7 +85,7 @@ def _utility(options: CompareOptions, models: Mapping[str, Path]) -> UtilityRepo
     return read_utility(result)
 
 
-def _processor() -> str:
+def processor() -> str:
     """The processor's name where the system says it."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()

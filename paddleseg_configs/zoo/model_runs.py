@@ -38,10 +38,6 @@ class RunOptions:
     """Overrides of the configurations, KEY=VALUE."""
     accmodel_features: str = "imagenet"
     """Frozen weights of AccModel; see labeling/train_accmodel.py."""
-    split: str = "test"
-    """Whose labels the levels are compared with."""
-    timed_frames: int = 100
-    """How many frames the time is measured over."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +75,7 @@ def run_model(name: str, options: RunOptions) -> ModelRow:
     """
     if name not in ACCMODEL_HEADS and name not in ladder_names():
         raise OptionError(f"no model {name!r}", hint=f"Known: {', '.join([*ladder_names(), *ACCMODEL_HEADS])}.")
-    work = _Work(name, options, model_folder(name, options), ModelRow(name=name, description=_description(name)))
+    work = _Work(name, options, model_folder(name, options), ModelRow(name=name, description=description(name)))
     try:
         return _run_accmodel(work) if name in ACCMODEL_HEADS else _run_ladder_model(work)
     except RegenError as error:
@@ -125,7 +121,7 @@ def _run_ladder_model(work: _Work) -> ModelRow:
     return _measured(work, model).model_copy(
         update={
             "dynamic_batch": dynamic_batch,
-            "parameters": _num_parameters(best),
+            "parameters": num_parameters(best),
             "iters": iters,
             "epochs": iters * options.batch_size / read_manifest(options.dataset).splits["train"].num_frames,
             "seconds_per_iter": _seconds_per_iter(metrics),
@@ -148,7 +144,7 @@ def _measured(work: _Work, model: Path) -> ModelRow:
     result = work.folder / "measured.json"
     options = work.options
     command = ["-m", "paddleseg_configs.zoo.measure", model, "--dataset", options.dataset, "--out", result]
-    work.run("measure", [*command, "--split", options.split, "--runs", options.timed_frames], [model], [result])
+    work.run("measure", command, [model], [result])
     measured = Measurement.model_validate_json(result.read_bytes())
     return work.row.model_copy(update={"measured": measured, "parity": read_card(model).parity})
 
@@ -165,7 +161,7 @@ def _export(work: _Work, arguments: Sequence[object], weights: Path, model: Path
     return True
 
 
-def _description(name: str) -> str:
+def description(name: str) -> str:
     """What a configuration's first line says."""
     if name in ACCMODEL_HEADS:
         return f"AccMPEG's AccModel, head for {ACCMODEL_HEADS[name]}"
@@ -183,7 +179,7 @@ def _seconds_per_iter(metrics: Path) -> float:
     return float(seconds[(len(seconds) - 1) // 2])
 
 
-def _num_parameters(weights: Path) -> int:
+def num_parameters(weights: Path) -> int:
     """Trained numbers, without the running statistics of batch normalisation."""
     from paddleseg_configs.training.weights import read_state
 
