@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from deploy.core.errors import DatasetError
 from deploy.core.files import read_image
 from deploy.core.grid import Grid
 from deploy.predictor import Predictor
@@ -23,6 +24,8 @@ from labeling.maths.utility import Boxes
 from labeling.upscalers import Upscaler
 
 Rankings = Mapping[str, NDArray[np.float64]]
+FrameKey = tuple[str, int]
+"""Video and index of a frame."""
 GROWTH_PX = (32, 64)
 """By how much boxes are grown for more baselines, in SR pixels."""
 
@@ -45,8 +48,10 @@ class Rankers:
 
     bench: Bench
     predictors: Mapping[str, Predictor]
-    frames_before: Mapping[tuple[str, int], LabelledFrame] | None
+    frames_before: Mapping[FrameKey, LabelledFrame] | None
     """For more baselines; None leaves those out."""
+    other_labels: Mapping[str, Mapping[FrameKey, LabelledFrame]]
+    """Name -> the frames of another dataset of the same videos."""
 
     def rank(self, frame: LabelledFrame, interpolated: Tensor, sr: Tensor, found: Boxes) -> Rankings:
         """Every method's ranking; ties are broken at random, the same way on every run.
@@ -63,6 +68,10 @@ class Rankers:
             "importance": frame.importance,
             "label": read_levels(frame, self.bench.manifest),
         }
+        for name, frames in self.other_labels.items():
+            if (frame.video_id, frame.index) not in frames:
+                raise DatasetError(f"{name} lacks frame {frame.index} of {frame.video_id}", hint="Label it there, too.")
+            rankings[name] = frames[frame.video_id, frame.index].importance
         rankings |= {name: predictor(image).importance for name, predictor in self.predictors.items()}
         rankings |= {
             "|SR - IN|": difference_ranking(*arrays, grid),
@@ -85,7 +94,7 @@ class Rankers:
         return read_levels(before, self.bench.manifest)
 
 
-def frames_before(dataset: Path, manifest: Manifest) -> dict[tuple[str, int], LabelledFrame]:
+def frames_before(dataset: Path, manifest: Manifest) -> dict[FrameKey, LabelledFrame]:
     """(video, index) of each labelled frame but the first -> the labelled frame before it, of whatever split."""
     frames = [frame for split in SPLITS for frame in read_split(dataset, manifest, split)]
     frames.sort(key=lambda frame: (frame.video_id, frame.index))

@@ -15,7 +15,7 @@ from deploy.core.grid import Grid
 from deploy.core.progress import track
 from deploy.core.video import FrameSelection
 from deploy.predictor import Predictor
-from labeling.dataset.manifest import MANIFEST_NAME, Manifest, SourceRecord, read_manifest
+from labeling.dataset.manifest import MANIFEST_NAME, SPLITS, Manifest, SourceRecord, read_manifest
 from labeling.dataset.reader import LabelledFrame, read_split
 from labeling.dataset.utility_record import UtilityReport
 from labeling.detectors import DETECTORS
@@ -23,7 +23,7 @@ from labeling.frames import FramePair, FrameSize, read_pairs, to_tensor
 from labeling.maths.utility import Boxes, match
 from labeling.pipelines.enhancing import detect_boxes, detect_enhanced, segments_of
 from labeling.pipelines.labeller import pick_device
-from labeling.pipelines.rankers import Bench, Rankers, frames_before
+from labeling.pipelines.rankers import Bench, FrameKey, Rankers, frames_before
 from labeling.pipelines.utility_curves import Counts, ReferenceName, make_curve
 from labeling.upscalers import UPSCALERS
 from labeling.upscalers.simple import interpolate
@@ -37,7 +37,8 @@ def evaluate_utility(options: EvaluateUtilityOptions) -> None:
     manifest = read_manifest(options.dataset)
     bench = _load_bench(options, manifest)
     predictors = _load_predictors(options.models, bench.grid)
-    rankers = Rankers(bench, predictors, frames_before(options.dataset, manifest) if options.more_baselines else None)
+    before = frames_before(options.dataset, manifest) if options.more_baselines else None
+    rankers = Rankers(bench, predictors, before, _other_labels(options.other_labels, bench.grid))
     frames = _choose_frames(options, manifest)
     counts: dict[ReferenceName, list[Counts]] = {"true": [], "sr": []}
     for frame, pair in track(_with_pairs(frames, bench), total=len(frames), label="evaluating"):
@@ -112,6 +113,18 @@ def _load_predictors(models: Sequence[str], grid: Grid) -> dict[str, Predictor]:
             raise OptionError(f"two models are called {name}", hint="Give NAME=MODEL.onnx.")
         predictors[name] = predictor
     return predictors
+
+
+def _other_labels(datasets: Sequence[str], grid: Grid) -> dict[str, dict[FrameKey, LabelledFrame]]:
+    found = {}
+    for named in datasets:
+        name, _, path = named.partition("=")
+        manifest = read_manifest(Path(path))
+        if manifest.make_grid() != grid:
+            raise OptionError(f"--other-labels {named} has another grid", hint="Label the same videos at one size.")
+        frames = [frame for split in SPLITS for frame in read_split(Path(path), manifest, split)]
+        found[name] = {(frame.video_id, frame.index): frame for frame in frames}
+    return found
 
 
 def _choose_frames(options: EvaluateUtilityOptions, manifest: Manifest) -> list[LabelledFrame]:

@@ -77,6 +77,7 @@ def _utility(options: CompareOptions, models: Mapping[str, Path]) -> UtilityRepo
     result = options.out / "utility.json"
     command: list[object] = ["labeling/evaluate_utility.py", options.dataset, "--out", result, "--more-baselines"]
     command += ["--models", *(f"{name}={path}" for name, path in models.items()), "--budgets", *options.budgets]
+    command += ["--other-labels", *options.other_labels] if options.other_labels else []
     command += ["--max-frames", options.max_frames, "--segments", options.segments]
     command += ["--detector-weights", options.detector_weights] if options.detector_weights else []
     command += ["--upscaler-weights", options.upscaler_weights] if options.upscaler_weights else []
