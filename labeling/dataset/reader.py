@@ -16,6 +16,10 @@ from labeling.dataset.manifest import Manifest, SplitName
 _HINT = "Make the dataset again: python labeling/make_labels.py VIDEO --out DIR"
 
 
+FrameKey = tuple[str, int]
+"""A video and the position of a frame in it."""
+
+
 @dataclass(frozen=True, eq=False)
 class LabelledFrame:
     """One frame of a dataset."""
@@ -30,6 +34,11 @@ class LabelledFrame:
     """The level map, palette PNG."""
     importance: NDArray[np.float32]
     """(rows, cols) raw importance."""
+
+    @property
+    def key(self) -> FrameKey:
+        """Which frame of which video."""
+        return self.video_id, self.index
 
 
 def read_split(dataset: Path, manifest: Manifest, split: SplitName) -> Iterator[LabelledFrame]:
