@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,9 @@ from deploy.core.stages import Stage, run_stage
 from labeling.dataset.utility_record import UtilityReport
 from labeling.maths.utility import MatchCounts
 from labeling.pipelines.utility_curves import Counts, make_curve
-from paddleseg_configs.zoo.ladder_check import BEGIN, END, table, write_table
+from paddleseg_configs.check_ladder import CheckOptions
+from paddleseg_configs.zoo import ladder_check
+from paddleseg_configs.zoo.ladder_check import BEGIN, END, check_ladder, table, write_table
 from paddleseg_configs.zoo.macs import count_macs
 from paddleseg_configs.zoo.model_runs import RunOptions, model_folder, run_model
 from paddleseg_configs.zoo.page import write_pages
@@ -182,6 +185,27 @@ def test_comparison_goes_on_where_it_was(compared: tuple[Path, list[object]]) ->
     result = compare(command)
     assert result.returncode == 0 and result.stdout.count("up to date") == 4  # train, export, measure, utility
     assert (folder / "zoo.json").read_bytes() == before
+
+
+def test_the_ladder_is_checked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = CheckOptions(
+        make_dataset(tmp_path / "dataset"), models=("blockseg_" + MODEL[10:],), out=tmp_path, iters=1
+    )
+    check_ladder(options)
+    (row,) = [ModelRow.model_validate_json(path.read_bytes()) for path in tmp_path.glob("*/row.json")]
+    assert row.dynamic_batch and row.measured is not None and row.parity["label_agreement"] > 0.999
+    check_ladder(options)
+    assert "up to date" in capsys.readouterr().out
+
+    def refuse(_options: object) -> None:
+        raise WeightsError("the converter died", hint="")
+
+    monkeypatch.setattr(ladder_check, "export_onnx", refuse)
+    with pytest.raises(RegenError, match=f"1 of 1 do not belong in the ladder: {MODEL}"):
+        check_ladder(replace(options, models=(MODEL,)))
+    assert f"{MODEL}: the converter died" in capsys.readouterr().out
 
 
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="chromium is not installed (apt-get install chromium)")
