@@ -99,7 +99,8 @@ class AccModel(nn.Module):
 
 def _repeat_last(images: Tensor, axis: int, count: int) -> Tensor:
     """Append the last slice along `axis` so many times (the exporter gives ``functional.pad`` no fixed shape)."""
-    return torch.cat([images, *[images.narrow(axis, -1, 1)] * count], dim=axis) if count else images
+    last = images.narrow(axis, int(images.shape[axis]) - 1, 1)
+    return torch.cat([images, *[last] * count], dim=axis) if count else images
 
 
 def to_images(frames: list[NDArray[np.uint8]], device: str) -> Tensor:
