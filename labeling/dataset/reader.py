@@ -16,6 +16,10 @@ from labeling.dataset.manifest import Manifest, SplitName
 _HINT = "Make the dataset again: python labeling/make_labels.py VIDEO --out DIR"
 
 
+FrameKey = tuple[str, int]
+"""A video and the position of a frame in it."""
+
+
 @dataclass(frozen=True, eq=False)
 class LabelledFrame:
     """One frame of a dataset."""
@@ -32,6 +36,11 @@ class LabelledFrame:
     """(rows, cols) raw importance."""
     num_detections: int
     """Detections on the interpolated frame."""
+
+    @property
+    def key(self) -> FrameKey:
+        """Which frame of which video."""
+        return self.video_id, self.index
 
 
 def read_split(dataset: Path, manifest: Manifest, split: SplitName) -> Iterator[LabelledFrame]:
