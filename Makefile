@@ -1,6 +1,6 @@
 # make demo    a video in, a page to look at out (VIDEO=path for your own)
 # make zoo     ladder models side by side (DATASET=folder, MINUTES=5 for each model)
-# make nightly every ladder model trains, converts and agrees; under an hour
+# make nightly every ladder model trains, converts, agrees and builds with TensorRT-RTX
 # make test    every test          make check   lint and types          make clean   remove runs/ and .venv/
 # make doctor  what works on this machine, and how to mend what does not
 
@@ -26,6 +26,7 @@ nightly: setup
 	$(PY) labeling/make_labels.py datasets/cache/vtest.avi --out runs/ladder/dataset --height 360 --scale 1 \
 		--upscaler reference --variant gradient --every 40 --gap-seconds 2
 	OMP_NUM_THREADS=1 $(PY) paddleseg_configs/check_ladder.py runs/ladder/dataset --readme
+	OMP_NUM_THREADS=1 REGEN_WHOLE_LADDER=1 $(PY) -m pytest tests/test_tensorrt_ladder.py
 
 # Two workers of one thread each: faster than one after the other, and no threads that fight over two cores.
 test: setup

@@ -24,6 +24,7 @@ from deploy.core.progress import track
 from deploy.core.video import Frame, FrameSelection
 from deploy.inference_options import InferenceOptions
 from deploy.latency import StageClock
+from deploy.live import shown_name
 from deploy.output_folder import check_output, replacing
 from deploy.predictor import Prediction, Predictor
 from deploy.preprocess import fit_frame, to_batch
@@ -101,7 +102,7 @@ def _infer_into(
         dropped = sum(stream.num_dropped for stream in streams)
     for name, writer in zip(options.input, writers, strict=True):
         if writer.num_frames == 0:
-            raise InputError(f"no frame of {name} could be decoded", hint="Check that the file plays.")
+            raise InputError(f"no frame of {shown_name(name)} could be decoded", hint="Check that the file plays.")
     num_frames = sum(writer.num_frames for writer in writers)
     return {**_report(predictor, num_frames, time.perf_counter() - started, clock), "num_dropped": dropped}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 from collections.abc import Iterator
@@ -34,6 +35,11 @@ class LiveOptions:
 def is_live(name: str) -> bool:
     """Whether this input is a stream or a webcam ("webcam:0") rather than a file."""
     return name.startswith((*_PROTOCOLS, _WEBCAM))
+
+
+def shown_name(name: str) -> str:
+    """An input's name for messages: without the password of an address."""
+    return re.sub(r"//[^/@]*@", "//***@", name)
 
 
 def read_live(name: str, selection: FrameSelection, options: LiveOptions = LiveOptions()) -> Iterator[Frame]:
@@ -75,11 +81,14 @@ def read_live(name: str, selection: FrameSelection, options: LiveOptions = LiveO
             break
         wait = min(options.wait_seconds * 2 ** (attempt - 1), 10.0)
         print(
-            f"{name}: {reason}; connecting again in {wait:.1f} s ({attempt} of {options.reconnects})", file=sys.stderr
+            f"{shown_name(name)}: {reason}; connecting again in {wait:.1f} s ({attempt} of {options.reconnects})",
+            file=sys.stderr,
         )
         time.sleep(wait)
     if index == 0:
-        raise InputError(f"no frame from {name}: {reason}", hint="Check the address, and that it plays elsewhere.")
+        raise InputError(
+            f"no frame from {shown_name(name)}: {reason}", hint="Check the address, and that it plays elsewhere."
+        )
 
 
 def _connection(name: str, options: LiveOptions) -> Iterator[tuple[Fraction, av.VideoFrame]]:
@@ -91,7 +100,7 @@ def _connection(name: str, options: LiveOptions) -> Iterator[tuple[Fraction, av.
         settings["options"] = {"rtsp_transport": "tcp"}  # lost packets would be grey blocks
     with av.open(name, metadata_errors="ignore", **settings) as container:
         if not container.streams.video:
-            raise InputError(f"no video in {name}", hint="Give a stream that has pictures.")
+            raise InputError(f"no video in {shown_name(name)}", hint="Give a stream that has pictures.")
         stream, first = container.streams.video[0], None
         rate = Fraction(stream.average_rate or stream.base_rate or 25)
         for count, decoded in enumerate(container.decode(stream)):

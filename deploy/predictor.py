@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from deploy.backends.selection import AUTO, create_backend
+from deploy.core.closing import Closing
 from deploy.core.errors import WeightsError
 from deploy.core.grid import Grid
 from deploy.model_card import read_card
@@ -33,7 +33,7 @@ class Prediction:
         return f"Prediction(importance={self.importance.shape}, levels={self.levels.shape}, grid={self.grid})"
 
 
-class Predictor:
+class Predictor(Closing):
     """Predicts the importance of every macroblock of a frame.
 
     >>> frame = np.zeros((1080, 1920, 3), np.uint8)  # RGB; here for a model of 360 x 640
@@ -87,11 +87,3 @@ class Predictor:
     def close(self) -> None:
         """Free the model. Closing twice is harmless."""
         self.backend.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()

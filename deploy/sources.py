@@ -40,15 +40,15 @@ class FrameSource:
         return not self.image_names
 
 
-def open_source(name: str, selection: FrameSelection) -> FrameSource:
+def open_source(name: str | Path, selection: FrameSelection) -> FrameSource:
     """Open a video, an image, a folder of images, which are taken in the order of their names, or a live stream.
 
     Raises:
         InputError: nothing there, or nothing that can be read.
         OptionError: no frame is selected.
     """
-    if is_live(name):
-        return FrameSource(read_live(name, selection), 0, LIVE_RATE / selection.every, is_live=True)
+    if is_live(str(name)):
+        return FrameSource(read_live(str(name), selection), 0, LIVE_RATE / selection.every, is_live=True)
     path = Path(name)
     if path.is_dir():
         source = _from_images(_images_in(path), selection)

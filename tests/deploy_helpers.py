@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
@@ -11,9 +12,12 @@ from typing import Any
 import av
 import numpy as np
 import onnx
+import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from deploy import trt_infer
+from deploy.core.cli import run
 from deploy.core.grid import Grid
 from deploy.model_card import METADATA_KEY, ModelCard, write_card
 
@@ -92,3 +96,13 @@ def write_video(path: Path, frames: list[NDArray[np.uint8]], *, rate: Fraction =
             container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
         container.mux(stream.encode(None))
     return path
+
+
+def trt_infer_command(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
+    """Run deploy/trt_infer.py in this process; return its exit code."""
+    monkeypatch.setattr(sys, "argv", ["trt_infer.py", *map(str, arguments)])
+    try:
+        run(trt_infer.main, resumes=False)
+    except SystemExit as end:
+        return int(end.code or 0)
+    return 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -19,13 +18,13 @@ import av
 import numpy as np
 import pytest
 from deploy_helpers import card_of, striped_frame, write_model, write_video
+from deploy_helpers import trt_infer_command as command
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploy import trt_infer
 from deploy.background import Ahead, Behind
 from deploy.block_selection import SelectionRule
-from deploy.core.cli import EXIT_USER_ERROR, run
+from deploy.core.cli import EXIT_USER_ERROR
 from deploy.core.errors import InputError, OptionError
 from deploy.core.video import FrameSelection, read_frames
 from deploy.live import LiveOptions, is_live, read_live
@@ -39,15 +38,6 @@ IMPATIENT = LiveOptions(timeout_seconds=3, reconnects=2, wait_seconds=0.01)
 def model(tmp_path: Path) -> Path:
     """A brightness model of 48 x 80 pixels."""
     return write_model(tmp_path / "model.onnx", card_of())
-
-
-def command(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
-    monkeypatch.setattr(sys, "argv", ["trt_infer.py", *map(str, arguments)])
-    try:
-        run(trt_infer.main, resumes=False)
-    except SystemExit as end:
-        return int(end.code or 0)
-    return 0
 
 
 # Selection
@@ -419,6 +409,16 @@ def test_ffmpeg_as_the_camera(model: Path, tmp_path: Path, monkeypatch: pytest.M
 )
 def test_what_is_live(name: str, live: bool) -> None:
     assert is_live(name) == live
+
+
+def test_passwords_are_not_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    with serving(Camera) as address:
+        port = address.rpartition(":")[2]
+    options = LiveOptions(timeout_seconds=1, reconnects=1, wait_seconds=0.01)
+    with pytest.raises(InputError) as caught:
+        list(read_live(f"http://me:secret@127.0.0.1:{port}/x.ts", FrameSelection(), options))
+    assert "//***@127.0.0.1" in str(caught.value)
+    assert "secret" not in str(caught.value) + capsys.readouterr().err
 
 
 def test_a_missing_webcam_is_one_message() -> None:

@@ -13,10 +13,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from deploy_helpers import card_of, striped_frame, write_model, write_video
+from deploy_helpers import trt_infer_command as command
 from PIL import Image
 
 from deploy import trt_infer
-from deploy.core.cli import EXIT_USER_ERROR, run
+from deploy.core.cli import EXIT_USER_ERROR
 from deploy.core.video import read_frames
 
 DEPLOY = Path(trt_infer.__file__).parent
@@ -34,16 +35,6 @@ def model(tmp_path: Path) -> Path:
 def video(tmp_path: Path) -> Path:
     """Six frames of 48 x 80, stripes that move, 30000/1001 a second."""
     return write_video(tmp_path / "v.mp4", [striped_frame(shift=i) for i in range(6)], rate=Fraction(30000, 1001))
-
-
-def command(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
-    """Run the command in this process; return its exit code."""
-    monkeypatch.setattr(sys, "argv", ["trt_infer.py", *map(str, arguments)])
-    try:
-        run(trt_infer.main, resumes=False)
-    except SystemExit as end:
-        return int(end.code or 0)
-    return 0
 
 
 def listing(folder: Path) -> list[str]:

@@ -13,7 +13,7 @@ from typing import Any
 
 import onnx
 import pytest
-from deploy_helpers import card_of, write_model
+from deploy_helpers import card_of, striped_frame, write_model
 from onnx import TensorProto, helper
 from tensorrt_names import SOURCES, used_names
 
@@ -22,6 +22,7 @@ from deploy.core.errors import OptionError, WeightsError
 from deploy.core.files import sha256_of
 from deploy.engine_record import read_record, record_path
 from deploy.model_card import write_card
+from deploy.preprocess import to_input
 from export.engine_builder import batch_sizes, build_engine
 from export.exporter import finish_graph
 from export.onnx2trt import EngineOptions
@@ -99,11 +100,23 @@ def test_every_cuda_function_exists() -> None:
 
 
 @pytest.mark.parametrize("dynamic_batch", [True, False])
-@pytest.mark.parametrize("output", ["logits", "levels", "importance"])
-def test_rtx_builds_what_export_writes(rtx: Any, tmp_path: Path, output: str, dynamic_batch: bool) -> None:
+@pytest.mark.parametrize(
+    ("output", "precision"),
+    [
+        ("logits", "fp32"),
+        ("levels", "fp32"),
+        ("importance", "fp32"),
+        ("importance", "fp16"),
+        ("importance", "int8-trt"),
+    ],
+)
+def test_rtx_builds_what_export_writes(
+    rtx: Any, tmp_path: Path, output: Any, precision: Any, dynamic_batch: bool
+) -> None:
     card = card_of(dynamic_batch=dynamic_batch)
     core = onnx.load(str(write_model(tmp_path / "core.onnx", card)))
-    graph, card = finish_graph(core, replace(card, input_kind="rgb8", output_kind=output), lambda: [])
+    wanted = replace(card, input_kind="rgb8", output_kind=output, precision=precision)
+    graph, card = finish_graph(core, wanted, lambda: [to_input(striped_frame(), wanted)])
     model = tmp_path / "model.onnx"
     onnx.save(graph, str(model))
     write_card(model, card)
@@ -115,6 +128,7 @@ def test_rtx_builds_what_export_writes(rtx: Any, tmp_path: Path, output: str, dy
     assert (record.product, record.version, record.gpu_name) == ("tensorrt-rtx", rtx.__version__, "any")
     assert record.batch == ((1, 8, 64) if dynamic_batch else (1, 1, 1))
     assert record.onnx_sha256 == sha256_of(model)
+    assert record.precision == precision
     assert sorted(path.name for path in tmp_path.glob("model.*")) == [
         "model.engine", "model.engine.json", "model.json", "model.onnx"
     ]  # fmt: skip

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from deploy.backends.base import usable_threads
+from deploy.core.closing import Closing
 from deploy.core.errors import WeightsError
 from deploy.core.runtimes import import_onnxruntime
 from deploy.model_card import METADATA_KEY, ModelCard
@@ -20,7 +20,7 @@ _TYPES: dict[type[np.generic], str] = {np.float32: "tensor(float)", np.uint8: "t
 _EXPORT_AGAIN = "Keep the .onnx and the .json of one export together, or export the model again."
 
 
-class OnnxRuntimeBackend:
+class OnnxRuntimeBackend(Closing):
     """Runs the .onnx file as it is, in the precision it was exported in.
 
     Args:
@@ -55,14 +55,6 @@ class OnnxRuntimeBackend:
     def close(self) -> None:
         """Free the session."""
         self._session = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _run(self, batch: NDArray[Any]) -> NDArray[Any]:
         try:

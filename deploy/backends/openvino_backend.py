@@ -5,14 +5,14 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
 
 from deploy.backends.base import usable_threads
+from deploy.core.closing import Closing
 from deploy.core.errors import DeviceError, WeightsError
 from deploy.model_card import ModelCard
 
@@ -22,7 +22,7 @@ _TRIAL = "import sys, openvino as ov; ov.Core().compile_model(sys.argv[1], 'CPU'
 TRIAL_SECONDS = 300
 
 
-class OpenVinoBackend:
+class OpenVinoBackend(Closing):
     """Runs the .onnx file frame by frame.
 
     Args:
@@ -84,14 +84,6 @@ class OpenVinoBackend:
     def close(self) -> None:
         """Free the model."""
         self._request = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def _require_that_it_compiles(model: Path) -> None:

@@ -9,8 +9,7 @@ import importlib
 import weakref
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from deploy.backends.cuda_memory import Cuda
 from deploy.backends.tensorrt_slot import Slot
 from deploy.core import nvidia
+from deploy.core.closing import Closing
 from deploy.core.errors import DeviceError, OptionError, WeightsError
 from deploy.core.tensorrt_library import import_tensorrt, make_logger, what_it_said
 from deploy.engine_record import EngineRecord, engine_path, read_record
@@ -27,7 +27,7 @@ NUM_SLOTS = 2
 """While one batch computes, the next is copied."""
 
 
-class TensorRtBackend:
+class TensorRtBackend(Closing):
     """Runs an engine that export/onnx2trt.py built, after checking that it was built for this model, library and GPU.
 
     Args:
@@ -110,14 +110,6 @@ class TensorRtBackend:
     def close(self) -> None:
         """Free GPU memory, contexts, engine and runtime, in this order. Closing twice is harmless."""
         self._finalizer()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _slots(self) -> list[Slot]:
         if not self._finalizer.alive:
