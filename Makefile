@@ -2,6 +2,7 @@
 # make zoo     ladder models side by side (DATASET=folder, MINUTES=5 for each model)
 # make nightly every ladder model trains, converts, agrees and builds with TensorRT-RTX
 # make test    every test          make check   lint and types          make clean   remove runs/ and .venv/
+# make doctor  what works on this machine, and how to mend what does not
 
 PYTHON ?= python3.11
 VIDEO ?=
@@ -11,7 +12,7 @@ PY := .venv/bin/python
 INSTALLED := .venv/installed
 TOOLS := $(wildcard paddleseg_configs/paddleseg_tools/pyproject.toml paddleseg_configs/paddleseg_tools/paddleseg/tools/*.py)
 
-.PHONY: demo zoo nightly test check setup clean
+.PHONY: demo zoo nightly test check setup doctor clean
 
 demo: setup
 	$(PY) -m labeling.demo $(if $(VIDEO),--video "$(VIDEO)")
@@ -30,6 +31,9 @@ nightly: setup
 # Two workers of one thread each: faster than one after the other, and no threads that fight over two cores.
 test: setup
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadfile
+
+doctor:
+	@$(if $(wildcard $(PY)),$(PY),python3) -m labeling.doctor
 
 check: setup
 	$(PY) -m ruff check .

@@ -122,7 +122,7 @@ def compare(options: BenchmarkOptions) -> dict[str, Any]:
         video = probe(options.video)
         size = (options.height, round(video.width_px * options.height / video.height_px))
         first = next(iter(read_frames(options.video, FrameSelection())))
-        weights, source = _weights(options, _two_sizes(first.image, size, options.scale)[1], Path(folder))
+        weights, source = find_weights(options, two_sizes(first.image, size, options.scale)[1], Path(folder))
         ways: dict[str, Any] = {
             f"ours, {precision}": Ours(options, weights, size, precision, Path(folder))
             for precision in options.precisions
@@ -134,7 +134,7 @@ def compare(options: BenchmarkOptions) -> dict[str, Any]:
         for count, frame in enumerate(read_frames(options.video, FrameSelection(every=step))):
             if count > options.frames:
                 break
-            lr, sr = _two_sizes(frame.image, size, options.scale)
+            lr, sr = two_sizes(frame.image, size, options.scale)
             for name, way in ways.items():
                 maps[name].append(way(frame.index, lr, sr))
     seconds = {name: way.watch.medians() for name, way in ways.items()}
@@ -270,7 +270,7 @@ def _stopwatch(options: BenchmarkOptions) -> Stopwatch:
     )
 
 
-def _two_sizes(image: Any, size: tuple[int, int], scale: int) -> tuple[Any, Any]:
+def two_sizes(image: Any, size: tuple[int, int], scale: int) -> tuple[Any, Any]:
     """The frame at the LR and at the SR size, whatever the video's own; only the time matters here."""
     from PIL import Image
 
@@ -279,7 +279,7 @@ def _two_sizes(image: Any, size: tuple[int, int], scale: int) -> tuple[Any, Any]
     return tuple(np.asarray(frame.resize(s, Image.Resampling.BICUBIC)) for s in ((size[1], size[0]), sr_size))  # type: ignore[return-value]
 
 
-def _weights(options: BenchmarkOptions, frame: Any, folder: Path) -> tuple[Path | None, str]:
+def find_weights(options: BenchmarkOptions, frame: Any, folder: Path) -> tuple[Path | None, str]:
     """The detector's weights and where they are from: a file, the cache, or random ones for EfficientDet."""
     if options.detector_weights or not options.detector.startswith("efficientdet"):
         return options.detector_weights, "file" if options.detector_weights else "the detector's own"

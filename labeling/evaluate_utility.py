@@ -29,6 +29,8 @@ class EvaluateUtilityOptions:
     """The .json file to write."""
     models: tuple[str, ...] = ()
     """Exported predictors, .onnx with their model cards beside them: MODEL.onnx, or NAME=MODEL.onnx to call it so."""
+    other_labels: tuple[str, ...] = ()
+    """NAME=DATASET: also rank by the raw importance of another dataset of the same videos, labelled in another way."""
     more_baselines: bool = False
     """Also try boxes grown by 32 and by 64 SR pixels, and the label of the frame before."""
     split: Literal["train", "val", "test"] = "test"

@@ -26,7 +26,7 @@ class CheckOptions:
     models: tuple[str, ...] = ()
     """Configurations by name; the default is all."""
     out: Path = Path("runs/ladder")
-    """Folder for everything that is made on the way, and for ladder.json."""
+    """Folder for everything that is made on the way."""
     iters: int = 4
     """Training iterations."""
     readme: bool = False

@@ -34,6 +34,8 @@ class CompareOptions:
     """Configurations by name, accmodel, accmodel_binary, accmodel_regression; the default is all of them."""
     extra: tuple[str, ...] = ()
     """NAME=MODEL.onnx: predictors made elsewhere, such as by other labels, to judge beside the others."""
+    other_labels: tuple[str, ...] = ()
+    """NAME=DATASET: datasets of the same videos, labelled in another way, whose importance is judged as well."""
     iters: int = 600
     """Training iterations, at most."""
     minutes: float | None = None

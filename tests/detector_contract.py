@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor
 
@@ -66,6 +67,18 @@ def check_threshold_classes_and_nothing(make: Make, images: Tensor) -> None:
         assert len(kept.scores) and {COCO_CLASSES[kind] for kind in kept.classes} == {wanted}
     gradient, count = accuracy_gradient(SumOfScores(make(score_threshold=0.99999)), images[:1])
     assert count == 0 and gradient.abs().max() == 0
+
+
+def check_gpu_agrees(make: Make, images: Tensor) -> None:
+    if not torch.cuda.is_available():
+        pytest.skip("PyTorch finds no GPU")
+    detector = busy(make, images)
+    with torch.no_grad():
+        here = detector.detect(images)
+        there = detector.detect(images.cuda())
+    for one, other in zip(here, there, strict=True):
+        assert other.boxes.is_cuda and other.scores.is_cuda
+        assert_same(Detections(other.boxes.cpu(), other.scores.cpu(), other.classes.cpu()), one)
 
 
 def assert_same(found: Detections, wanted: Detections) -> None:

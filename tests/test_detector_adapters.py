@@ -23,6 +23,7 @@ from tests.detector_contract import (
     assert_same,
     busy,
     check_a_batch_is_its_frames,
+    check_gpu_agrees,
     check_shapes_ranges_and_gradients,
     check_threshold_classes_and_nothing,
 )
@@ -117,6 +118,11 @@ def test_a_batch_is_its_frames(name: str, weights: Callable[[str], Path], images
 @pytest.mark.parametrize("name", NAMES)
 def test_threshold_classes_and_nothing(name: str, weights: Callable[[str], Path], images: Tensor) -> None:
     check_threshold_classes_and_nothing(partial(make, name, weights(name)), images)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_gpu_agrees(name: str, weights: Callable[[str], Path], images: Tensor) -> None:
+    check_gpu_agrees(partial(make, name, weights(name)), images)
 
 
 def from_ids(boxes: Tensor, scores: Tensor, ids: Tensor, least: float) -> Detections:

@@ -69,3 +69,19 @@ def test_a_size_that_fits_is_left_alone() -> None:
     pad_to_multiple(model, height_px=64, width_px=96)
     image = paddle.ones([1, 3, 64, 96])
     assert model(image)[0] is image
+
+
+def test_blockseg_says_one_thing_for_each_macroblock(odd_dataset: Path) -> None:
+    config = REPOSITORY / "paddleseg_configs" / "blockseg_mobilenetv3_small_x035.yml"
+    model: Any = LevelBuilder(load_settings(config, dataset=odd_dataset)).model
+    image = paddle.to_tensor(np.random.default_rng(0).normal(size=(2, 3, 40, 72)).astype(np.float32))
+    model.eval()
+    with paddle.no_grad():
+        logits = model(image)[0].numpy()
+    for row in range(0, 40, 16):
+        for col in range(0, 72, 16):
+            block = logits[:, :, row : row + 16, col : col + 16]
+            assert (block == block[:, :, :1, :1]).all()
+    assert len(np.unique(logits[0, 0])) == 3 * 5
+    model.train()
+    assert [output.shape for output in model(image)] == [[2, LEVELS, 40, 72]] * 2

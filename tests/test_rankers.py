@@ -13,7 +13,7 @@ from labeling.dataset.reader import read_levels, read_split
 from labeling.maths.utility import MatchCounts
 from labeling.pipelines.rankers import frames_before
 from labeling.pipelines.utility_curves import make_curve
-from labeling.pipelines.utility_evaluation import _load_predictors
+from labeling.pipelines.utility_evaluation import _load_predictors, _other_labels
 from tests.deploy_helpers import card_of, write_model
 from tests.paddle_helpers import FRAMES, make_dataset
 
@@ -49,3 +49,12 @@ def test_models_are_called_as_asked(tmp_path: Path) -> None:
     assert list(_load_predictors([str(path), f"other={path}"], card.grid)) == [card.name, "other"]
     with pytest.raises(OptionError, match="two models are called x"):
         _load_predictors([f"x={path}", f"x={path}"], card.grid)
+
+
+def test_labels_of_another_dataset_must_be_on_the_same_grid(tmp_path: Path) -> None:
+    dataset = make_dataset(tmp_path / "dataset")
+    grid = read_manifest(dataset).make_grid()
+    found = _other_labels([f"other={dataset}"], grid)["other"]
+    assert len(found) == sum(FRAMES.values()) and found["val_video", 1].importance.shape == (grid.rows, grid.cols)
+    with pytest.raises(OptionError, match="another grid"):
+        _other_labels([f"other={dataset}"], card_of().grid)

@@ -73,6 +73,8 @@ class FrameSelection:
     """First presentation time not to take; None means the end."""
     every: int = 1
     """Take one frame in so many."""
+    indices: frozenset[int] | None = None
+    """Of those, only the frames at these positions in the video; None means all."""
 
     def __post_init__(self) -> None:
         if self.every < 1:
@@ -87,7 +89,9 @@ class FrameSelection:
 
     def takes(self, index: int, pts_seconds: Fraction) -> bool:
         """Whether the frame at this position and time is taken."""
-        return index % self.every == 0 and float(pts_seconds) >= self.start_seconds and not self.is_past(pts_seconds)
+        if index % self.every or (self.indices is not None and index not in self.indices):
+            return False
+        return float(pts_seconds) >= self.start_seconds and not self.is_past(pts_seconds)
 
     def is_past(self, pts_seconds: Fraction) -> bool:
         """Whether this time is at or after the stop."""

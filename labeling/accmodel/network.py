@@ -80,7 +80,7 @@ class AccModel(nn.Module):
         height, width = (int(side) for side in images.shape[2:])  # plain numbers while a graph is traced, too
         grid = self.spec.grid_of(height, width)
         below, right = -height % _MULTIPLE_PX, -width % _MULTIPLE_PX
-        padded = functional.pad(images, [0, right, 0, below], mode="replicate")
+        padded = _repeat_last(_repeat_last(images, 2, below), 3, right)
         size = [(height + below) // _STRIDE_PX, (width + right) // _STRIDE_PX]
         maps = [
             functional.interpolate(found, size, mode="bilinear", align_corners=False) for found in self.features(padded)
@@ -95,6 +95,12 @@ class AccModel(nn.Module):
         """(N, 3, H, W) float32 RGB in [0, 1] -> (N, 1, rows, cols) importance in [0, 1]."""
         importance: Tensor = (self(images).softmax(dim=1) * self.level_values).sum(dim=1, keepdim=True)
         return importance
+
+
+def _repeat_last(images: Tensor, axis: int, count: int) -> Tensor:
+    """Append the last slice along `axis` so many times (the exporter gives ``functional.pad`` no fixed shape)."""
+    last = images.narrow(axis, int(images.shape[axis]) - 1, 1)
+    return torch.cat([images, *[last] * count], dim=axis) if count else images
 
 
 def to_images(frames: list[NDArray[np.uint8]], device: str) -> Tensor:

@@ -16,6 +16,10 @@ from labeling.dataset.manifest import Manifest, SplitName
 _HINT = "Make the dataset again: python labeling/make_labels.py VIDEO --out DIR"
 
 
+FrameKey = tuple[str, int]
+"""A video and the position of a frame in it."""
+
+
 @dataclass(frozen=True, eq=False)
 class LabelledFrame:
     """One frame of a dataset."""
@@ -30,6 +34,13 @@ class LabelledFrame:
     """The level map, palette PNG."""
     importance: NDArray[np.float32]
     """(rows, cols) raw importance."""
+    num_detections: int
+    """Detections on the interpolated frame."""
+
+    @property
+    def key(self) -> FrameKey:
+        """Which frame of which video."""
+        return self.video_id, self.index
 
 
 def read_split(dataset: Path, manifest: Manifest, split: SplitName) -> Iterator[LabelledFrame]:
@@ -44,9 +55,10 @@ def read_split(dataset: Path, manifest: Manifest, split: SplitName) -> Iterator[
         try:
             with np.load(path, allow_pickle=False) as stored:
                 importance, indices, splits = stored["importance"], stored["frame_index"], stored["split"]
+                counts = stored["num_detections"]
         except (OSError, ValueError, KeyError) as error:
             raise DatasetError(f"cannot read {path}: {error}", hint=_HINT) from None
-        if importance.shape[1:] != shape or len(importance) != len(indices):
+        if importance.shape[1:] != shape or not len(importance) == len(indices) == len(counts):
             raise DatasetError(
                 f"{path}: importance of shape {importance.shape} for a {shape} grid", hint="Make it again."
             )
@@ -59,6 +71,7 @@ def read_split(dataset: Path, manifest: Manifest, split: SplitName) -> Iterator[
                 dataset / "origin_images" / name,
                 dataset / "labels" / name,
                 importance[position],
+                int(counts[position]),
             )
 
 

@@ -67,8 +67,7 @@ class EfficientDetDetector:
         # After normalisation the padding, zero, is the mean colour.
         frames = functional.pad((images - mean) / deviation, padding).contiguous(memory_format=torch.channels_last)
         features = parts.fpn(parts.backbone(frames))
-        # Of 90 columns the kept classes alone are gathered from all anchors: the others are most of the memory.
-        scores = _by_anchor(parts.class_net(features), NUM_IDS, self._columns.to(images.device)).float().sigmoid()
+        scores = _by_anchor(parts.class_net(features), len(self._columns)).float().sigmoid()
         with torch.no_grad():  # boxes have no gradient
             offsets = _by_anchor(parts.box_net(features), 4).float()
         least = score_threshold or self.score_threshold
@@ -92,6 +91,7 @@ class EfficientDetDetector:
             load_into(network, self._state, self._source, self.name)
             network.eval().requires_grad_(False)
             _fold_batch_norm(network)
+            _keep_columns(network, self._columns)
             self._networks[height, width] = (
                 network.to(memory_format=torch.channels_last),
                 Anchors.from_config(config).boxes,
@@ -99,14 +99,19 @@ class EfficientDetDetector:
         return self._networks[height, width]
 
 
-def _by_anchor(levels: list[Tensor], channels: int, columns: Tensor | None = None) -> Tensor:
-    """Per level (N, anchors * channels, h, w) -> (N, all anchors, channels), or of some of the channels."""
-    parts = []
-    for level in levels:
-        part = level.reshape(len(level), -1, channels, *level.shape[2:])
-        part = part if columns is None else part[:, :, columns]
-        parts.append(part.permute(0, 3, 4, 1, 2).flatten(1, 3))
-    return torch.cat(parts, dim=1)
+def _by_anchor(levels: list[Tensor], channels: int) -> Tensor:
+    """Per level (N, anchors * channels, h, w) -> (N, all anchors, channels)."""
+    return torch.cat([level.permute(0, 2, 3, 1).reshape(len(level), -1, channels) for level in levels], dim=1)
+
+
+def _keep_columns(network: Any, columns: Tensor) -> None:
+    """Compute the scores of the kept classes alone: all 90 of every anchor were most of the memory."""
+    head = network.class_net.predict.conv_pw
+    rows = (torch.arange(len(head.weight) // NUM_IDS)[:, None] * NUM_IDS + columns).flatten()
+    kept = nn.Conv2d(head.in_channels, len(rows), 1).requires_grad_(False)
+    kept.weight.copy_(head.weight[rows])
+    kept.bias.copy_(head.bias[rows])  # type: ignore[union-attr]
+    network.class_net.predict.conv_pw = kept
 
 
 def _fold_batch_norm(network: nn.Module) -> None:

@@ -13,6 +13,7 @@ from PIL import Image
 
 from deploy.core.files import write_image, write_npz, write_text
 from deploy.core.overlay import level_palette
+from labeling.dataset.findings import detection_findings, level_findings
 from labeling.dataset.manifest import (
     SPLITS,
     Calibration,
@@ -241,11 +242,8 @@ def _report(manifest: Manifest, videos: dict[str, VideoImportance], options: Lab
         pixels = max(1, sum(record.level_histogram))
         shares = " ".join(f"{100 * count / pixels:.0f}" for count in record.level_histogram)
         print(f"  {split:5s} {record.num_frames} frames; share of each level in %: {shares}")
-        if record.level_histogram[0] > 0.95 * pixels:
-            print(
-                f"  warning: {split} is {100 * record.level_histogram[0] / pixels:.1f} % level 0; try --curve quantile"
-            )
+        for finding in level_findings(split, record.level_histogram, splits_whole=split == "train"):
+            print(f"  warning: {finding}")
     for video_id, video in videos.items():
-        empty = int((video.num_detections == 0).sum())
-        if empty:
-            print(f"  warning: {video_id}: no detection on {empty} of {len(video.num_detections)} frames")
+        for finding in detection_findings(video_id, video.num_detections):
+            print(f"  warning: {finding}")

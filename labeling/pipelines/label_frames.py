@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,10 +50,9 @@ def label_frames(
     """
     left = set(missing)
     every = labeller.options.preview
-    for pair in read_pairs(video.info.path, job.size, frame_selection(labeller.options)):
+    selection = replace(frame_selection(labeller.options), indices=frozenset(missing))
+    for pair in read_pairs(video.info.path, job.size, selection):
         index = pair.frame.index
-        if index not in left:
-            continue
         importance, num_detections = labeller.label(pair)
         work.store_image(video.video_id, index, pair.lr)
         if every and list(video.splits).index(index) % every == 0:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,8 @@ from labeling.pipelines.label_job import LabelJob, PlannedVideo
 if TYPE_CHECKING:
     from labeling.pipelines.labeller import Labeller
 
-FRAMES_A_TASK = 32
+LEAST_FRAMES_A_TASK, TASKS_A_WORKER = 32, 4
+"""A task decodes its video from the start: many short ones would spend their time on that."""
 RETRIES = 8
 """How often a task whose worker is lost is tried again: not for ever, since a frame may be what kills the worker."""
 
@@ -45,23 +47,33 @@ def label_on_ray(job: LabelJob, options: LabelOptions, work: WorkFolder) -> None
         raise OptionError(f"no Ray cluster at {options.ray_address!r}: {error}", hint="Start it: ray start") from None
     try:
         threads = torch.get_num_threads()  # as in the local engine: sums depend on it
-        gpus = 1 if options.device != "cpu" and ray.cluster_resources().get("GPU") else 0  # type: ignore[no-untyped-call]
-        task = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=RETRIES)(_label_run)
-        shared = ray.put((job, options, work, threads))
-        pending = [task.remote(shared, video, frames) for video in job.videos for frames in _runs(video, work)]
-        total = job.num_frames
-        done = total - sum(len(missing_frames(video, set(video.splits), work)) for video in job.videos)
-        for _ in track(_finished(ray, pending), total=total, done=done, label="labelling on Ray"):
+        resources = ray.cluster_resources()  # type: ignore[no-untyped-call]
+        cpus = min(threads, int(resources.get("CPU", 1)))
+        gpus = 1 if options.device != "cpu" and resources.get("GPU") else 0
+        task = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=RETRIES)(_label_run)
+        shared = ray.put((job, _with_absolute_paths(options), work, threads))
+        missing = [(video, sorted(missing_frames(video, set(video.splits), work))) for video in job.videos]
+        total, left = job.num_frames, sum(len(frames) for _, frames in missing)
+        length = max(LEAST_FRAMES_A_TASK, -(-left * cpus // (int(resources.get("CPU", 1)) * TASKS_A_WORKER)))
+        pending = [
+            task.remote(shared, _with_absolute_path(video), frames[first : first + length])
+            for video, frames in missing
+            for first in range(0, len(frames), length)
+        ]
+        for _ in track(_finished(ray, pending), total=total, done=total - left, label="labelling on Ray"):
             pass
     finally:
         ray.shutdown()
 
 
-def _runs(video: PlannedVideo, work: WorkFolder) -> Iterator[list[int]]:
-    """The missing frames in short runs of neighbours."""
-    missing = sorted(missing_frames(video, set(video.splits), work))
-    for first in range(0, len(missing), FRAMES_A_TASK):
-        yield missing[first : first + FRAMES_A_TASK]
+def _with_absolute_paths(options: LabelOptions) -> LabelOptions:
+    """Workers run in folders of their own."""
+    paths = {name: getattr(options, name) for name in ("out", "detector_weights", "upscaler_weights", "sr_cache")}
+    return replace(options, **{name: path.resolve() for name, path in paths.items() if path})
+
+
+def _with_absolute_path(video: PlannedVideo) -> PlannedVideo:
+    return replace(video, info=replace(video.info, path=video.info.path.resolve()))
 
 
 def _finished(ray: Any, pending: list[Any]) -> Iterator[int]:

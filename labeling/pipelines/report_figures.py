@@ -9,6 +9,7 @@ from typing import Any, Literal
 import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from labeling.dataset.manifest import Manifest
 from labeling.dataset.utility_record import UtilityCurve, UtilityReport
@@ -39,6 +40,21 @@ def level_histogram(manifest: Manifest) -> str:
     axes.set(xlabel="importance level", ylabel="share of pixels, %")
     axes.set_xticks(levels if len(levels) <= 20 else levels[:: len(levels) // 10])
     axes.legend(frameon=False)
+    return _data_uri(figure)
+
+
+def video_histograms(shares: dict[str, NDArray[np.float64]]) -> str:
+    """Share of the blocks at each level, a row a video.
+
+    Args:
+        shares: by video, (levels,) from 0 to 1.
+    """
+    figure = Figure(figsize=(8, 1.2 + 0.35 * len(shares)), layout="constrained")
+    axes = figure.subplots()
+    table = 100 * np.stack(list(shares.values()))
+    picture = axes.imshow(table, cmap="inferno", aspect="auto", vmin=0, vmax=max(table.max(), 1e-9))
+    axes.set(xlabel="importance level", yticks=range(len(shares)), yticklabels=list(shares))
+    figure.colorbar(picture, label="share of blocks, %")
     return _data_uri(figure)
 
 

@@ -18,10 +18,11 @@ from deploy.core.errors import InputError
 from deploy.core.files import read_image, write_text
 from deploy.core.overlay import colors_of, importance_overlay
 from deploy.model_card import ModelCard, read_card
-from labeling.dataset.manifest import Manifest, calibration_key, read_manifest
+from labeling.dataset.findings import all_findings
+from labeling.dataset.manifest import SPLITS, Manifest, SplitName, calibration_key, read_manifest
 from labeling.dataset.reader import LabelledFrame, read_levels, read_split
 from labeling.dataset.utility_record import UtilityReport, read_utility
-from labeling.maths.quantise import normalise
+from labeling.maths.quantise import normalise, to_levels
 from labeling.pipelines import report_figures
 
 if TYPE_CHECKING:
@@ -49,12 +50,18 @@ def make_report(options: MakeReportOptions) -> None:
     """
     manifest = read_manifest(options.dataset)
     utility = read_utility(options.utility) if options.utility else None
+    frames = {split: list(read_split(options.dataset, manifest, split)) for split in SPLITS}
+    findings = all_findings(manifest, frames)
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(_TEMPLATES), autoescape=True)
     page = environment.get_template("report.html.j2").render(
         manifest=manifest,
         split=options.split,
-        samples=_samples(options, manifest),
+        samples=_samples(options, manifest, frames[options.split]),
+        findings=findings,
         histogram=Picture(report_figures.level_histogram(manifest), "Share of each importance level in each split"),
+        videos=Picture(
+            report_figures.video_histograms(_shares_by_video(manifest, frames)), "Share of each level in each video"
+        ),
         utility=utility,
         curves=_curves(utility),
         training=_training(options.training),
@@ -63,11 +70,32 @@ def make_report(options: MakeReportOptions) -> None:
     )
     write_text(options.out, page)
     print(f"wrote {options.out}")
+    for finding in findings:
+        print(f"  warning: {finding}")
 
 
-def _samples(options: MakeReportOptions, manifest: Manifest) -> list[dict[str, Any]]:
+def _shares_by_video(
+    manifest: Manifest, frames: dict[SplitName, list[LabelledFrame]]
+) -> dict[str, NDArray[np.float64]]:
+    """Share of the blocks at each level, by video, over all splits."""
+    counts = {source.video_id: np.zeros(manifest.num_levels) for source in manifest.sources}
+    for frame in (frame for split in frames.values() for frame in split):
+        counts[frame.video_id] += np.bincount(_levels(frame, manifest).ravel(), minlength=manifest.num_levels)
+    return {video_id: count / max(1.0, count.sum()) for video_id, count in counts.items()}
+
+
+def _value(frame: LabelledFrame, manifest: Manifest) -> NDArray[np.float64]:
+    """Normalised importance of each block."""
+    knots = manifest.calibrations[calibration_key(manifest.scope, frame.video_id, frame.index)]
+    return normalise(frame.importance, knots.knots())
+
+
+def _levels(frame: LabelledFrame, manifest: Manifest) -> NDArray[np.uint8]:
+    return to_levels(_value(frame, manifest), manifest.num_levels)
+
+
+def _samples(options: MakeReportOptions, manifest: Manifest, frames: list[LabelledFrame]) -> list[dict[str, Any]]:
     """Some frames of the split, each with its pictures by caption."""
-    frames = list(read_split(options.dataset, manifest, options.split))
     picks = np.unique(np.linspace(0, len(frames) - 1, min(options.samples, len(frames))).round().astype(int))
     predicted = _predictions(options.predictions, manifest)
     return [
@@ -80,9 +108,7 @@ def _samples(options: MakeReportOptions, manifest: Manifest) -> list[dict[str, A
 
 
 def _row(frame: LabelledFrame, manifest: Manifest, predicted: dict[int, NDArray[np.float32]]) -> dict[str, Picture]:
-    grid, image = manifest.make_grid(), read_image(frame.image)
-    knots = manifest.calibrations[calibration_key(manifest.scope, frame.video_id, frame.index)]
-    value = normalise(frame.importance, knots.knots())
+    grid, image, value = manifest.make_grid(), read_image(frame.image), _value(frame, manifest)
     levels = grid.upsample(read_levels(frame, manifest) / (manifest.num_levels - 1))
     row = {
         "frame": _picture(image, "The low-resolution frame"),

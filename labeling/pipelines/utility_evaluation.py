@@ -15,8 +15,8 @@ from deploy.core.grid import Grid
 from deploy.core.progress import track
 from deploy.core.video import FrameSelection
 from deploy.predictor import Predictor
-from labeling.dataset.manifest import MANIFEST_NAME, Manifest, SourceRecord, read_manifest
-from labeling.dataset.reader import LabelledFrame, read_split
+from labeling.dataset.manifest import MANIFEST_NAME, SPLITS, Manifest, SourceRecord, read_manifest
+from labeling.dataset.reader import FrameKey, LabelledFrame, read_split
 from labeling.dataset.utility_record import UtilityReport
 from labeling.detectors import DETECTORS
 from labeling.frames import FramePair, FrameSize, read_pairs, to_tensor
@@ -24,6 +24,7 @@ from labeling.maths.utility import Boxes, match
 from labeling.pipelines.enhancing import detect_boxes, detect_enhanced, segments_of
 from labeling.pipelines.labeller import pick_device
 from labeling.pipelines.rankers import Bench, Rankers, frames_before
+from labeling.pipelines.utility_cache import UtilityCache
 from labeling.pipelines.utility_curves import Counts, ReferenceName, make_curve
 from labeling.upscalers import UPSCALERS
 from labeling.upscalers.simple import interpolate
@@ -37,18 +38,26 @@ def evaluate_utility(options: EvaluateUtilityOptions) -> None:
     manifest = read_manifest(options.dataset)
     bench = _load_bench(options, manifest)
     predictors = _load_predictors(options.models, bench.grid)
-    rankers = Rankers(bench, predictors, frames_before(options.dataset, manifest) if options.more_baselines else None)
+    before = frames_before(options.dataset, manifest) if options.more_baselines else None
+    rankers = Rankers(bench, predictors, before, _other_labels(options.other_labels, bench.grid))
     frames = _choose_frames(options, manifest)
+    made_of = (sha256_of(options.dataset / MANIFEST_NAME), options.split)
+    cache = UtilityCache(options.out.with_name(f".{options.out.name}.cache"), made_of, rankers.identities())
+    left = [frame for frame in frames if cache.missing(frame.key, options.budgets)]
+    done = len(frames) - len(left)
+    for frame, pair in track(_with_pairs(left, bench), total=len(frames), done=done, label="evaluating"):
+        missing = cache.missing(frame.key, options.budgets)
+        cache.add(frame.key, _evaluate_frame(frame, pair, rankers, missing, options.budgets))
     counts: dict[ReferenceName, list[Counts]] = {"true": [], "sr": []}
-    for frame, pair in track(_with_pairs(frames, bench), total=len(frames), label="evaluating"):
-        for reference, frame_counts in _evaluate_frame(frame, pair, rankers, options.budgets).items():
+    for frame in frames:
+        for reference, frame_counts in cache.counts(frame.key).items():
             counts[reference].append(frame_counts)
     segments = segments_of([frame.video_id for frame in frames], options.segments)
     curves = [
         make_curve(method, reference, frame_counts, segments)
         for reference, frame_counts in counts.items()
         if frame_counts
-        for method in dict.fromkeys(method for method, _ in frame_counts[0])
+        for method in rankers.identities()
     ]
     report = UtilityReport(
         split=options.split,
@@ -114,6 +123,18 @@ def _load_predictors(models: Sequence[str], grid: Grid) -> dict[str, Predictor]:
     return predictors
 
 
+def _other_labels(datasets: Sequence[str], grid: Grid) -> dict[str, dict[FrameKey, LabelledFrame]]:
+    found = {}
+    for named in datasets:
+        name, _, path = named.partition("=")
+        manifest = read_manifest(Path(path))
+        if manifest.make_grid() != grid:
+            raise OptionError(f"--other-labels {named} has another grid", hint="Label the same videos at one size.")
+        frames = [frame for split in SPLITS for frame in read_split(Path(path), manifest, split)]
+        found[name] = {frame.key: frame for frame in frames}
+    return found
+
+
 def _choose_frames(options: EvaluateUtilityOptions, manifest: Manifest) -> list[LabelledFrame]:
     frames = list(read_split(options.dataset, manifest, options.split))
     if not frames:
@@ -150,7 +171,7 @@ def _checked_source(source: SourceRecord) -> Path:
 
 
 def _evaluate_frame(
-    frame: LabelledFrame, pair: FramePair, rankers: Rankers, budgets: Sequence[float]
+    frame: LabelledFrame, pair: FramePair, rankers: Rankers, methods: Sequence[str], budgets: Sequence[float]
 ) -> dict[ReferenceName, Counts]:
     bench = rankers.bench
     with torch.no_grad():
@@ -162,7 +183,8 @@ def _evaluate_frame(
     references: dict[ReferenceName, Boxes] = {"sr": found_sr}
     if true is not None:
         references["true"] = detect_boxes(bench.detector, true)[0]
-    rankings = rankers.rank(frame, interpolated[0], sr[0], found_in)
+    every = rankers.rank(frame, interpolated[0], sr[0], found_in)
+    rankings = {method: every[method] for method in methods}
     found = detect_enhanced(rankings, budgets, bench.detector, interpolated, sr, bench.grid)
     return {
         name: {key: match(boxes, reference) for key, boxes in found.items()} for name, reference in references.items()

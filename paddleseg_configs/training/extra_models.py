@@ -1,11 +1,13 @@
-"""Models that PaddleSeg can build but has no name for."""
+"""Models that PaddleSeg has no name for, or that decide once for each macroblock."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import paddle
 from paddleseg.cvlibs import manager
 from paddleseg.models.ddrnet import DualResNet
+from paddleseg.models.mobileseg import MobileSeg
 
 
 @manager.MODELS.add_component
@@ -19,3 +21,37 @@ class DDRNet23Slim(DualResNet):  # type: ignore[misc]
 
     def __init__(self, num_classes: int, **options: Any) -> None:
         super().__init__(num_classes, planes=32, head_planes=64, **options)
+
+
+@manager.MODELS.add_component
+class BlockSeg(MobileSeg):  # type: ignore[misc]
+    """MobileSeg that stops at stride 16: one decision for each macroblock of 16 x 16 pixels.
+
+    Its logits are repeated over the pixels of the block, so that everything after it sees what it sees of other models.
+
+    Args:
+        num_classes: number of levels.
+        backbone: any that MobileSeg takes.
+        options: of PaddleSeg's ``MobileSeg``.
+    """
+
+    def __init__(self, num_classes: int, backbone: Any, **options: Any) -> None:
+        super().__init__(
+            num_classes, backbone, backbone_indices=[2, 3], arm_out_chs=[64, 128], seg_head_inter_chs=[32], **options
+        )
+
+    def forward(self, x: paddle.Tensor) -> list[paddle.Tensor]:
+        """(N, 3, H, W) -> [(N, L, H, W)], in training with an auxiliary output at stride 32; sides multiples of 32."""
+        features = self.backbone(x)
+        outputs = self.ppseg_head([features[2], features[3]])
+        main = _repeated(self.seg_heads[0](outputs[0]), 16)
+        if not self.training:
+            return [main]
+        return [main, _repeated(self.seg_heads[1](outputs[1]), 32)]
+
+
+def _repeated(blocks: paddle.Tensor, side_px: int) -> paddle.Tensor:
+    """Repeat every value of (N, L, rows, cols) over side x side pixels: Paddle2ONNX dies on nearest interpolation."""
+    _, levels, rows, cols = blocks.shape
+    tall = blocks.reshape([-1, levels * rows, 1, cols, 1]).tile([1, 1, side_px, 1, side_px])
+    return tall.reshape([-1, levels, rows * side_px, cols * side_px])

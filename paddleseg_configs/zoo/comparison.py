@@ -68,7 +68,7 @@ def settings_of(how: RunOptions, manifest: Manifest) -> Settings:
         batch_size=how.batch_size,
         seed=how.seed,
         opts=how.opts,
-        machine=f"{_processor()}, {platform.system()}",
+        machine=f"{processor()}, {platform.system()}",
         versions={name: version(name) for name in _PACKAGES},
     )
 
@@ -77,6 +77,7 @@ def _utility(options: CompareOptions, models: Mapping[str, Path]) -> UtilityRepo
     result = options.out / "utility.json"
     command: list[object] = ["labeling/evaluate_utility.py", options.dataset, "--out", result, "--more-baselines"]
     command += ["--models", *(f"{name}={path}" for name, path in models.items()), "--budgets", *options.budgets]
+    command += ["--other-labels", *options.other_labels] if options.other_labels else []
     command += ["--max-frames", options.max_frames, "--segments", options.segments]
     command += ["--detector-weights", options.detector_weights] if options.detector_weights else []
     command += ["--upscaler-weights", options.upscaler_weights] if options.upscaler_weights else []
@@ -85,7 +86,7 @@ def _utility(options: CompareOptions, models: Mapping[str, Path]) -> UtilityRepo
     return read_utility(result)
 
 
-def _processor() -> str:
+def processor() -> str:
     """The processor's name where the system says it."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()

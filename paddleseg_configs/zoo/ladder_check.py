@@ -3,49 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deploy.core.errors import RegenError
 from deploy.core.files import write_text
-from deploy.core.stages import ROOT
+from export.export_onnx import ExportOptions
+from export.exporter import export_onnx
+from export.parity import Parity
 from labeling.dataset.manifest import read_manifest
-from paddleseg_configs.zoo.comparison import settings_of
-from paddleseg_configs.zoo.model_runs import RunOptions, ladder_names, run_model
-from paddleseg_configs.zoo.record import ModelRow, ZooReport
+from paddleseg_configs.training.loop import TrainOptions, train
+from paddleseg_configs.training.settings import load_settings
+from paddleseg_configs.zoo.comparison import processor
+from paddleseg_configs.zoo.measure import measure
+from paddleseg_configs.zoo.model_runs import LADDER, description, ladder_names, num_parameters
+from paddleseg_configs.zoo.record import ModelRow
 
 if TYPE_CHECKING:
     from paddleseg_configs.check_ladder import CheckOptions
 
-README = ROOT / "paddleseg_configs" / "README.md"
+README = LADDER / "README.md"
 BEGIN, END = "<!-- ladder: begin -->", "<!-- ladder: end -->"
+TIMED_FRAMES = 30
+_OVERRIDES = (("batch_size", "2"), ("lr_scheduler.warmup_iters", "2"))
 
 
 def check_ladder(options: CheckOptions) -> None:
-    """Check every model, write ``ladder.json`` and on demand the table.
+    """Check every model, write a file of each and on demand the table.
 
     Raises:
         RegenError: some models failed.
     """
     manifest = read_manifest(options.dataset)
-    how = RunOptions(
-        dataset=options.dataset,
-        out=options.out,
-        iters=options.iters,
-        minutes=None,
-        batch_size=2,
-        seed=0,
-        opts=(),
-        split="val",
-        timed_frames=30,
-        try_dynamic_batch=True,
-    )
-    rows = [run_model(name, how) for name in options.models or ladder_names()]
-    report = ZooReport(settings=settings_of(how, manifest), rows=tuple(rows))
-    write_text(options.out / "ladder.json", report.model_dump_json(indent=1) + "\n")
+    rows = [_checked(name, options) for name in options.models or ladder_names()]
     if options.readme:
         size = f"{manifest.frame_width_px} x {manifest.frame_height_px}"
-        write_table(README, table(rows, size, report.settings.machine))
+        write_table(README, table(rows, size, processor()))
     failed = [row for row in rows if row.failure]
     for row in failed:
         print(f"{row.name}: {row.failure}")
@@ -53,6 +47,39 @@ def check_ladder(options: CheckOptions) -> None:
         names = ", ".join(row.name for row in failed)
         raise RegenError(f"{len(failed)} of {len(rows)} do not belong in the ladder: {names}", hint="See above.")
     print(f"all {len(rows)} train, convert and agree")
+
+
+def _checked(name: str, options: CheckOptions) -> ModelRow:
+    """Check one model, unless that was done."""
+    config = LADDER / f"{name}.yml"
+    settings = load_settings(config, dataset=options.dataset, overrides=[("iters", str(options.iters)), *_OVERRIDES])
+    folder = options.out / f"{name}-{settings.fingerprint(0)[:8]}"
+    result = folder / "row.json"
+    if result.is_file():
+        print(f"{name}: up to date", flush=True)
+        return ModelRow.model_validate_json(result.read_bytes())
+    row = ModelRow(name=name, description=description(name))
+    try:
+        weights = train(settings, TrainOptions(save_dir=folder / "train", log_iters=1)) / "model.pdparams"
+        model = folder / f"{name}.onnx"
+        dynamic, parity = _export(ExportOptions(config, weights, model, options.dataset, frames=2))
+        measured = measure(model, options.dataset, split="val", runs=TIMED_FRAMES)
+    except RegenError as error:
+        print(f"{name} failed: {error}", flush=True)
+        return row.model_copy(update={"failure": str(error)})
+    found = {"parameters": num_parameters(weights), "dynamic_batch": dynamic, "measured": measured}
+    row = row.model_copy(update={**found, "parity": parity.figures(), "iters": options.iters})
+    write_text(result, row.model_dump_json(indent=1) + "\n")
+    return row
+
+
+def _export(options: ExportOptions) -> tuple[bool, Parity]:
+    """Convert with a free batch size, or where that fails with a batch of one. Returns whether it is free."""
+    try:
+        return True, export_onnx(options)
+    except RegenError as error:
+        print(f"no free batch size: {error}", flush=True)
+        return False, export_onnx(replace(options, batch="1"))
 
 
 def table(rows: Sequence[ModelRow], size: str, machine: str) -> str:

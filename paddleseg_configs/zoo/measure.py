@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from deploy.predictor import Prediction
-    from paddleseg_configs.zoo.record import Latency
+    from labeling.dataset.manifest import SplitName
+    from paddleseg_configs.zoo.record import Latency, Measurement
 
 BACKENDS_TO_TIME = ("onnxruntime", "openvino")
 """On the CPU; those that are missing are left out."""
@@ -32,7 +33,7 @@ class MeasureOptions:
     """Options of one measurement."""
 
     model: Annotated[Path, tyro.conf.Positional]
-    """An .onnx file of batch size 1, its card beside it."""
+    """An .onnx file, its card beside it."""
     dataset: Path
     """Dataset folder."""
     out: Path
@@ -46,25 +47,36 @@ class MeasureOptions:
 def main() -> None:
     """Parse the command line and measure."""
     options = tyro.cli(MeasureOptions, description=__doc__)
-    from deploy.core.files import read_image, write_text
+    from deploy.core.files import write_text
+
+    text = measure(options.model, options.dataset, split=options.split, runs=options.runs).model_dump_json(indent=2)
+    write_text(options.out, text + "\n")
+    print(text)
+
+
+def measure(model: Path, dataset: Path, *, split: SplitName, runs: int) -> Measurement:
+    """Count, time and compare; see `MeasureOptions`.
+
+    Raises:
+        RegenError: the model or the dataset cannot be used, or the split has no frames.
+    """
+    from deploy.core.files import read_image
     from labeling.dataset.manifest import read_manifest
     from labeling.dataset.reader import read_split
     from paddleseg_configs.zoo.macs import count_macs
     from paddleseg_configs.zoo.record import Measurement
 
-    manifest = read_manifest(options.dataset)
-    frames = list(read_split(options.dataset, manifest, options.split))
+    manifest = read_manifest(dataset)
+    frames = list(read_split(dataset, manifest, split))
     if not frames:
-        raise DatasetError(f"{options.dataset} has no {options.split} frames", hint="Choose another --split.")
+        raise DatasetError(f"{dataset} has no {split} frames", hint="Choose another --split.")
     images = [read_image(frame.image) for frame in frames]
-    measurement = Measurement(
-        gmac=count_macs(options.model) / 1e9,
-        latency=_latencies(options.model, list(islice(cycle(images), options.runs))),
+    return Measurement(
+        gmac=count_macs(model) / 1e9,
+        latency=_latencies(model, list(islice(cycle(images), runs))),
         frames=len(frames),
-        metrics=_metrics(options.model, frames, images, manifest),
+        metrics=_metrics(model, frames, images, manifest),
     )
-    write_text(options.out, measurement.model_dump_json(indent=2) + "\n")
-    print(measurement.model_dump_json(indent=2))
 
 
 def _latencies(model: Path, images: list[NDArray[np.uint8]]) -> dict[str, Latency]:

@@ -38,12 +38,6 @@ class RunOptions:
     """Overrides of the configurations, KEY=VALUE."""
     accmodel_features: str = "imagenet"
     """Frozen weights of AccModel; see labeling/train_accmodel.py."""
-    split: str = "test"
-    """Whose labels the levels are compared with."""
-    timed_frames: int = 100
-    """How many frames the time is measured over."""
-    try_dynamic_batch: bool = False
-    """Export with a free batch size, too."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +75,7 @@ def run_model(name: str, options: RunOptions) -> ModelRow:
     """
     if name not in ACCMODEL_HEADS and name not in ladder_names():
         raise OptionError(f"no model {name!r}", hint=f"Known: {', '.join([*ladder_names(), *ACCMODEL_HEADS])}.")
-    work = _Work(name, options, model_folder(name, options), ModelRow(name=name, description=_description(name)))
+    work = _Work(name, options, model_folder(name, options), ModelRow(name=name, description=description(name)))
     try:
         return _run_accmodel(work) if name in ACCMODEL_HEADS else _run_ladder_model(work)
     except RegenError as error:
@@ -123,12 +117,11 @@ def _run_ladder_model(work: _Work) -> ModelRow:
     schedule = ["--iters", iters, "--save_interval", math.ceil(iters / 6), "--log_iters", math.ceil(iters / 60)]
     work.run("train", [*command, *schedule, "--save_dir", train, "--do_eval"], [], [best, metrics])
     model = folder / f"{work.name}.onnx"
-    export = ["export/export_onnx.py", "--config", config, "--dataset", options.dataset, "--weights", best]
-    work.run("export", [*export, "--out", model, "--batch", 1, *_opts(options)], [best], [model])
+    dynamic_batch = _export(work, [*common, "--weights", best, "--out", model], best, model)
     return _measured(work, model).model_copy(
         update={
-            "dynamic_batch": _converts(work, [*export, "--out", folder / "dynamic.onnx", *_opts(options)], best),
-            "parameters": _num_parameters(best),
+            "dynamic_batch": dynamic_batch,
+            "parameters": num_parameters(best),
             "iters": iters,
             "epochs": iters * options.batch_size / read_manifest(options.dataset).splits["train"].num_frames,
             "seconds_per_iter": _seconds_per_iter(metrics),
@@ -151,24 +144,24 @@ def _measured(work: _Work, model: Path) -> ModelRow:
     result = work.folder / "measured.json"
     options = work.options
     command = ["-m", "paddleseg_configs.zoo.measure", model, "--dataset", options.dataset, "--out", result]
-    work.run("measure", [*command, "--split", options.split, "--runs", options.timed_frames], [model], [result])
+    work.run("measure", command, [model], [result])
     measured = Measurement.model_validate_json(result.read_bytes())
     return work.row.model_copy(update={"measured": measured, "parity": read_card(model).parity})
 
 
-def _converts(work: _Work, command: Sequence[object], weights: Path) -> bool | None:
-    """Whether the model converts with a free batch size; None if that is not asked for."""
-    if not work.options.try_dynamic_batch:
-        return None
+def _export(work: _Work, arguments: Sequence[object], weights: Path, model: Path) -> bool:
+    """Convert with a free batch size, or where that fails with a batch of one. Returns whether it is free."""
+    command = ["export/export_onnx.py", *arguments, "--batch"]
     try:
-        work.run("export-dynamic", [*command, "--batch", "dynamic"], [weights], [work.folder / "dynamic.onnx"])
+        work.run("export", [*command, "dynamic"], [weights], [model])
     except RegenError as error:
         print(f"{work.name} has no free batch size: {error}", flush=True)
+        work.run("export-1", [*command, 1], [weights], [model])
         return False
     return True
 
 
-def _description(name: str) -> str:
+def description(name: str) -> str:
     """What a configuration's first line says."""
     if name in ACCMODEL_HEADS:
         return f"AccMPEG's AccModel, head for {ACCMODEL_HEADS[name]}"
@@ -186,7 +179,7 @@ def _seconds_per_iter(metrics: Path) -> float:
     return float(seconds[(len(seconds) - 1) // 2])
 
 
-def _num_parameters(weights: Path) -> int:
+def num_parameters(weights: Path) -> int:
     """Trained numbers, without the running statistics of batch normalisation."""
     from paddleseg_configs.training.weights import read_state
 

@@ -8,11 +8,11 @@ import jinja2
 
 from deploy.core.files import write_text
 from labeling.dataset.utility_record import UtilityReport
-from labeling.pipelines.report_figures import plain_curves, points_with_intervals
+from labeling.pipelines import report_figures
 from paddleseg_configs.zoo.record import ZooReport
 from paddleseg_configs.zoo.tables import Table, curves_by_method, tables
 
-_TEMPLATES = Path(__file__).parent
+_TEMPLATES = (Path(__file__).parent, Path(report_figures.__file__).parents[1] / "templates")
 _MOST_CURVES = 8
 
 
@@ -66,7 +66,9 @@ def _pareto(report: ZooReport, utility: UtilityReport) -> tuple[str, str]:
             points[row.name] = (row.measured.latency["onnxruntime"].p50_ms, area.value, area.low, area.high)
     baselines = ("label", "detector boxes", "random")
     lines = {str(name): curves[name].f1_area.value for name in baselines if name in curves}
-    figure = points_with_intervals(points, lines, "ms a frame, one thread, ONNX Runtime", "area under the F1 curve")
+    figure = report_figures.points_with_intervals(
+        points, lines, "ms a frame, one thread, ONNX Runtime", "area under the F1 curve"
+    )
     return "What a model is worth against what it costs; bars are 95 % intervals", figure
 
 
@@ -80,5 +82,5 @@ def _curves(utility: UtilityReport) -> list[tuple[str, str]]:
         heights = {curve.method: [point.f1_mean for point in curve.points[:-1]] for curve in shown}
         judge = "true" if reference == "true" else "super-resolved"
         caption = f"F1 against the {judge} frame; the best models and some baselines"
-        figures.append((caption, plain_curves(budgets, heights, "macroblocks enhanced, %", "F1")))
+        figures.append((caption, report_figures.plain_curves(budgets, heights, "macroblocks enhanced, %", "F1")))
     return figures

@@ -51,7 +51,7 @@ class ModelRow(Record):
     parity: dict[str, float] = Field(default_factory=dict)
     """Agreement of the exported file with what was trained."""
     dynamic_batch: bool | None = None
-    """Whether it also converts with a free batch size; None where that was not tried."""
+    """Whether it converts with a free batch size, or only with a batch of one."""
     measured: Measurement | None = None
 
 

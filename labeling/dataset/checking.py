@@ -1,0 +1,213 @@
+"""Does a dataset folder keep the contract of docs/architecture.md? Every breach is found, not only the first."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from deploy.core.errors import DatasetError, RegenError
+from deploy.core.files import sha256_of
+from labeling.dataset.manifest import SPLITS, Manifest, SplitName, calibration_key, read_manifest
+from labeling.dataset.reader import LabelledFrame, read_label, read_split, require_frame_size
+from labeling.maths.quantise import normalise, to_levels
+
+_MAKE_AGAIN = "Make the dataset again with make_labels.py --overwrite."
+_RESTORE = "Restore the file from a copy, or make the dataset again with make_labels.py --overwrite."
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One breach of the contract."""
+
+    file: str
+    """Where, relative to the dataset."""
+    message: str
+    """What is wrong, with the value and the rule."""
+    fix: str
+    """What to do."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One line of a list file."""
+
+    split: SplitName
+    image: str
+    label: str
+
+
+def check_dataset(dataset: Path) -> Iterator[Problem]:
+    """Everything that is wrong with a dataset folder, as it is found.
+
+    Raises:
+        DatasetError: the manifest itself cannot be read, so nothing can be said of the rest.
+    """
+    manifest = read_manifest(dataset)
+    pairs: list[Pair] = []
+    for split in SPLITS:
+        yield from _check_list(dataset, split, pairs)
+    yield from _check_level_names(dataset, manifest)
+    yield from _check_counts(pairs, manifest)
+    yield from _check_doubles(dataset, pairs)
+    yield from _check_strays(dataset, pairs)
+    yield from _check_pictures(dataset, pairs, manifest)
+    yield from _check_importance(dataset, pairs, manifest)
+    yield from _check_sources(manifest)
+
+
+def _check_list(dataset: Path, split: SplitName, pairs: list[Pair]) -> Iterator[Problem]:
+    """The lines of a list; those that can be used are added to `pairs`."""
+    name = f"{split}.txt"
+    try:
+        text = (dataset / name).read_bytes().decode("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        yield Problem(name, f"cannot be read: {error}", _RESTORE)
+        return
+    for number, line in enumerate(text.splitlines(), 1):
+        words = line.split(" ")
+        if len(words) != 2 or not all(words) or len(line.split()) != 2:
+            yield Problem(name, f"line {number} is {line!r}, not two paths with one space between", "Mend the line.")
+            continue
+        bad = [word for word in words if not _stays_inside(dataset, word)]
+        if bad:
+            yield Problem(name, f"line {number} leaves the dataset: {bad[0]!r}", "Never use it; mend the line.")
+        elif words[0].replace("origin_images/", "labels/", 1) != words[1] or words[0] == words[1]:
+            yield Problem(name, f"line {number} pairs {words[0]} with {words[1]}", "A frame's label has its name.")
+        else:
+            pairs.append(Pair(split, *words))
+
+
+def _stays_inside(dataset: Path, name: str) -> bool:
+    """Whether a path of a list is relative and ends, links followed, inside the dataset."""
+    path = Path(name)
+    if path.is_absolute() or ".." in path.parts or "\\" in name or "\0" in name:
+        return False
+    return (dataset / path).resolve().is_relative_to(dataset.resolve())
+
+
+def _check_level_names(dataset: Path, manifest: Manifest) -> Iterator[Problem]:
+    try:
+        count = len((dataset / "labels.txt").read_text(encoding="utf-8").splitlines())
+    except (OSError, UnicodeDecodeError) as error:
+        yield Problem("labels.txt", f"cannot be read: {error}", _RESTORE)
+        return
+    if count != manifest.num_levels:
+        yield Problem("labels.txt", f"names {count} levels, the manifest has {manifest.num_levels}", _RESTORE)
+
+
+def _check_counts(pairs: list[Pair], manifest: Manifest) -> Iterator[Problem]:
+    for split in SPLITS:
+        found, wanted = sum(pair.split == split for pair in pairs), manifest.splits[split].num_frames
+        if found != wanted:
+            yield Problem(f"{split}.txt", f"lists {found} usable frames, the manifest has {wanted}", _RESTORE)
+
+
+def _check_doubles(dataset: Path, pairs: list[Pair]) -> Iterator[Problem]:
+    """A frame listed twice, or the same pixels in two splits."""
+    listed: dict[str, Pair] = {}
+    content: dict[str, Pair] = {}
+    for pair in pairs:
+        before = listed.setdefault(pair.image, pair)
+        if before is not pair:
+            yield Problem(f"{pair.split}.txt", f"{pair.image} is in {before.split}.txt already", "Drop one line.")
+            continue
+        path = dataset / pair.image
+        if not path.is_file():
+            continue
+        twin = content.setdefault(hashlib.sha256(path.read_bytes()).hexdigest(), pair)
+        if twin.split != pair.split:
+            yield Problem(
+                pair.image, f"the same picture as {twin.image} of {twin.split}", "Leave out one; or a larger gap."
+            )
+
+
+def _check_strays(dataset: Path, pairs: list[Pair]) -> Iterator[Problem]:
+    known = {name for pair in pairs for name in (pair.image, pair.label)}
+    for folder in ("origin_images", "labels"):
+        for path in sorted((dataset / folder).rglob("*")):
+            name = path.relative_to(dataset).as_posix()
+            if not path.is_dir() and name not in known:
+                yield Problem(name, "is in no list", "Remove it, or restore the list.")
+
+
+def _check_pictures(dataset: Path, pairs: list[Pair], manifest: Manifest) -> Iterator[Problem]:
+    grid = manifest.make_grid()
+    histograms = {split: np.zeros(manifest.num_levels, np.int64) for split in SPLITS}
+    broken = set()
+    for pair in pairs:
+        try:
+            _read_frame(dataset / pair.image, manifest)
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError, DatasetError) as error:
+            yield Problem(pair.image, _first_line(error), _RESTORE)
+        try:
+            levels = read_label(dataset / pair.label, manifest)
+        except DatasetError as error:
+            broken.add(pair.split)
+            yield Problem(pair.label, _first_line(error), error.hint)
+            continue
+        histograms[pair.split] += np.bincount(levels.ravel(), minlength=manifest.num_levels)
+        if not np.array_equal(grid.upsample(np.rint(grid.pool(levels)).astype(np.uint8)), levels):
+            yield Problem(pair.label, "has more than one level in a macroblock", _RESTORE)
+    for split in SPLITS:
+        wanted = list(manifest.splits[split].level_histogram)
+        if split not in broken and histograms[split].tolist() != wanted:
+            yield Problem(
+                f"{split}.txt", f"its labels have the levels {histograms[split].tolist()}, the manifest {wanted}",
+                _RESTORE,
+            )  # fmt: skip
+
+
+def _read_frame(path: Path, manifest: Manifest) -> None:
+    with Image.open(path) as image:
+        if image.mode != "RGB":
+            raise ValueError(f"mode {image.mode!r}, not RGB")
+        require_frame_size(np.asarray(image), manifest, path)
+
+
+def _check_importance(dataset: Path, pairs: list[Pair], manifest: Manifest) -> Iterator[Problem]:
+    """The raw importance gives the labels, and knows the same frames."""
+    listed = {(pair.split, pair.image) for pair in pairs}
+    for split in SPLITS:
+        try:
+            for frame in read_split(dataset, manifest, split):
+                name = frame.image.relative_to(dataset).as_posix()
+                if (split, name) not in listed:
+                    yield Problem(f"importance/{frame.video_id}.npz", f"has {name}, {split}.txt has not", _RESTORE)
+                elif not _gives_its_label(frame, manifest):
+                    yield Problem(
+                        frame.label.relative_to(dataset).as_posix(), "is not what its importance gives", _RESTORE
+                    )
+        except DatasetError as error:
+            yield Problem("importance", str(error), error.hint)
+            return
+
+
+def _gives_its_label(frame: LabelledFrame, manifest: Manifest) -> bool:
+    """Unreadable labels were named before."""
+    try:
+        found: NDArray[np.uint8] = read_label(frame.label, manifest)
+    except RegenError:
+        return True
+    knots = manifest.calibrations.get(calibration_key(manifest.scope, frame.video_id, frame.index))
+    if knots is None:
+        return False
+    levels = to_levels(normalise(frame.importance, knots.knots()), manifest.num_levels)
+    return np.array_equal(manifest.make_grid().upsample(levels), found)
+
+
+def _check_sources(manifest: Manifest) -> Iterator[Problem]:
+    """A video that is no longer there is no problem; one that is there and differs is."""
+    for source in manifest.sources:
+        path = Path(source.path)
+        if path.is_file() and sha256_of(path) != source.sha256:
+            yield Problem("manifest.json", f"{path} has changed since it was labelled", _MAKE_AGAIN)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,106 @@
+"""What looks wrong with a dataset: levels that teach little, videos without objects, splits that share frames."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deploy.core.files import read_image
+from deploy.core.grid import Grid
+from labeling.dataset.manifest import SPLITS, Manifest, SplitName
+from labeling.dataset.reader import LabelledFrame
+
+MOSTLY_LEVEL_0 = 0.95
+SAME_FRAME = 1.5
+"""Two frames of which no block's mean colour differs by more, of 255, show the same: camera noise is below that."""
+MOST_FRAMES = 200
+"""Frames of a split that are compared with the others, evenly spaced."""
+
+
+def level_findings(where: str, histogram: Sequence[int], *, splits_whole: bool) -> list[str]:
+    """Levels that are never used, and labels that are nearly all level 0.
+
+    Args:
+        where: whose histogram, for the message.
+        histogram: pixels or blocks at each level.
+        splits_whole: whether an unused level counts; in a small part of a dataset it is no surprise.
+    """
+    counts = np.asarray(histogram)
+    share = counts[0] / max(1, counts.sum())
+    found = []
+    if share > MOSTLY_LEVEL_0:
+        found.append(f"{where} is {100 * share:.1f} % level 0: a model learns to say nothing; try --curve quantile")
+    unused = np.flatnonzero(counts == 0).tolist()
+    if splits_whole and unused and counts.sum():
+        names = ", ".join(map(str, unused))
+        found.append(f"{where} never has level {names}: fewer --levels, or --curve quantile, would use all")
+    return found
+
+
+def detection_findings(video_id: str, num_detections: NDArray[np.integer]) -> list[str]:
+    """Frames without a detection, whose labels are all zero."""
+    empty = int((num_detections == 0).sum())
+    if not empty:
+        return []
+    if empty == len(num_detections):
+        return [f"{video_id}: nothing is detected on any of its {empty} frames; it teaches nothing but level 0"]
+    return [f"{video_id}: nothing is detected on {empty} of {len(num_detections)} frames"]
+
+
+def shared_frames(frames: Mapping[SplitName, list[LabelledFrame]], grid: Grid) -> list[str]:
+    """Frames of one split that show what a frame of another split shows.
+
+    Args:
+        frames: by split.
+        grid: whose blocks' mean colours are compared.
+    """
+    sampled = {split: _spaced(found, MOST_FRAMES) for split, found in frames.items() if found}
+    colours = {split: _block_colours(found, grid) for split, found in sampled.items()}
+    found = []
+    for left, right in combinations(sampled, 2):
+        distance = np.stack([np.abs(colours[left] - row).max(axis=1) for row in colours[right]])
+        same = distance.min(axis=1) <= SAME_FRAME
+        if same.any():
+            one = int(np.argmax(same))
+            other = sampled[left][int(distance[one].argmin())]
+            found.append(
+                f"{int(same.sum())} of {len(same)} frames of {right} show what a frame of {left} shows, first "
+                f"{_name(sampled[right][one])} and {_name(other)}: measurements on {right} are too good; "
+                "use a larger --gap-seconds, or whole videos"
+            )
+    return found
+
+
+def all_findings(manifest: Manifest, frames: Mapping[SplitName, list[LabelledFrame]]) -> list[str]:
+    """Everything that looks wrong, each in a sentence."""
+    found = []
+    for split in SPLITS:
+        histogram = manifest.splits[split].level_histogram
+        found += level_findings(split, histogram, splits_whole=split == "train")
+    everything = [frame for split in SPLITS for frame in frames[split]]
+    for source in manifest.sources:
+        counts = [frame.num_detections for frame in everything if frame.video_id == source.video_id]
+        found += detection_findings(source.video_id, np.array(counts)) if counts else []
+    return found + shared_frames(frames, manifest.make_grid())
+
+
+def _block_colours(frames: Sequence[LabelledFrame], grid: Grid) -> NDArray[np.float32]:
+    """(frames, rows * cols * 3) mean colours, 0 to 255."""
+    return np.stack([_block_colour(frame.image, grid) for frame in frames])
+
+
+def _block_colour(path: Path, grid: Grid) -> NDArray[np.float32]:
+    return grid.pool(read_image(path).transpose(2, 0, 1)).ravel()
+
+
+def _spaced(frames: list[LabelledFrame], most: int) -> list[LabelledFrame]:
+    picks = np.unique(np.linspace(0, len(frames) - 1, min(most, len(frames))).round().astype(int))
+    return [frames[pick] for pick in picks]
+
+
+def _name(frame: LabelledFrame) -> str:
+    return f"{frame.video_id}/{frame.index:06d}"

@@ -1,0 +1,205 @@
+"""What works on this machine and what does not: each line ok, warning or failure, with its fix.
+
+    python -m labeling.doctor [--json FILE]
+
+Needs nothing but Python, so that it can tell of everything else. Libraries are tried in processes of their own: one
+that crashes is a line, not the end. Exit code 0: no failure. 2: something that a stage needs does not work.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Literal
+
+ROOT = Path(__file__).parents[1]
+PYTHON = (3, 11)
+LEAST_FREE_GB = 10
+_INSTALL = "Run: make setup"
+# Packages without which a stage still runs.
+_OPTIONAL = {"openvino", "tensorrt-rtx-cu12", "cuda-bindings", "pytest", "pytest-timeout", "pytest-xdist", "hypothesis",
+             "playwright", "ruff", "mypy", "types-pyyaml", "spandrel", "transformers", "effdet"}  # fmt: skip
+
+Status = Literal["ok", "warning", "failure"]
+
+
+@dataclass(frozen=True)
+class Line:
+    """One finding."""
+
+    name: str
+    """What was looked at."""
+    status: Status
+    """How it is."""
+    message: str
+    """What was seen."""
+    fix: str = ""
+    """What to do, where something is to be done."""
+
+
+# A library: what it is for, whether a stage needs it, code that prints what was seen, and what to do if that fails.
+_TRIALS: tuple[tuple[str, bool, str, str], ...] = (
+    (
+        "torchvision operators", True,
+        "import torch, torchvision; b = torch.tensor([[0., 0, 1, 1]]); torchvision.ops.nms(b, torch.ones(1), .5); "
+        "print('torch', torch.__version__, 'torchvision', torchvision.__version__)",
+        "torch and torchvision must be the pair of requirements.txt. " + _INSTALL,
+    ),
+    (
+        "PaddlePaddle", True,
+        "import paddle; x = paddle.ones([2, 2]); x.stop_gradient = False; (x @ x).sum().backward(); "
+        "assert float(x.grad.sum()) == 16; print('paddle', paddle.__version__, 'computes and differentiates')",
+        _INSTALL,
+    ),
+    (
+        "PaddleSeg tools", True,
+        "import cv2, paddleseg.tools, importlib.util as u; assert u.find_spec('paddleseg.tools.train'); "
+        "print('paddleseg.tools.train is there, cv2', cv2.__version__)",
+        "PaddleSeg's wheel has no tools, paddleseg_configs/paddleseg_tools adds them. " + _INSTALL,
+    ),
+    ("paddle2onnx", True, "import paddle2onnx; print('imports')", _INSTALL),
+    (
+        "ONNX Runtime", True,
+        "import onnxruntime as o; print(o.__version__, 'providers', ', '.join(o.get_available_providers()))", _INSTALL,
+    ),
+    (
+        "OpenVINO", False,
+        "import openvino as o; print(o.__version__.split('-')[0], 'devices', ', '.join(o.Core().available_devices))",
+        "Only for --backend openvino: pip install openvino",
+    ),
+    (
+        "FFmpeg libraries", True,
+        "import av; codec = '.'.join(map(str, av.library_versions['libavcodec'])); "
+        "print('PyAV', av.__version__, 'libavcodec', codec)",
+        _INSTALL,
+    ),
+)  # fmt: skip
+
+
+def main() -> None:
+    """Parse the command line, look, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", type=Path, help="file for the findings")
+    options = parser.parse_args()
+    lines = examine()
+    width = max(len(line.name) for line in lines)
+    for line in lines:
+        print(
+            f"{line.status:8s} {line.name:{width}s}  {line.message}" + (f"\n{'':9s}fix: {line.fix}" if line.fix else "")
+        )
+    counts = {status: sum(line.status == status for line in lines) for status in ("ok", "warning", "failure")}
+    print(", ".join(f"{count} {status}" for status, count in counts.items()))
+    if options.json:
+        options.json.write_text(json.dumps([asdict(line) for line in lines], indent=2) + "\n", encoding="utf-8")
+    sys.exit(2 if counts["failure"] else 0)
+
+
+def examine(root: Path = ROOT) -> list[Line]:
+    """Look at everything."""
+    with ThreadPoolExecutor(2) as pool:
+        trials = list(pool.map(lambda trial: _try(*trial), _TRIALS))
+    looks: tuple[Callable[[], list[Line]], ...] = (
+        _python, lambda: _packages(root / "requirements.txt"), lambda: trials, _tensorrt, _gpu, lambda: _disk(root),
+    )  # fmt: skip
+    return [line for look in looks for line in look()]
+
+
+def _python() -> list[Line]:
+    found = f"{sys.version.split()[0]} at {sys.executable}"
+    if sys.version_info[:2] != PYTHON:
+        return [Line("Python", "failure", found, "Use Python 3.11: make setup PYTHON=/path/to/python3.11")]
+    return [Line("Python", "ok", found)]
+
+
+def _packages(requirements: Path) -> list[Line]:
+    """Versions against the pins: one line for all that fit, one for each that does not."""
+    try:
+        text = requirements.read_text(encoding="utf-8")
+    except OSError as error:
+        return [Line("packages", "failure", f"cannot read {requirements}: {error}", "Clone the repository again.")]
+    pins = re.findall(r"^([A-Za-z0-9_.-]+)==(\S+)", text, re.MULTILINE)
+    lines = []
+    for name, wanted in pins:
+        found = _version(name)
+        if found is None:
+            status: Status = "warning" if name.lower() in _OPTIONAL else "failure"
+            lines.append(Line(name, status, f"not installed, {wanted} is wanted", _INSTALL))
+        elif found != wanted:
+            lines.append(Line(name, "warning", f"{found}, but {wanted} was tested", _INSTALL))
+    fitting = len(pins) - len(lines)
+    return [Line("packages", "ok" if fitting else "failure", f"{fitting} of {len(pins)} as pinned"), *lines]
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _try(name: str, needed: bool, code: str, fix: str) -> Line:
+    """Run `code` in a process of its own."""
+    environment = os.environ | {"PYTHONWARNINGS": "ignore", "GLOG_minloglevel": "3", "CUDA_VISIBLE_DEVICES": ""}
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, timeout=300, env=environment, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return Line(name, "failure" if needed else "warning", "no answer in 300 s", fix)
+    if done.returncode == 0:
+        return Line(name, "ok", (done.stdout.strip().splitlines() or ["works"])[-1])
+    seen = (done.stderr.strip().splitlines() or [f"crashed with signal {-done.returncode}"])[-1]
+    return Line(name, "failure" if needed else "warning", seen[:200], fix)
+
+
+def _tensorrt() -> list[Line]:
+    products = ("tensorrt", "tensorrt-cu12", "tensorrt-cu13", "tensorrt-rtx-cu12", "tensorrt-rtx-cu13")
+    found = [f"{name} {version}" for name in products if (version := _version(name))]
+    if found:
+        return [Line("TensorRT", "ok", ", ".join(found))]
+    return [Line("TensorRT", "warning", "not installed", "Only for engines: see requirements-gpu.txt")]
+
+
+def _gpu() -> list[Line]:
+    """The driver, asked without any library of NVIDIA's but itself."""
+    fix = "Only for GPUs: install NVIDIA's driver; the CPU serves every stage."
+    try:
+        driver = ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return [Line("NVIDIA GPU", "warning", "no driver (libcuda.so.1)", fix)]
+    count, version = ctypes.c_int(), ctypes.c_int()
+    if driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count)) or not count.value:
+        return [Line("NVIDIA GPU", "warning", "a driver, but no GPU that it can use", fix)]
+    name = ctypes.create_string_buffer(100)
+    driver.cuDeviceGetName(name, 100, 0)
+    driver.cuDriverGetVersion(ctypes.byref(version))
+    cuda = f"CUDA {version.value // 1000}.{version.value % 1000 // 10}"
+    return [Line("NVIDIA GPU", "ok", f"{count.value}, first {name.value.decode()}, driver for {cuda}")]
+
+
+def _disk(root: Path) -> list[Line]:
+    free = shutil.disk_usage(root).free / 1e9
+    space = Line("disk", "ok", f"{free:.0f} GB free at {root}")
+    if free < LEAST_FREE_GB:
+        space = Line("disk", "warning", f"{free:.1f} GB free at {root}", "The environment alone takes 7 GB: free some.")
+    try:
+        with tempfile.TemporaryFile(dir=root):
+            return [space, Line("write access", "ok", str(root))]
+    except OSError as error:
+        return [space, Line("write access", "failure", f"{root}: {error.strerror}", "Clone into a folder of your own.")]
+
+
+if __name__ == "__main__":
+    main()
