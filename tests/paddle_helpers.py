@@ -63,6 +63,7 @@ def make_dataset(
             folder / "importance" / f"{split}_video.npz",
             importance=np.array(importance, np.float32).reshape(count, grid.rows, grid.cols),
             frame_index=np.arange(count),
+            num_detections=np.ones(count, np.int64),
             split=np.full(count, split),
         )
         splits[split] = SplitRecord(num_frames=count, level_histogram=tuple(histogram.tolist()))
