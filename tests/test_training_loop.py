@@ -169,9 +169,9 @@ def test_processes_split_one_stream_of_batches(settings: Settings) -> None:
 
 def test_second_interrupt_is_not_swallowed() -> None:
     with pytest.raises(KeyboardInterrupt), stop_on_interrupt() as stop:
-        os.kill(os.getpid(), signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
         assert stop.requested
-        os.kill(os.getpid(), signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
 
 
 def test_finished_and_foreign_runs(
