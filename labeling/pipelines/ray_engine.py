@@ -7,6 +7,7 @@ system that all machines share.
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
@@ -41,6 +42,8 @@ def label_on_ray(job: LabelJob, options: LabelOptions, work: WorkFolder) -> None
         raise OptionError("--engine ray needs the package 'ray'", hint="Install it: pip install ray") from None
     import torch
 
+    # A cluster that is started here would give way to everything else on the machine (Ray's niceness is 15).
+    os.environ.setdefault("RAY_worker_niceness", "0")
     try:
         ray.init(address=options.ray_address, log_to_driver=False, include_dashboard=False, logging_level=logging.ERROR)
     except (ConnectionError, RuntimeError, ValueError) as error:
