@@ -13,8 +13,8 @@ from torch.nn import functional
 from torchvision.ops import batched_nms
 
 from deploy.core.errors import WeightsError
-from labeling.detectors.base import Detections, check_score_threshold, class_indices
-from labeling.detectors.coco import COCO_CLASSES, PEOPLE_AND_VEHICLES
+from labeling.detectors.base import Detections
+from labeling.detectors.coco_detector import CocoDetector
 from labeling.detectors.tfjs_graph import TfjsGraph
 
 DEFAULT_MODEL = Path(__file__).parents[2] / "datasets" / "cache" / "centernet" / "centernet.json"
@@ -24,11 +24,10 @@ MAX_CANDIDATES = 300
 NMS_IOU = 0.5
 
 
-class CenterNetDetector:
+class CenterNetDetector(CocoDetector):
     """People and vehicles by default; see `Detector`."""
 
     name = "centernet"
-    class_names = COCO_CLASSES
 
     def __init__(
         self,
@@ -44,9 +43,7 @@ class CenterNetDetector:
                 f"CenterNet's model is not at {path}",
                 hint="Get it: python datasets/get_demo_detector.py (needs npm), or use --detector hog.",
             )
-        self.score_threshold = check_score_threshold(0.3 if score_threshold is None else score_threshold)
-        self.classes = classes or PEOPLE_AND_VEHICLES
-        self._kept_classes = torch.tensor(class_indices(self.classes, COCO_CLASSES))
+        super().__init__(score_threshold, classes)
         self._graph = TfjsGraph(path)
         self.weights_sha256 = self._graph.weights_sha256
 

@@ -16,9 +16,9 @@ from torch import Tensor, nn
 
 from deploy.core.errors import InputError, OptionError, WeightsError
 from deploy.core.files import sha256_of
-from labeling.detectors.base import Detections, check_score_threshold, class_indices
+from labeling.detectors.base import Detections
 from labeling.detectors.candidates import select_detections
-from labeling.detectors.coco import COCO_CLASSES, PEOPLE_AND_VEHICLES
+from labeling.detectors.coco_detector import CocoDetector
 from labeling.safe_pickle import read_plain_pickle
 from labeling.weights import load_into, read_state
 
@@ -30,7 +30,7 @@ _ZOO = "https://dl.fbaipublicfiles.com/detectron2/COCO-Detection"
 LOWEST_SCORE = 0.01
 
 
-class Detectron2Detector:
+class Detectron2Detector(CocoDetector):
     """80 COCO classes; people and vehicles by default. See `Detector`.
 
     Args:
@@ -45,8 +45,6 @@ class Detectron2Detector:
         WeightsError: missing, damaged, or of another network.
     """
 
-    class_names = COCO_CLASSES
-
     def __init__(
         self,
         *,
@@ -57,9 +55,7 @@ class Detectron2Detector:
         offline: bool = False,
     ) -> None:
         self.name = variant
-        self.score_threshold = check_score_threshold(0.3 if score_threshold is None else score_threshold)
-        self.classes = classes or PEOPLE_AND_VEHICLES
-        self._kept_classes = torch.tensor(class_indices(self.classes, COCO_CLASSES))
+        super().__init__(score_threshold, classes)
         if weights is None:
             url = "/".join((_ZOO, *_MODELS[variant]))
             raise OptionError(

@@ -18,19 +18,18 @@ from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from deploy.core.files import sha256_of
-from labeling.detectors.base import Detections, check_score_threshold, class_indices
+from labeling.detectors.base import Detections
 from labeling.detectors.candidates import select_detections
-from labeling.detectors.coco import COCO_CLASSES, COCO_IDS, PEOPLE_AND_VEHICLES
+from labeling.detectors.coco import COCO_IDS
+from labeling.detectors.coco_detector import CocoDetector
 from labeling.weights import cached_download, load_into, read_state
 
 INPUT_MULTIPLE_PX = 128
 NUM_IDS = 90
 
 
-class EfficientDetDetector:
+class EfficientDetDetector(CocoDetector):
     """80 COCO classes; people and vehicles by default. See `Detector`."""
-
-    class_names = COCO_CLASSES
 
     def __init__(
         self,
@@ -42,9 +41,7 @@ class EfficientDetDetector:
         offline: bool = False,
     ) -> None:
         self.name = f"efficientdet-{variant}"
-        self.score_threshold = check_score_threshold(0.3 if score_threshold is None else score_threshold)
-        self.classes = classes or PEOPLE_AND_VEHICLES
-        self._kept_classes = torch.tensor(class_indices(self.classes, COCO_CLASSES))
+        super().__init__(score_threshold, classes)
         # The network numbers classes by COCO's category ids, 1 to 90 with gaps, less one.
         self._columns = torch.tensor([COCO_IDS[index] - 1 for index in self._kept_classes.tolist()])
         self._model_name = f"tf_efficientdet_{variant}"

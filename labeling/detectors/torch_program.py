@@ -28,9 +28,10 @@ from torch.nn import functional
 
 from deploy.core.errors import OptionError, WeightsError
 from deploy.core.files import sha256_of
-from labeling.detectors.base import Detections, check_score_threshold, class_indices
+from labeling.detectors.base import Detections
 from labeling.detectors.candidates import select_detections
-from labeling.detectors.coco import COCO_CLASSES, PEOPLE_AND_VEHICLES
+from labeling.detectors.coco import COCO_CLASSES
+from labeling.detectors.coco_detector import CocoDetector
 
 _PLAIN_FILES = re.compile(
     r"[^/]+/(models/[^/]+\.json|data/(weights|constants)/(weight_\d+|tensor_\d+|[^/]+\.json)|data/sample_inputs/[^/]+\.pt"
@@ -38,7 +39,7 @@ _PLAIN_FILES = re.compile(
 )
 
 
-class TorchProgramDetector:
+class TorchProgramDetector(CocoDetector):
     """80 COCO classes; people and vehicles by default. See `Detector`.
 
     Raises:
@@ -47,7 +48,6 @@ class TorchProgramDetector:
     """
 
     name = "torch-program"
-    class_names = COCO_CLASSES
 
     def __init__(
         self,
@@ -57,9 +57,7 @@ class TorchProgramDetector:
         classes: tuple[str, ...] = (),
         offline: bool = False,
     ) -> None:
-        self.score_threshold = check_score_threshold(0.3 if score_threshold is None else score_threshold)
-        self.classes = classes or PEOPLE_AND_VEHICLES
-        self._kept_classes = torch.tensor(class_indices(self.classes, COCO_CLASSES))
+        super().__init__(score_threshold, classes)
         if weights is None:
             raise OptionError("detector 'torch-program' needs a file", hint="Add --detector-weights MODEL.pt2 or .pt")
         if not weights.is_file():

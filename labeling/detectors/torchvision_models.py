@@ -13,9 +13,10 @@ from torch import Tensor, nn
 from torchvision.models import detection
 
 from deploy.core.files import sha256_of
-from labeling.detectors.base import Detections, check_score_threshold, class_indices
+from labeling.detectors.base import Detections
 from labeling.detectors.candidates import select_detections
-from labeling.detectors.coco import COCO_CLASSES, COCO_IDS, PEOPLE_AND_VEHICLES
+from labeling.detectors.coco import COCO_IDS
+from labeling.detectors.coco_detector import CocoDetector
 from labeling.weights import cached_download, load_into, read_state
 
 _MODELS: dict[str, tuple[str, Any]] = {
@@ -29,10 +30,8 @@ LOWEST_SCORE = 0.01
 MAX_SIDE_PX = 8192
 
 
-class TorchvisionDetector:
+class TorchvisionDetector(CocoDetector):
     """80 COCO classes; people and vehicles by default. See `Detector`."""
-
-    class_names = COCO_CLASSES
 
     def __init__(
         self,
@@ -44,9 +43,7 @@ class TorchvisionDetector:
         offline: bool = False,
     ) -> None:
         self.name = variant
-        self.score_threshold = check_score_threshold(0.3 if score_threshold is None else score_threshold)
-        self.classes = classes or PEOPLE_AND_VEHICLES
-        self._kept_classes = torch.tensor(class_indices(self.classes, COCO_CLASSES))
+        super().__init__(score_threshold, classes)
         builder, published = _MODELS[variant]
         source = weights or cached_download(published.COCO_V1.url, offline=offline)
         self._network = _build(builder)

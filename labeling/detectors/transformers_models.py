@@ -21,9 +21,10 @@ from transformers.utils.logging import disable_progress_bar
 
 from deploy.core.errors import WeightsError
 from deploy.core.files import sha256_of
-from labeling.detectors.base import Detections, check_score_threshold, class_indices
+from labeling.detectors.base import Detections
 from labeling.detectors.candidates import select_detections
-from labeling.detectors.coco import COCO_CLASSES, PEOPLE_AND_VEHICLES
+from labeling.detectors.coco import COCO_CLASSES
+from labeling.detectors.coco_detector import CocoDetector
 
 INPUT_PX = 640
 _HUB = {
@@ -40,7 +41,7 @@ _HUB = {
 _FILES = ("config.json", "model.safetensors")
 
 
-class TransformersDetector:
+class TransformersDetector(CocoDetector):
     """80 COCO classes; people and vehicles by default. See `Detector`.
 
     Args:
@@ -54,8 +55,6 @@ class TransformersDetector:
         WeightsError: no such folder, damaged, another network, or not to be had.
     """
 
-    class_names = COCO_CLASSES
-
     def __init__(
         self,
         *,
@@ -66,9 +65,7 @@ class TransformersDetector:
         offline: bool = False,
     ) -> None:
         self.name = variant
-        self.score_threshold = check_score_threshold(0.3 if score_threshold is None else score_threshold)
-        self.classes = classes or PEOPLE_AND_VEHICLES
-        self._kept_classes = torch.tensor(class_indices(self.classes, COCO_CLASSES))
+        super().__init__(score_threshold, classes)
         folder = weights or _from_hub(_HUB[variant], offline=offline)
         self._network = _load(folder, variant)
         self.weights_sha256 = sha256_of(folder / "model.safetensors")
