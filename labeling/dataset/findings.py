@@ -13,6 +13,7 @@ from deploy.core.files import read_image
 from deploy.core.grid import Grid
 from labeling.dataset.manifest import SPLITS, Manifest, SplitName
 from labeling.dataset.reader import LabelledFrame
+from labeling.maths.split import evenly_spaced
 
 MOSTLY_LEVEL_0 = 0.95
 SAME_FRAME = 1.5
@@ -58,7 +59,7 @@ def shared_frames(frames: Mapping[SplitName, list[LabelledFrame]], grid: Grid) -
         frames: by split.
         grid: whose blocks' mean colours are compared.
     """
-    sampled = {split: _spaced(found, MOST_FRAMES) for split, found in frames.items() if found}
+    sampled = {split: evenly_spaced(found, MOST_FRAMES) for split, found in frames.items() if found}
     colours = {split: _block_colours(found, grid) for split, found in sampled.items()}
     found = []
     for left, right in combinations(sampled, 2):
@@ -95,11 +96,6 @@ def _block_colours(frames: Sequence[LabelledFrame], grid: Grid) -> NDArray[np.fl
 
 def _block_colour(path: Path, grid: Grid) -> NDArray[np.float32]:
     return grid.pool(read_image(path).transpose(2, 0, 1)).ravel()
-
-
-def _spaced(frames: list[LabelledFrame], most: int) -> list[LabelledFrame]:
-    picks = np.unique(np.linspace(0, len(frames) - 1, min(most, len(frames))).round().astype(int))
-    return [frames[pick] for pick in picks]
 
 
 def _name(frame: LabelledFrame) -> str:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
+from typing import TypeVar
+
+import numpy as np
 
 from deploy.core.errors import OptionError
 from labeling.dataset.manifest import SPLITS, SplitName
 
+Item = TypeVar("Item")
 Ratios = tuple[float, float, float]
 """Shares of train, val and test."""
 
@@ -73,3 +77,9 @@ def _cut(video: str, times: Sequence[Fraction], ratios: Ratios, gap_seconds: flo
 
 def _cut_time(times: Sequence[Fraction], cut: int) -> Fraction:
     return (times[cut - 1] + times[cut]) / 2
+
+
+def evenly_spaced(items: Sequence[Item], most: int) -> list[Item]:
+    """At most so many of the items, from the first to the last, in order."""
+    picks = np.unique(np.linspace(0, len(items) - 1, min(most, len(items))).round().astype(int))
+    return [items[pick] for pick in picks]

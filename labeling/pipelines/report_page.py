@@ -23,6 +23,7 @@ from labeling.dataset.manifest import SPLITS, Manifest, SplitName, calibration_k
 from labeling.dataset.reader import LabelledFrame, read_levels, read_split
 from labeling.dataset.utility_record import UtilityReport, read_utility
 from labeling.maths.quantise import normalise, to_levels
+from labeling.maths.split import evenly_spaced
 from labeling.pipelines import report_figures
 
 if TYPE_CHECKING:
@@ -96,14 +97,13 @@ def _levels(frame: LabelledFrame, manifest: Manifest) -> NDArray[np.uint8]:
 
 def _samples(options: MakeReportOptions, manifest: Manifest, frames: list[LabelledFrame]) -> list[dict[str, Any]]:
     """Some frames of the split, each with its pictures by caption."""
-    picks = np.unique(np.linspace(0, len(frames) - 1, min(options.samples, len(frames))).round().astype(int))
     predicted = _predictions(options.predictions, manifest)
     return [
         {
-            "title": f"{frames[pick].video_id}, frame {frames[pick].index}",
-            "pictures": _row(frames[pick], manifest, predicted),
+            "title": f"{frame.video_id}, frame {frame.index}",
+            "pictures": _row(frame, manifest, predicted),
         }
-        for pick in picks
+        for frame in evenly_spaced(frames, options.samples)
     ]
 
 

@@ -20,6 +20,7 @@ from labeling.dataset.reader import FrameKey, LabelledFrame, read_split
 from labeling.dataset.utility_record import UtilityReport
 from labeling.detectors import DETECTORS
 from labeling.frames import FramePair, FrameSize, read_pairs, to_tensor
+from labeling.maths.split import evenly_spaced
 from labeling.maths.utility import Boxes, match
 from labeling.pipelines.enhancing import detect_boxes, detect_enhanced, segments_of
 from labeling.pipelines.labeller import pick_device
@@ -139,8 +140,7 @@ def _choose_frames(options: EvaluateUtilityOptions, manifest: Manifest) -> list[
     frames = list(read_split(options.dataset, manifest, options.split))
     if not frames:
         raise DatasetError(f"{options.dataset} has no {options.split} frames", hint="Choose another --split.")
-    picks = np.unique(np.linspace(0, len(frames) - 1, min(options.max_frames, len(frames))).round().astype(int))
-    return [frames[pick] for pick in picks]
+    return evenly_spaced(frames, options.max_frames)
 
 
 def _with_pairs(frames: Sequence[LabelledFrame], bench: Bench) -> Iterator[tuple[LabelledFrame, FramePair]]:
