@@ -37,7 +37,8 @@ class MetricsLog:
         if self.visualdl is not None:
             from visualdl import LogWriter
 
-            self._events = LogWriter(str(self.visualdl))
+            # VisualDL's own names are whole seconds: a run that goes on at once would overwrite the file before.
+            self._events = LogWriter(str(self.visualdl), file_name=f"vdlrecords.{time.time_ns()}.log")
         self._since = time.monotonic()
 
     def add(self, iteration: int, loss: float, learning_rate: float) -> None:
