@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from deploy.latency import StageClock
 from deploy.live import shown_name
 from deploy.output_folder import check_output, replacing
 from deploy.predictor import Prediction, Predictor
-from deploy.preprocess import fit_frame, to_batch
+from deploy.preprocess import decoded_size, fit_frame, to_batch
 from deploy.results import PictureOptions, ResultWriter
 from deploy.sources import FrameSource, open_source
 
@@ -43,7 +44,7 @@ class Work:
     stream: int
     """Position of its stream on the command line."""
     frame: Frame
-    """As decoded."""
+    """As decoded; those of videos and streams have been scaled to the model's size."""
     lr: NDArray[np.uint8]
     """(height_px, width_px, 3) uint8 RGB."""
     batch: NDArray[Any]
@@ -73,7 +74,8 @@ def infer(options: InferenceOptions, *, say: Callable[[str], None]) -> dict[str,
     check_output(options.out, options.input, overwrite=options.overwrite)
     with Predictor(options.model, options.backend, options.threads, spinning=options.spinning) as predictor:
         say(f"backend: {predictor.backend_report}")
-        sources = [open_source(name, selection) for name in options.input]
+        fit = partial(decoded_size, card=predictor.card)
+        sources = [open_source(name, selection, fit) for name in options.input]
         with replacing(options.out) as folder:
             report = _infer_into(folder, sources, predictor, options)
             write_text(folder / "latency.json", json.dumps(report, indent=2) + "\n")

@@ -14,7 +14,7 @@ import av
 from av.error import FFmpegError
 
 from deploy.core.errors import InputError
-from deploy.core.video import Frame, FrameSelection, upright
+from deploy.core.video import Fit, Frame, FrameSelection, upright
 
 _PROTOCOLS = ("rtsp://", "rtsps://", "http://", "https://")
 _WEBCAM = "webcam:"
@@ -42,7 +42,9 @@ def shown_name(name: str) -> str:
     return re.sub(r"//[^/@]*@", "//***@", name)
 
 
-def read_live(name: str, selection: FrameSelection, options: LiveOptions = LiveOptions()) -> Iterator[Frame]:
+def read_live(
+    name: str, selection: FrameSelection, options: LiveOptions = LiveOptions(), fit: Fit | None = None
+) -> Iterator[Frame]:
     """Decode the selected frames of a stream as they come, until it ends for good or `selection` does.
 
     A stream that breaks is connected again. So is one that ends, except over HTTP, where the server may well send a
@@ -54,6 +56,7 @@ def read_live(name: str, selection: FrameSelection, options: LiveOptions = LiveO
         name: an RTSP or HTTP address, or "webcam:0".
         selection: which frames to take.
         options: patience.
+        fit: the size to scale frames to; None keeps the stream's own.
 
     Raises:
         InputError: no frame ever came.
@@ -70,7 +73,7 @@ def read_live(name: str, selection: FrameSelection, options: LiveOptions = LiveO
                 if selection.is_past(pts_seconds):
                     return
                 if selection.takes(index, pts_seconds):
-                    yield Frame(index, pts_seconds, upright(decoded))
+                    yield Frame(index, pts_seconds, upright(decoded, fit))
                 index, attempt, last = index + 1, 0, pts_seconds
             if index and name.startswith("http"):
                 return

@@ -23,6 +23,29 @@ def require_frame(frame: NDArray[np.uint8]) -> None:
         )
 
 
+def require_shape(height_px: int, width_px: int, card: ModelCard) -> None:
+    """Raise InputError unless a frame has about the model's aspect ratio: nothing is stretched."""
+    grid = card.grid
+    aspect_change = (width_px * grid.height_px) / (height_px * grid.width_px)
+    if max(aspect_change, 1 / aspect_change) - 1 > MAX_ASPECT_CHANGE:
+        raise InputError(
+            f"frame of {width_px} x {height_px} has another shape than the model's {grid.width_px} x {grid.height_px}",
+            hint="Crop or pad the video to the model's aspect ratio, or export a model of the video's size.",
+        )
+
+
+def decoded_size(height_px: int, width_px: int, card: ModelCard) -> tuple[int, int]:
+    """Height and width to decode a frame in: the model's, or the frame's own where that is smaller.
+
+    Raises:
+        InputError: its aspect ratio differs by more than 2 %.
+    """
+    require_shape(height_px, width_px, card)
+    grid = card.grid
+    shrinks = height_px >= grid.height_px and width_px >= grid.width_px
+    return (grid.height_px, grid.width_px) if shrinks else (height_px, width_px)
+
+
 def fit_frame(frame: NDArray[np.uint8], card: ModelCard) -> NDArray[np.uint8]:
     """Bring a frame to the model's input size by area filtering.
 
@@ -37,14 +60,8 @@ def fit_frame(frame: NDArray[np.uint8], card: ModelCard) -> NDArray[np.uint8]:
         InputError: not such a frame, or its aspect ratio differs by more than 2 %.
     """
     require_frame(frame)
-    height, width = frame.shape[:2]
+    require_shape(frame.shape[0], frame.shape[1], card)
     grid = card.grid
-    aspect_change = (width * grid.height_px) / (height * grid.width_px)
-    if max(aspect_change, 1 / aspect_change) - 1 > MAX_ASPECT_CHANGE:
-        raise InputError(
-            f"frame of {width} x {height} has another shape than the model's {grid.width_px} x {grid.height_px}",
-            hint="Crop or pad the video to the model's aspect ratio, or export a model of the video's size.",
-        )
     return area_resize(frame, height_px=grid.height_px, width_px=grid.width_px)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from deploy.core.errors import InputError, OptionError
 from deploy.core.files import read_image
-from deploy.core.video import Frame, FrameSelection, probe, read_frames
+from deploy.core.video import Fit, Frame, FrameSelection, probe, read_frames
 from deploy.live import is_live, read_live
 
 IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
@@ -40,31 +40,36 @@ class FrameSource:
         return not self.image_names
 
 
-def open_source(name: str | Path, selection: FrameSelection) -> FrameSource:
+def open_source(name: str | Path, selection: FrameSelection, fit: Fit | None = None) -> FrameSource:
     """Open a video, an image, a folder of images, which are taken in the order of their names, or a live stream.
+
+    Args:
+        name: what the user gave.
+        selection: which frames to take.
+        fit: the size to scale frames of videos and streams to while they are decoded; images keep their own.
 
     Raises:
         InputError: nothing there, or nothing that can be read.
         OptionError: no frame is selected.
     """
     if is_live(str(name)):
-        return FrameSource(read_live(str(name), selection), 0, LIVE_RATE / selection.every, is_live=True)
+        return FrameSource(read_live(str(name), selection, fit=fit), 0, LIVE_RATE / selection.every, is_live=True)
     path = Path(name)
     if path.is_dir():
         source = _from_images(_images_in(path), selection)
     elif path.suffix.lower() in IMAGE_SUFFIXES and path.is_file():
         source = _from_images([path], selection)
     else:
-        source = _from_video(path, selection)
+        source = _from_video(path, selection, fit)
     if source.num_frames == 0:
         raise OptionError(f"no frame of {path} is selected", hint="Check the start and stop times.")
     return source
 
 
-def _from_video(path: Path, selection: FrameSelection) -> FrameSource:
+def _from_video(path: Path, selection: FrameSelection, fit: Fit | None) -> FrameSource:
     info = probe(path)
     count = sum(selection.takes(index, index / info.frame_rate) for index in range(info.num_frames))
-    return FrameSource(read_frames(path, selection), count, info.frame_rate / selection.every)
+    return FrameSource(read_frames(path, selection, fit), count, info.frame_rate / selection.every)
 
 
 def _from_images(paths: list[Path], selection: FrameSelection) -> FrameSource:

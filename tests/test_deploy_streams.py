@@ -366,7 +366,7 @@ def test_a_stream_that_is_not_there_is_one_message(
         pass
     with pytest.raises(InputError, match="no frame from"):
         list(read_live(f"{address}/none.ts", FrameSelection(), IMPATIENT))
-    monkeypatch.setattr("deploy.sources.read_live", lambda name, selection: read_live(name, selection, IMPATIENT))
+    monkeypatch.setattr("deploy.sources.read_live", lambda name, selection, *, fit: read_live(name, selection, IMPATIENT, fit))
     arguments = ["--model", model, "--input", f"{address}/none.ts", "--out", tmp_path / "out"]
     assert command(monkeypatch, *arguments) == EXIT_USER_ERROR
     assert capsys.readouterr().err.count("error: ") == 1

@@ -186,6 +186,10 @@ def test_frames_are_upright(tmp_path: Path, matrix: tuple[int, int, int, int], s
     assert frame.image.shape == wanted.shape and frame.image.flags.c_contiguous
     off = np.abs(frame.image.astype(int) - wanted).max(axis=2)
     assert np.mean(off > 40) < 0.1, "other quarters than expected"
+    half = next(read_frames(tmp_path / "turned.mp4", fit=lambda height, width: (height // 2, width // 2)))
+    expected = area_resize(frame.image, height_px=wanted.shape[0] // 2, width_px=wanted.shape[1] // 2)
+    assert half.image.shape == expected.shape
+    assert np.mean(np.abs(half.image.astype(int) - expected).max(axis=2) > 40) < 0.1
     info = probe(tmp_path / "turned.mp4")
     assert (info.height_px, info.width_px) == wanted.shape[:2]
 
@@ -230,7 +234,7 @@ def test_area_resize_is_the_mean_of_the_pixels(height: int, width: int, factor: 
             assert np.abs(resized[y, x] - area.reshape(-1, 3).mean(axis=0)).max() <= 1.0
 
 
-@pytest.mark.parametrize("size", [(360, 640), (101, 77), (359, 479), (10, 700)])
+@pytest.mark.parametrize("size", [(360, 640), (384, 512), (360, 480), (864, 800), (101, 77), (359, 479), (10, 700)])
 def test_area_resize_at_any_ratio_is_opencvs(size: tuple[int, int]) -> None:
     image = np.random.default_rng(3).integers(0, 256, (576, 768, 3), np.uint8)
     expected = cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA).astype(int)
@@ -243,6 +247,17 @@ def test_area_resize_by_a_fraction_counts_border_pixels_by_their_part() -> None:
     image = np.repeat(line[None, :, None], 3, axis=2)
     resized = area_resize(image, height_px=1, width_px=2)
     assert resized[0, :, 0].tolist() == [(10 + 60 + 200 / 2) / 2.5, (200 / 2 + 80 + 30) / 2.5]
+
+
+def test_frames_scaled_while_decoded_equal_those_scaled_afterwards(tmp_path: Path) -> None:
+    rng = np.random.default_rng(5)
+    smooth = cv2.resize(rng.integers(90, 170, (9, 16, 3), np.uint8), (480, 270), interpolation=cv2.INTER_CUBIC)
+    path = write(tmp_path / "plain.mp4", [smooth] * 2)
+    (whole, _), (small, _) = read_frames(path), read_frames(path, fit=lambda height, width: (height // 3, width // 3))
+    expected = area_resize(whole.image, height_px=90, width_px=160)
+    difference = np.abs(small.image.astype(int) - expected)
+    assert small.image.shape == expected.shape
+    assert difference.mean() < 1.5 and difference.max() < 12
 
 
 def audio_only(path: Path) -> None:

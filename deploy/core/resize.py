@@ -5,11 +5,15 @@ One function serves labelling, training of the upscaler and deployment, so that 
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+
+_LARGEST_PERIOD = 16
+"""Input pixels after which the pattern of coverage repeats, up to which a product of small matrices is the fastest."""
 
 
 def area_resize(image: NDArray[np.uint8], *, height_px: int, width_px: int) -> NDArray[np.uint8]:
@@ -19,12 +23,36 @@ def area_resize(image: NDArray[np.uint8], *, height_px: int, width_px: int) -> N
         return image
     if height % height_px == 0 and width % width_px == 0:  # the same figures, many times faster
         return np.asarray(Image.fromarray(image).reduce((width // width_px, height // height_px)))
-    rows, row_weights = _taps(height, height_px)
-    cols, col_weights = _taps(width, width_px)
-    shorter = _weighted_sum([image[row] for row in rows], row_weights[:, :, None, None])
-    small = _weighted_sum([shorter[:, col] for col in cols], col_weights[:, None, :, None])
+    periods = height // math.gcd(height, height_px), width // math.gcd(width, width_px)
+    small = (_periodic if max(periods) <= _LARGEST_PERIOD else _by_taps)(image, height_px, width_px)
     small += 0.5  # rounds: the cast cuts off
     return small.astype(np.uint8)
+
+
+def _periodic(image: NDArray[np.uint8], height_px: int, width_px: int) -> NDArray[np.float32]:
+    """For ratios such as 3 : 2: every group of 3 pixels becomes 2, by the same small matrix."""
+    height, width = image.shape[:2]
+    row_groups, col_groups = math.gcd(height, height_px), math.gcd(width, width_px)
+    rows = _coverage(height // row_groups, height_px // row_groups)
+    cols = np.kron(_coverage(width // col_groups, width_px // col_groups), np.eye(3, dtype=np.float32))
+    shorter = rows @ image.reshape(row_groups, len(rows[0]), width * 3).astype(np.float32)
+    small: NDArray[np.float32] = shorter.reshape(height_px * col_groups, len(cols[0])) @ cols.T
+    return small.reshape(height_px, width_px, 3)
+
+
+def _coverage(size_px: int, out_px: int) -> NDArray[np.float32]:
+    """(out_px, size_px): which part of an output pixel each input pixel covers."""
+    taps, weights = _taps(size_px, out_px)
+    matrix = np.zeros((out_px, size_px), np.float32)
+    np.add.at(matrix, (np.arange(out_px), taps), weights)
+    return matrix
+
+
+def _by_taps(image: NDArray[np.uint8], height_px: int, width_px: int) -> NDArray[np.float32]:
+    rows, row_weights = _taps(image.shape[0], height_px)
+    cols, col_weights = _taps(image.shape[1], width_px)
+    shorter = _weighted_sum([image[row] for row in rows], row_weights[:, :, None, None])
+    return _weighted_sum([shorter[:, col] for col in cols], col_weights[:, None, :, None])
 
 
 def _weighted_sum(parts: list[NDArray[np.generic]], weights: NDArray[np.float32]) -> NDArray[np.float32]:
