@@ -107,7 +107,8 @@ def _connection(name: str, options: LiveOptions) -> Iterator[tuple[Fraction, av.
         stream, first = container.streams.video[0], None
         rate = Fraction(stream.average_rate or stream.base_rate or 25)
         for count, decoded in enumerate(container.decode(stream)):
-            known = decoded.pts is not None and decoded.time_base is not None
-            seconds = decoded.pts * decoded.time_base if known else count / rate
-            first = seconds if first is None else first
-            yield seconds - first, decoded
+            seconds = count / rate  # RTSP's first frames come before the clock is known
+            if decoded.pts is not None and decoded.time_base is not None:
+                first = decoded.pts * decoded.time_base - seconds if first is None else first
+                seconds = decoded.pts * decoded.time_base - first
+            yield seconds, decoded

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -366,7 +367,7 @@ def test_a_stream_that_is_not_there_is_one_message(
         pass
     with pytest.raises(InputError, match="no frame from"):
         list(read_live(f"{address}/none.ts", FrameSelection(), IMPATIENT))
-    monkeypatch.setattr("deploy.sources.read_live", lambda name, selection, *, fit: read_live(name, selection, IMPATIENT, fit))
+    monkeypatch.setattr("deploy.sources.read_live", partial(read_live, options=IMPATIENT))
     arguments = ["--model", model, "--input", f"{address}/none.ts", "--out", tmp_path / "out"]
     assert command(monkeypatch, *arguments) == EXIT_USER_ERROR
     assert capsys.readouterr().err.count("error: ") == 1
@@ -401,6 +402,43 @@ def test_ffmpeg_as_the_camera(model: Path, tmp_path: Path, monkeypatch: pytest.M
     results = np.load(tmp_path / "out" / "importance.npz")
     for index, levels in zip(results["frame_index"].tolist(), results["levels"], strict=True):
         np.testing.assert_array_equal(levels, [np.roll([0, 0, 1, 2, 2], -index)] * 3)
+
+
+@contextmanager
+def rtsp_camera(video: Path, port: int = 0) -> Iterator[str]:
+    """GStreamer serves a video over RTSP: the address, with a free port unless one is given."""
+    python = Path("/usr/bin/python3")
+    gstreamer = "import gi; gi.require_version('GstRtspServer', '1.0'); from gi.repository import GstRtspServer"
+    if not python.exists() or subprocess.run([python, "-c", gstreamer], capture_output=True, check=False).returncode:
+        pytest.skip("GStreamer's RTSP server is missing: apt-get install python3-gi gir1.2-gst-rtsp-server-1.0 …")
+    script = Path(__file__).with_name("rtsp_camera.py")
+    with subprocess.Popen([python, script, video, str(port)], stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            yield process.stdout.readline().strip()
+        finally:
+            process.kill()
+
+
+def test_rtsp_times_pixels_and_a_camera_that_restarts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The first frame comes without a time; the camera is killed and comes back on the same port."""
+    video = write_video(tmp_path / "camera.mp4", [striped_frame(shift=shift) for shift in range(12)])
+    with rtsp_camera(video) as address:
+        port = int(address.rpartition(":")[2].partition("/")[0])
+        patient = LiveOptions(timeout_seconds=5, reconnects=8, wait_seconds=0.2)
+        stream = read_live(address, FrameSelection(stop_seconds=60), patient, fit=lambda height, width: (24, 40))
+        frames = [next(stream) for _ in range(5)]
+    with rtsp_camera(video, port):
+        frames += [next(stream) for _ in range(10)]
+        stream.close()
+    assert [frame.index for frame in frames] == list(range(15))
+    times = [frame.pts_seconds for frame in frames]
+    assert times[:5] == [Fraction(i, 25) for i in range(5)]
+    assert all(later > earlier for earlier, later in pairwise(times))
+    assert "connecting again" in capsys.readouterr().err
+    (first, *_) = read_frames(video, fit=lambda height, width: (24, 40))
+    assert frames[0].image.shape == (24, 40, 3)
+    np.testing.assert_array_equal(frames[0].image, first.image)
 
 
 @pytest.mark.parametrize(
