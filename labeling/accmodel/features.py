@@ -104,12 +104,16 @@ def _scale_to_noise(features: FrozenFeatures) -> None:
 
 
 def _adopt(module: nn.Module, state: dict[str, Tensor], prefix: str, path: Path) -> None:
-    """Copy the tensors below `prefix` in their order, which is that of the layers in every layout."""
-    given = [tensor for name, tensor in state.items() if name.startswith(prefix)]
+    """Copy the tensors below `prefix`: by their names, or where those are another layout's, in their order."""
     own = module.state_dict()
-    if [tensor.shape for tensor in given] != [tensor.shape for tensor in own.values()]:
+    counters = [name for name in own if name.endswith("num_batches_tracked")]  # that files may lack
+    given = {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
+    given = {**{name: own[name] for name in counters}, **given} if given.keys() <= own.keys() else given
+    if given.keys() == own.keys():
+        given = {name: given[name] for name in own}
+    if [tensor.shape for tensor in given.values()] != [tensor.shape for tensor in own.values()]:
         raise WeightsError(
             f"{path}: the {len(given)} tensors of {prefix}* are not those of the {len(own)} of this network",
             hint="Give MobileNetV2 of torchvision, or mb2-ssd-lite of pytorch-ssd.",
         )
-    module.load_state_dict(dict(zip(own, given, strict=True)))
+    module.load_state_dict(dict(zip(own, given.values(), strict=True)))
