@@ -5,6 +5,7 @@
   ``one_hot`` as floats, which it then takes back to integers.
 * ``paddle.load`` unpickles whatever it is given, and PaddleSeg calls it for every ``pretrained:`` path: it is replaced
   by the reader of `paddleseg_configs.training.weights`, which can only make arrays.
+* So are its loading of pretrained weights and its downloads, which check nothing.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import paddle
+from paddleseg.utils import utils as paddleseg_utils
 
+from paddleseg_configs.training.pretrained import fetch_pretrained, load_pretrained
 from paddleseg_configs.training.weights import read_state
 
 _OPERATORS = ("add", "radd", "sub", "rsub", "mul", "rmul", "truediv", "rtruediv", "pow", "rpow", "lt", "le", "gt", "ge")
@@ -36,6 +39,8 @@ def apply_compat() -> None:
     if not getattr(functional.one_hot, _APPLIED, False):
         functional.one_hot = _one_hot_of_any(functional.one_hot)
     paddle.load = _load  # type: ignore[assignment]
+    paddleseg_utils.load_pretrained_model = load_pretrained
+    paddleseg_utils.download_pretrained_model = fetch_pretrained
 
 
 def _casting(method: Callable[[Any, Any], Any], tensor_class: Any) -> Callable[[Any, Any], Any]:
