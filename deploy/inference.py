@@ -75,6 +75,8 @@ def infer(options: InferenceOptions, *, say: Callable[[str], None]) -> dict[str,
         say(f"backend: {predictor.backend_report}")
         sources = [open_source(name, selection) for name in options.input]
         with replacing(options.out) as folder:
+            # Once more: another process may have finished since. From here on this one is alone.
+            check_output(options.out, options.input, overwrite=options.overwrite)
             report = _infer_into(folder, sources, predictor, options)
             write_text(folder / "latency.json", json.dumps(report, indent=2) + "\n")
     return report

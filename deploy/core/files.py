@@ -44,6 +44,19 @@ def write_npz(path: Path, **arrays: NDArray[Any]) -> None:
         np.savez_compressed(temporary, allow_pickle=False, **arrays)
 
 
+def read_npz(path: Path) -> dict[str, NDArray[Any]]:
+    """Read all arrays of an .npz file.
+
+    Raises:
+        InputError: missing, damaged, or with Python objects inside.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            return {name: stored[name] for name in stored.files}
+    except Exception as error:  # numpy and zipfile raise whatever they meet
+        raise InputError(f"cannot read {path}: {error or type(error).__name__}", hint="Make it again.") from None
+
+
 def write_image(path: Path, image: Image.Image) -> None:
     """Write a Pillow image atomically; the format follows the suffix."""
     with atomic_path(path) as temporary:

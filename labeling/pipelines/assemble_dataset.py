@@ -13,6 +13,7 @@ from PIL import Image
 
 from deploy.core.files import write_image, write_npz, write_text
 from deploy.core.overlay import level_palette
+from deploy.core.work_folder import remove_temporaries
 from labeling.dataset.findings import detection_findings, level_findings
 from labeling.dataset.manifest import (
     SPLITS,
@@ -141,6 +142,7 @@ def assemble_dataset(
     if calibration:
         manifest = manifest.model_copy(update={"options": manifest.options | {"calibration": calibration.job_sha256}})
     write_manifest(work.dataset, manifest)
+    remove_temporaries(work.dataset, below=True)
     _publish(work, options.out)
     _report(manifest, videos, options)
 
