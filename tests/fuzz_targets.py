@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import pickle
 import shutil
+import signal
+import time
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -13,7 +16,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,13 @@ class Target:
     """Whether to damage words and numbers, too."""
     repair: Callable[[bytes], bytes] = bytes
     """Mends checksums of a damaged file, so that readers look further."""
+    cost: int = 1
+    """How many times fewer inputs it gets, because reading takes long."""
+
+    @property
+    def title(self) -> str:
+        """What tells it from others."""
+        return self.name if self.repair is bytes else f"{self.name} ({self.repair.__name__})"
 
 
 def make_dataset(folder: Path) -> None:
@@ -221,6 +230,25 @@ def with_png_checksums(data: bytes) -> bytes:
     return found + data[at:]
 
 
+def with_header_length(data: bytes) -> bytes:
+    """A damaged safetensors file whose length of the header is right, where the header is still JSON."""
+    text = data[8:].decode("latin1")
+    try:
+        _, end = json.JSONDecoder().raw_decode(text)
+    except (ValueError, RecursionError):
+        return data
+    end += len(text[end:]) - len(text[end:].lstrip(" "))
+    return end.to_bytes(8, "little") + data[8:]
+
+
+def _make_anything(folder: Path) -> None:
+    (folder / "anything").write_bytes(b"whole")
+
+
+def _unless_whole(act: Callable[[], object]) -> Callable[[Path], object]:
+    return lambda path: path.read_bytes() == b"whole" or act()
+
+
 LABEL = "labels/train_video/000000.png"
 FRAME = "origin_images/train_video/000000.png"
 IMPORTANCE = "importance/train_video.npz"
@@ -243,10 +271,23 @@ NATIVE = [
     Target("clip.mp4", _make_video, _video),
     Target("clip.mkv", _make_video, _video),
     Target("model.onnx", _make_model, _model),
-    Target("edsr.safetensors", _make_edsr, _edsr, is_text=True),
+    Target("edsr.safetensors", _make_edsr, _edsr),
+    Target("edsr.safetensors", _make_edsr, _edsr, is_text=True, repair=with_header_length),
     Target("edsr.pt", _make_edsr, _edsr),
+    Target("edsr.pt", _make_edsr, _edsr, repair=zipped_again),
     Target("tensors.pickle", _make_torch_pickle, _ground_truth),
-    Target("accmodel.safetensors", _make_accmodel, _accmodel, is_text=True),
+    Target("accmodel.safetensors", _make_accmodel, _accmodel, is_text=True, repair=with_header_length, cost=8),
 ]
 """Read by FFmpeg, ONNX Runtime, safetensors and PyTorch."""
-GROUPS = {"pure": PURE, "native": NATIVE}
+WRONG = {
+    "raises": lambda: {}["nothing"],
+    "hangs": lambda: time.sleep(60),
+    "dies": lambda: os.kill(os.getpid(), signal.SIGSEGV),
+    "eats": lambda: bytearray(2**31),
+}
+"""What readers must never do; tests of the tests."""
+GROUPS = {
+    "pure": PURE,
+    "native": NATIVE,
+    **{name: [Target("anything", _make_anything, _unless_whole(act))] for name, act in WRONG.items()},
+}

@@ -68,7 +68,7 @@ def _check_list(dataset: Path, split: SplitName, pairs: list[Pair]) -> Iterator[
     try:
         lines = read_lines(dataset / name)
     except DatasetError as error:
-        yield Problem(name, str(error), _RESTORE)
+        yield Problem(name, f"cannot be read: {error}", _RESTORE)
         return
     for number, line in enumerate(lines, 1):
         names = split_line(line)
