@@ -113,7 +113,7 @@ def _folder_of(folder: Path, names: tuple[str, ...], position: int) -> Path:
     """The results' own folder, or one a stream where there are several."""
     if len(names) == 1:
         return folder
-    label = "".join(c if c.isalnum() or c in "._-" else "_" for c in Path(names[position]).stem) or "input"
+    label = "".join(c if c.isalnum() or c in "._-" else "_" for c in Path(names[position]).stem)[:48] or "input"
     stream = folder / f"stream-{position:02d}-{label}"
     stream.mkdir()
     return stream

@@ -64,6 +64,8 @@ def export_onnx(options: ExportOptions) -> Parity:
 def _check(options: ExportOptions) -> None:
     if options.out.suffix != ".onnx":
         raise OptionError(f"--out {options.out} must end in .onnx", hint="Rename it.")
+    if str(options.out).encode("utf-8", "replace").decode() != str(options.out):
+        raise OptionError(f"--out {str(options.out)!r} is not UTF-8, which Paddle's converter needs", hint="Rename it.")
     if options.opset not in OPSETS:
         raise OptionError(f"--opset {options.opset} is not in 11..21", hint="Use 17.")
     for name, usual in (("frames", 8), ("calibration_frames", 32)):

@@ -66,22 +66,28 @@ def _manifest(path: Path) -> object:
 
 
 def _label(path: Path) -> object:
+    from labeling.dataset.checking import check_dataset
     from labeling.dataset.manifest import read_manifest
     from labeling.dataset.reader import read_label
 
+    list(check_dataset(path.parents[2]))
     return read_label(path, read_manifest(path.parents[2]))
 
 
 def _image(path: Path) -> object:
     from deploy.core.files import read_image
+    from labeling.dataset.checking import check_dataset
 
+    list(check_dataset(path.parents[2]))
     return read_image(path)
 
 
 def _importance(path: Path) -> object:
+    from labeling.dataset.checking import check_dataset
     from labeling.dataset.manifest import read_manifest
     from labeling.dataset.reader import read_split
 
+    list(check_dataset(path.parents[1]))
     return list(read_split(path.parents[1], read_manifest(path.parents[1]), "train"))
 
 

@@ -103,8 +103,10 @@ def read_label(path: Path, manifest: Manifest) -> NDArray[np.uint8]:
         with Image.open(path) as image:
             _require_size(image.size, manifest, path)  # before its pixels take memory
             mode, levels = image.mode, np.array(image)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise DatasetError(f"cannot read label {path}: {error}", hint=_HINT) from None
+    except DatasetError:
+        raise
+    except Exception as error:  # Pillow's readers raise whatever they meet
+        raise DatasetError(f"cannot read label {path}: {str(error) or type(error).__name__}", hint=_HINT) from None
     if mode != "P":
         raise DatasetError(f"label {path} has mode {mode!r}, not a palette of levels", hint=_HINT)
     if levels.max() >= manifest.num_levels:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from deploy.core.files import write_image, write_npz, write_text
+from deploy.core.files import read_npz, write_image, write_npz, write_text
 from deploy.core.overlay import level_palette
 from deploy.core.work_folder import remove_temporaries
 from labeling.dataset.findings import detection_findings, level_findings
@@ -148,7 +148,7 @@ def assemble_dataset(
 
 
 def _load(video_id: str, splits: dict[int, SplitName], work: WorkFolder) -> VideoImportance:
-    frames = [np.load(work.frame_file(video_id, index), allow_pickle=False) for index in splits]
+    frames = [read_npz(work.frame_file(video_id, index)) for index in splits]
     return VideoImportance(
         np.array(list(splits), np.int64),
         np.stack([frame["importance"] for frame in frames]),
