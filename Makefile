@@ -1,6 +1,6 @@
 # make demo    a video in, a page to look at out (VIDEO=path for your own)
 # make zoo     ladder models side by side (DATASET=folder, MINUTES=5 for each model)
-# make nightly every ladder model trains, converts, agrees and builds with TensorRT-RTX
+# make nightly every ladder model trains, converts, agrees and builds with TensorRT-RTX; 200 kills, 100,000 damaged files
 # make test    every test          make check   lint and types          make clean   remove runs/ and .venv/
 # make doctor  what works on this machine, and how to mend what does not
 
@@ -27,6 +27,8 @@ nightly: setup
 		--upscaler reference --variant gradient --every 40 --gap-seconds 2
 	OMP_NUM_THREADS=1 $(PY) paddleseg_configs/check_ladder.py runs/ladder/dataset --readme
 	OMP_NUM_THREADS=1 REGEN_WHOLE_LADDER=1 $(PY) -m pytest tests/test_tensorrt_ladder.py
+	OMP_NUM_THREADS=1 REGEN_FUZZ_EXAMPLES=100000 $(PY) -m pytest tests/test_fuzz.py
+	OMP_NUM_THREADS=1 $(PY) benchmarks/faults.py --kills 200
 
 # Two workers of one thread each: faster than one after the other, and no threads that fight over two cores.
 test: setup

@@ -55,7 +55,7 @@ def main() -> None:
     options = tyro.cli(MemoryOptions, description=__doc__)
     with tempfile.TemporaryDirectory() as folder:
         video = Path(folder) / "long.mkv"
-        _write_long(options, video)
+        write_long(options.video, video, frames=options.frames, height_px=options.height * 3)
         seen = _watch(options, video, Path(folder) / "dataset")
     figures = _summary(seen, options.frames)
     for name, value in figures.items():
@@ -64,17 +64,16 @@ def main() -> None:
         write_text(options.json, json.dumps(figures, indent=2) + "\n")
 
 
-def _write_long(options: MemoryOptions, path: Path) -> None:
-    """The frames in a circle, x264."""
-    info = probe(options.video)
-    height = options.height * 3
-    width = round(info.width_px * height / info.height_px / 2) * 2
+def write_long(source: Path, path: Path, *, frames: int, height_px: int) -> None:
+    """Write the frames of a clip in a circle, reduced, x264."""
+    info = probe(source)
+    width_px = round(info.width_px * height_px / info.height_px / 2) * 2
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=25)
-        stream.height, stream.width = height, width
-        again = chain.from_iterable(read_frames(options.video) for _ in count())
-        for frame in islice(again, options.frames):
-            small = Image.fromarray(frame.image).resize((width, height), Image.Resampling.BOX)
+        stream.height, stream.width = height_px, width_px
+        again = chain.from_iterable(read_frames(source) for _ in count())
+        for frame in islice(again, frames):
+            small = Image.fromarray(frame.image).resize((width_px, height_px), Image.Resampling.BOX)
             container.mux(stream.encode(av.VideoFrame.from_ndarray(np.asarray(small), format="rgb24")))
         container.mux(stream.encode())
 

@@ -63,7 +63,10 @@ def get_demo_detector(out: Path) -> None:
 
 
 def _take(archive: tarfile.TarFile, file_name: str, digest: str, out: Path) -> None:
-    member = archive.extractfile(f"package/models/{file_name}")
+    try:
+        member = archive.extractfile(f"package/models/{file_name}")
+    except (KeyError, RecursionError):  # not there, or a link that leads nowhere or to itself
+        member = None
     if member is None:
         raise InputError(f"{PACKAGE} holds no {file_name}", hint="Use --detector hog.")
     with atomic_path(out / file_name) as temporary:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import operator
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Literal, get_args
@@ -14,6 +15,15 @@ from deploy.core.nvidia import Gpu
 SCHEMA_VERSION = 1
 Product = Literal["tensorrt", "tensorrt-rtx"]
 ANY_GPU = "any"
+_TEXTS = (
+    "onnx_sha256",
+    "engine_sha256",
+    "version",
+    "cuda",
+    "gpu_name",
+    "compute_capability",
+    "precision",
+)
 
 
 @dataclass(frozen=True)
@@ -121,7 +131,11 @@ def read_record(engine: Path) -> EngineRecord:
             raise ValueError(f"schema_version {data['schema_version']}, product {data['product']!r}")
         for name in ("inputs", "outputs"):
             data[name] = tuple(TensorRecord(e["name"], e["dtype"], tuple(e["shape"])) for e in data[name])
-        data["batch"] = tuple(data["batch"])
-        return EngineRecord(**data)
-    except (OSError, ValueError, TypeError, KeyError) as error:
+        data["batch"] = tuple(map(operator.index, data["batch"]))
+        record = EngineRecord(**data)
+        texts = [value for name, value in asdict(record).items() if name in _TEXTS]
+        if len(record.batch) != 3 or not all(isinstance(text, str) for text in texts):
+            raise ValueError("three batch sizes and text are wanted")
+        return record
+    except (LookupError, OSError, RecursionError, TypeError, ValueError) as error:
         raise WeightsError(f"bad engine record {path}: {error}", hint=hint) from None

@@ -77,6 +77,8 @@ def infer(options: InferenceOptions, *, say: Callable[[str], None]) -> dict[str,
         fit = partial(decoded_size, card=predictor.card)
         sources = [open_source(name, selection, fit) for name in options.input]
         with replacing(options.out) as folder:
+            # Once more: another process may have finished since. From here on this one is alone.
+            check_output(options.out, options.input, overwrite=options.overwrite)
             report = _infer_into(folder, sources, predictor, options)
             write_text(folder / "latency.json", json.dumps(report, indent=2) + "\n")
     return report
@@ -113,7 +115,7 @@ def _folder_of(folder: Path, names: tuple[str, ...], position: int) -> Path:
     """The results' own folder, or one a stream where there are several."""
     if len(names) == 1:
         return folder
-    label = "".join(c if c.isalnum() or c in "._-" else "_" for c in Path(names[position]).stem) or "input"
+    label = "".join(c if c.isalnum() or c in "._-" else "_" for c in Path(names[position]).stem)[:48] or "input"
     stream = folder / f"stream-{position:02d}-{label}"
     stream.mkdir()
     return stream

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from array import array
 from contextlib import ExitStack
-from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -31,9 +31,9 @@ class MapSpool:
     def __init__(self, folder: Path, grid: Grid) -> None:
         self._grid = grid
         self._paths = {name: folder / f".{name}.raw" for name in _TYPES}
-        self._indices: list[int] = []
-        self._times: list[Fraction] = []
-        self._predicted: list[bool] = []
+        # Numbers, not objects: a stream may be long.
+        self._indices, self._numerators, self._denominators = array("q"), array("q"), array("q")
+        self._predicted = array("b")
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
@@ -52,7 +52,8 @@ class MapSpool:
         for (name, dtype), values in zip(_TYPES.items(), maps, strict=True):
             self._files[name].write(values.astype(dtype, copy=False).tobytes())
         self._indices.append(frame.index)
-        self._times.append(frame.pts_seconds)
+        self._numerators.append(frame.pts_seconds.numerator)
+        self._denominators.append(frame.pts_seconds.denominator)
         self._predicted.append(predicted)
 
     def save(self, path: Path, image_names: tuple[str, ...]) -> None:
@@ -78,8 +79,8 @@ class MapSpool:
             **maps,
             predicted=np.array(self._predicted, np.bool_),
             frame_index=np.array(self._indices, np.int64),
-            pts_numerator=np.array([time.numerator for time in self._times], np.int64),
-            pts_denominator=np.array([time.denominator for time in self._times], np.int64),
+            pts_numerator=np.array(self._numerators, np.int64),
+            pts_denominator=np.array(self._denominators, np.int64),
             grid_name=np.array(grid.name),
             block_px=np.array(grid.block_px),
             scale=np.array(grid.scale),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, dataclass, field, fields
 from itertools import pairwise
 from pathlib import Path
@@ -71,7 +72,17 @@ class ModelCard:
         for name, kind in (("input_kind", InputKind), ("output_kind", OutputKind), ("precision", Precision)):
             if getattr(self, name) not in get_args(kind):
                 _refuse(name, getattr(self, name), f"must be one of {', '.join(get_args(kind))}")
+        for name in ("name", "input_name", "output_name", "dataset_manifest_sha256"):
+            if not isinstance(getattr(self, name), str):
+                _refuse(name, getattr(self, name), "must be text")
+        for name in ("parity", "versions"):
+            if not isinstance(getattr(self, name), dict):
+                _refuse(name, getattr(self, name), "must be a table")
+        if not isinstance(self.dynamic_batch, bool):
+            _refuse("dynamic_batch", self.dynamic_batch, "must be true or false")
         values = self.level_values
+        if not all(map(math.isfinite, (*values, *self.mean, *self.std))):
+            _refuse("level_values, mean, std", (values, self.mean, self.std), "must be finite")
         if len(values) < 2 or any(b <= a for a, b in pairwise(values)):
             _refuse("level_values", values, "must be two or more, increasing")
         if values[0] < 0 or values[-1] > 1:
@@ -131,7 +142,15 @@ class ModelCard:
             for name in ("level_values", "mean", "std"):
                 data[name] = tuple(float(number) for number in data[name])
             return cls(**data)
-        except (ValueError, TypeError, KeyError, AttributeError, RegenError) as error:
+        except (
+            ArithmeticError,
+            AttributeError,
+            LookupError,
+            RecursionError,
+            RegenError,
+            TypeError,
+            ValueError,
+        ) as error:
             raise WeightsError(f"bad model card in {origin}: {error}", hint="Export the model again.") from None
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from deploy.core.errors import OptionError, OutputError
+from deploy.core.work_folder import replace_folder, work_folder
 
 _OWN_FILES = re.compile(
     r"(stream-\d+-[^/]+(/|$))?"
@@ -49,21 +48,25 @@ def replacing(out: Path) -> Iterator[Path]:
     """Yield a temporary folder beside `out`; it becomes `out` on success and vanishes on failure.
 
     Raises:
-        OutputError: the folder cannot be created.
+        OutputError: the folder cannot be created, or another process is working on it.
     """
     out = out.resolve()
     created = _make_parents(out)
     try:
-        temporary = Path(tempfile.mkdtemp(prefix=f".tmp-{out.name}-", dir=out.parent))
-    except OSError as error:
-        _remove_empty(created)
-        raise _cannot_create(out, error) from None
-    try:
-        yield temporary
-        temporary.chmod(0o755)
-        _swap(temporary, out)
+        with ExitStack() as stack:
+            try:
+                draft = stack.enter_context(work_folder(out))
+            except OSError as error:
+                raise _cannot_create(out, error) from None
+            yield draft
+            try:
+                replace_folder(draft, out)
+            except OSError as error:
+                raise OutputError(
+                    f"cannot put the results in the place of {out}: {error.strerror}",
+                    hint="Give a folder inside of it that does not exist yet.",
+                ) from None
     except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
         _remove_empty(created)
         raise
 
@@ -77,24 +80,6 @@ def _make_parents(out: Path) -> list[Path]:
         _remove_empty(missing)
         raise _cannot_create(out, error) from None
     return missing
-
-
-def _swap(temporary: Path, out: Path) -> None:
-    """Put `temporary` in the place of `out`; the old folder is deleted only when the new one is there."""
-    old = Path(tempfile.mkdtemp(prefix=f".old-{out.name}-", dir=out.parent))
-    try:
-        if out.exists():
-            out.rename(old)
-        temporary.rename(out)
-    except OSError as error:
-        if not out.exists():
-            old.rename(out)
-        raise OutputError(
-            f"cannot put the results in the place of {out}: {error.strerror}",
-            hint="Give a folder inside of it that does not exist yet.",
-        ) from None
-    finally:
-        shutil.rmtree(old, ignore_errors=True)
 
 
 def _remove_empty(folders: list[Path]) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +15,7 @@ from deploy.core.errors import WeightsError
 
 ONNX_NAME = "model.onnx"
 TIMEOUT_SECONDS = 600
+_LEAST_FREE_BYTES = 2**20
 _HINT = "Try another --opset, or --batch 1; some models of PaddleSeg do not convert at all."
 
 
@@ -20,6 +24,7 @@ def paddle_to_onnx(folder: Path, *, opset: int) -> onnx.ModelProto:
 
     Raises:
         WeightsError: the converter fails, is killed, writes nothing, or writes what is not valid ONNX.
+        OSError: the disk is full.
     """
     command = [sys.executable, "-m", "export.conversion_worker", str(folder), str(opset)]
     try:
@@ -28,6 +33,8 @@ def paddle_to_onnx(folder: Path, *, opset: int) -> onnx.ModelProto:
         raise WeightsError(f"the conversion did not end within {TIMEOUT_SECONDS} s", hint=_HINT) from None
     target = folder / ONNX_NAME
     if outcome.returncode or not target.is_file():
+        if shutil.disk_usage(folder).free < _LEAST_FREE_BYTES:  # neither Paddle nor its converter say so
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
         said = " ".join((outcome.stderr.strip() or outcome.stdout.strip()).splitlines()[-3:])
         raise WeightsError(f"the conversion to ONNX ended with code {outcome.returncode}: {said}", hint=_HINT)
     return onnx.load(str(target))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from importlib.metadata import version
@@ -14,6 +13,7 @@ import onnx
 from numpy.typing import NDArray
 
 from deploy.core.errors import OptionError
+from deploy.core.work_folder import work_folder
 from deploy.model_card import METADATA_KEY, ModelCard, card_path, write_card
 from export.conversion import paddle_to_onnx
 from export.graph_ends import attach_block_output, attach_rgb_input, blank_unused_scales, cut_enlargement
@@ -46,9 +46,8 @@ def export_onnx(options: ExportOptions) -> Parity:
     model, dataset = load_trained(settings, options.weights), split_dataset(settings, options.split)
     require_frames(dataset)
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".tmp-", dir=options.out.parent) as temporary:
-        draft = Path(temporary) / options.out.name
-        folder = Path(temporary) / "paddle"
+    with work_folder(options.out) as temporary:
+        draft, folder = temporary / options.out.name, temporary / "paddle"
         save_inference_model(model, settings.manifest, folder, dynamic_batch=options.batch == "dynamic")
         core = paddle_to_onnx(folder, opset=options.opset)
         graph, card = finish_graph(core, _make_card(core, settings, options), lambda: _calibration(settings, options))
@@ -65,6 +64,8 @@ def export_onnx(options: ExportOptions) -> Parity:
 def _check(options: ExportOptions) -> None:
     if options.out.suffix != ".onnx":
         raise OptionError(f"--out {options.out} must end in .onnx", hint="Rename it.")
+    if str(options.out).encode("utf-8", "replace").decode() != str(options.out):
+        raise OptionError(f"--out {str(options.out)!r} is not UTF-8, which Paddle's converter needs", hint="Rename it.")
     if options.opset not in OPSETS:
         raise OptionError(f"--opset {options.opset} is not in 11..21", hint="Use 17.")
     for name, usual in (("frames", 8), ("calibration_frames", 32)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlparse
 
@@ -44,6 +45,18 @@ def read_metadata(path: Path) -> dict[str, str]:
         return {}
     with safe_open(str(path), framework="pt") as stream:
         return stream.metadata() or {}
+
+
+def require_shapes(make: Callable[[], torch.nn.Module], state: dict[str, Tensor]) -> None:
+    """Raise ValueError if a tensor has another shape than in the network, which takes no memory for this.
+
+    Sizes that a file states are not trusted before: a forged one could ask for any amount of memory.
+    """
+    with torch.device("meta"):
+        wanted = make().state_dict()
+    for name, tensor in state.items():
+        if name in wanted and tensor.shape != wanted[name].shape:
+            raise ValueError(f"{name} is {tuple(tensor.shape)}, the network needs {tuple(wanted[name].shape)}")
 
 
 def load_into(network: torch.nn.Module, state: dict[str, Tensor], source: Path, what: str) -> None:

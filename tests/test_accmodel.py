@@ -58,6 +58,15 @@ def test_it_learns_and_leaves_the_features_alone(trained: TrainAccModelOptions) 
     assert record["iters"] == 60 and record["epochs"] == 60 * 4 / FRAMES["train"]
 
 
+def test_a_resumed_training_has_one_line_an_evaluation(trained: TrainAccModelOptions) -> None:
+    """A run that was killed between an evaluation's line and its checkpoint evaluates again."""
+    diary = trained.out / "metrics.jsonl"
+    before = diary.read_text()
+    diary.write_text(before + before.splitlines()[-1] + "\n" + '{"iter": 8')
+    train_accmodel(trained)
+    assert diary.read_text() == before and not (trained.out / ".lock").exists()
+
+
 def test_features_stay_in_evaluation_mode() -> None:
     features = FrozenFeatures()
     model = AccModel(SPEC, features).train()

@@ -15,7 +15,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from deploy.core.errors import OptionError, RegenError, WeightsError
-from deploy.core.stages import Stage, run_stage
+from deploy.core.stages import Stage, run_stage, words_of
 from labeling.dataset.utility_record import UtilityReport
 from labeling.maths.utility import MatchCounts
 from labeling.pipelines.utility_curves import Counts, make_curve
@@ -71,6 +71,15 @@ def test_stages_run_once_and_say_why_they_fail(tmp_path: Path, capsys: pytest.Ca
     failing = Stage("f", ("-c", "import sys; print('error: no luck\\n hint: x', file=sys.stderr); sys.exit(2)"), (), ())
     with pytest.raises(RegenError, match="exit code 2: no luck"):
         run_stage(failing, tmp_path / "stamps", tmp_path / "log.txt")
+
+
+def test_stages_find_what_the_user_named_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("-here").write_text("found")
+    script = "import pathlib, sys; sys.exit(pathlib.Path(sys.argv[1]).read_text() != 'found')"
+    command = words_of(["-c", script, Path("-here")])
+    run_stage(Stage("look", command, (Path("-here"),), ()), tmp_path / "stamps")
+    assert command[2] == str(tmp_path / "-here") and (tmp_path / "stamps" / "look.txt").is_file()
 
 
 def report_of(failure: str = "out of luck") -> ZooReport:

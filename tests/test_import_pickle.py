@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import time
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,34 @@ def test_tensors_stay_in_their_storage(
     forged = Call(torch._utils._rebuild_tensor_v2, storage, offset, size, stride, False, OrderedDict())
     with pytest.raises(InputError, match="out of its storage"):
         read_plain_pickle(dump(tmp_path / "gt.pickle", forged))
+
+
+def laughs(levels: int) -> list[Any]:
+    """A list of ten lists of ten lists ..., each level one object: few bytes, 10 ** levels values."""
+    value: list[Any] = [0.0]
+    for _ in range(levels):
+        value = [value] * 10
+    return value
+
+
+@pytest.mark.parametrize(
+    "data",
+    [pickle.dumps({0: laughs(9)}), b"\x80\x02K\x01r\xff\xff\xff\x7f.", b"\x80\x04K\x01p2147483647\n."],
+    ids=["values", "memo", "old memo"],
+)
+def test_pickles_that_would_fill_any_memory_are_refused(data: bytes, tmp_path: Path) -> None:
+    (tmp_path / "gt.pickle").write_bytes(data)
+    started = time.monotonic()
+    with pytest.raises(InputError, match=r"more values than bytes|keeps a value under"):
+        read_plain_pickle(tmp_path / "gt.pickle")
+    assert time.monotonic() - started < 5
+
+
+def test_an_array_that_is_named_often_is_one(tmp_path: Path) -> None:
+    """Copies would take a thousand times the file's size."""
+    shared = np.zeros(1000)
+    found = read_plain_pickle(dump(tmp_path / "gt.pickle", dict.fromkeys(range(1000), shared)))
+    assert all(np.shares_memory(found[0], value) for value in found.values())
 
 
 def test_damaged_files_are_refused(tmp_path: Path) -> None:

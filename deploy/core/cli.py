@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import sys
 from collections.abc import Callable
+from io import TextIOWrapper
 
 from deploy.core.errors import RegenError
 
@@ -29,6 +30,9 @@ def run(main: Callable[[], None], *, resumes: bool = True) -> None:
         main: the command.
         resumes: whether the same command goes on where it was interrupted; else it starts anew.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # a file name need not be text of any encoding
+            stream.reconfigure(errors="backslashreplace")
     try:
         main()
     except RegenError as error:

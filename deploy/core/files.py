@@ -44,6 +44,22 @@ def write_npz(path: Path, **arrays: NDArray[Any]) -> None:
         np.savez_compressed(temporary, allow_pickle=False, **arrays)
 
 
+def read_npz(path: Path) -> dict[str, NDArray[Any]]:
+    """Read all arrays of an .npz file.
+
+    Raises:
+        InputError: missing, damaged, or with Python objects inside.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            arrays = {name: stored[name] for name in stored.files}
+            if not all(isinstance(array, np.ndarray) for array in arrays.values()):
+                raise ValueError("it holds something else than arrays")
+            return arrays
+    except Exception as error:  # numpy and zipfile raise whatever they meet
+        raise InputError(f"cannot read {path}: {str(error) or type(error).__name__}", hint="Make it again.") from None
+
+
 def write_image(path: Path, image: Image.Image) -> None:
     """Write a Pillow image atomically; the format follows the suffix."""
     with atomic_path(path) as temporary:
@@ -64,8 +80,9 @@ def read_image(path: Path) -> NDArray[np.uint8]:
             return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
     except FileNotFoundError:
         raise InputError(f"image not found: {path}", hint="Check the path.") from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise InputError(f"cannot read image {path}: {error}", hint="Re-create the file or remove it.") from None
+    except Exception as error:  # Pillow's readers raise whatever they meet
+        reason = str(error) or type(error).__name__
+        raise InputError(f"cannot read image {path}: {reason}", hint="Re-create the file or remove it.") from None
 
 
 def sha256_of(path: Path) -> str:

@@ -8,6 +8,7 @@ import shlex
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,11 @@ class Stage:
         """Hash of the command and of the files it reads."""
         parts = [*self.command, *(sha256_of(path) for path in self.inputs)]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def words_of(command: Sequence[object]) -> tuple[str, ...]:
+    """The words of a command. Paths become absolute: a stage runs in another folder than the user is in."""
+    return tuple(str(word.resolve()) if isinstance(word, Path) else str(word) for word in command)
 
 
 def run_stage(stage: Stage, stamps: Path, log: Path | None = None) -> None:
@@ -77,9 +83,10 @@ def execute(stage: Stage, log: Path | None = None) -> None:
 
 
 def _relative(part: str) -> str:
-    """Paths inside the project as the documentation writes them."""
+    """Paths inside the project as the documentation writes them, unless they would look like options."""
     path = Path(part)
-    return str(path.relative_to(ROOT)) if path.is_absolute() and path.is_relative_to(ROOT) else part
+    shown = str(path.relative_to(ROOT)) if path.is_absolute() and path.is_relative_to(ROOT) else part
+    return part if shown.startswith("-") else shown
 
 
 def _reason(log: Path) -> str:

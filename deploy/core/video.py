@@ -166,7 +166,8 @@ def _open(path: Path) -> av.container.InputContainer:
     if not path.is_file():
         raise InputError(f"not a file: {path}", hint="Give a video file.")
     try:
-        return av.open(str(path), metadata_errors="ignore")
+        # By protocol: FFmpeg would take a file named "concat:a|b" or "http:a" for an address.
+        return av.open(f"file:{path}", metadata_errors="ignore")
     except FFmpegError as error:
         raise InputError(f"not a readable video: {path} ({error.strerror})", hint=_REENCODE) from None
 

@@ -46,7 +46,7 @@ class VideoWriter:
         with ExitStack() as stack:
             temporary = stack.enter_context(atomic_path(self.path))
             try:
-                self._container = av.open(str(temporary), "w")
+                self._container = av.open(f"file:{temporary}", "w")
             except FFmpegError as error:
                 raise self._failure(error) from None
             stack.push(self._finish)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from deploy.core.errors import WeightsError
 from deploy.core.files import atomic_path
 from deploy.core.grid import Grid, GridName
 from labeling.accmodel.features import CHANNELS, FrozenFeatures
+from labeling.weights import require_shapes
 
 HeadName = Literal["levels", "binary", "regression"]
 _STRIDE_PX = 16
@@ -136,8 +137,22 @@ def load_accmodel(path: Path) -> AccModel:
             state = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118
         channels = record.pop("channels")
         record["level_values"] = tuple(record["level_values"])
-        model = AccModel(AccModelSpec(**record), FrozenFeatures(), channels)
+        spec = AccModelSpec(**record)
+        spec.grid_of(spec.height_px, spec.height_px)  # refuses what is no grid
+        if spec.head not in get_args(HeadName):
+            raise ValueError(f"its head is {spec.head!r}")
+        require_shapes(lambda: AccModel(spec, FrozenFeatures(), channels), state)
+        model = AccModel(spec, FrozenFeatures(), channels)
         model.load_state_dict(state)
-    except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise WeightsError(f"{path} is not an AccModel: {str(error).splitlines()[0]}", hint=hint) from None
+    except (
+        ArithmeticError,
+        AttributeError,
+        LookupError,
+        RuntimeError,
+        SafetensorError,
+        TypeError,
+        ValueError,
+    ) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise WeightsError(f"{path} is not an AccModel: {reason}", hint=hint) from None
     return model.eval()

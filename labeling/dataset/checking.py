@@ -13,6 +13,7 @@ from PIL import Image
 
 from deploy.core.errors import DatasetError, RegenError
 from deploy.core.files import sha256_of
+from labeling.dataset.lists import read_lines, split_line, stays_inside
 from labeling.dataset.manifest import SPLITS, Manifest, SplitName, calibration_key, read_manifest
 from labeling.dataset.reader import LabelledFrame, read_label, read_split, require_frame_size
 from labeling.maths.quantise import normalise, to_levels
@@ -65,30 +66,22 @@ def _check_list(dataset: Path, split: SplitName, pairs: list[Pair]) -> Iterator[
     """The lines of a list; those that can be used are added to `pairs`."""
     name = f"{split}.txt"
     try:
-        text = (dataset / name).read_bytes().decode("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        lines = read_lines(dataset / name)
+    except DatasetError as error:
         yield Problem(name, f"cannot be read: {error}", _RESTORE)
         return
-    for number, line in enumerate(text.splitlines(), 1):
-        words = line.split(" ")
-        if len(words) != 2 or not all(words) or len(line.split()) != 2:
+    for number, line in enumerate(lines, 1):
+        names = split_line(line)
+        if names is None:
             yield Problem(name, f"line {number} is {line!r}, not two paths with one space between", "Mend the line.")
             continue
-        bad = [word for word in words if not _stays_inside(dataset, word)]
+        bad = [word for word in names if not stays_inside(dataset, word)]
         if bad:
             yield Problem(name, f"line {number} leaves the dataset: {bad[0]!r}", "Never use it; mend the line.")
-        elif words[0].replace("origin_images/", "labels/", 1) != words[1] or words[0] == words[1]:
-            yield Problem(name, f"line {number} pairs {words[0]} with {words[1]}", "A frame's label has its name.")
+        elif names[0].replace("origin_images/", "labels/", 1) != names[1] or names[0] == names[1]:
+            yield Problem(name, f"line {number} pairs {names[0]} with {names[1]}", "A frame's label has its name.")
         else:
-            pairs.append(Pair(split, *words))
-
-
-def _stays_inside(dataset: Path, name: str) -> bool:
-    """Whether a path of a list is relative and ends, links followed, inside the dataset."""
-    path = Path(name)
-    if path.is_absolute() or ".." in path.parts or "\\" in name or "\0" in name:
-        return False
-    return (dataset / path).resolve().is_relative_to(dataset.resolve())
+            pairs.append(Pair(split, *names))
 
 
 def _check_level_names(dataset: Path, manifest: Manifest) -> Iterator[Problem]:
@@ -143,7 +136,7 @@ def _check_pictures(dataset: Path, pairs: list[Pair], manifest: Manifest) -> Ite
     for pair in pairs:
         try:
             _read_frame(dataset / pair.image, manifest)
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError, DatasetError) as error:
+        except Exception as error:  # Pillow's readers raise whatever they meet
             yield Problem(pair.image, _first_line(error), _RESTORE)
         try:
             levels = read_label(dataset / pair.label, manifest)

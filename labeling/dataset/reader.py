@@ -5,16 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from deploy.core.errors import DatasetError
+from deploy.core.errors import DatasetError, InputError
+from deploy.core.files import read_npz
 from labeling.dataset.manifest import Manifest, SplitName
 
 _HINT = "Make the dataset again: python labeling/make_labels.py VIDEO --out DIR"
 
+_ARRAYS = {
+    "importance": ("f", True),
+    "frame_index": ("iu", False),
+    "split": ("U", False),
+    "num_detections": ("iu", False),
+}
+"""Of a video's importance file: kinds of numbers, and whether there is one for each macroblock, not for each frame."""
 
 FrameKey = tuple[str, int]
 """A video and the position of a frame in it."""
@@ -49,19 +58,9 @@ def read_split(dataset: Path, manifest: Manifest, split: SplitName) -> Iterator[
     Raises:
         DatasetError: an importance file is missing, damaged or does not fit the manifest.
     """
-    shape = (manifest.grid.rows, manifest.grid.cols)
     for source in manifest.sources:
         path = dataset / "importance" / f"{source.video_id}.npz"
-        try:
-            with np.load(path, allow_pickle=False) as stored:
-                importance, indices, splits = stored["importance"], stored["frame_index"], stored["split"]
-                counts = stored["num_detections"]
-        except (OSError, ValueError, KeyError) as error:
-            raise DatasetError(f"cannot read {path}: {error}", hint=_HINT) from None
-        if importance.shape[1:] != shape or not len(importance) == len(indices) == len(counts):
-            raise DatasetError(
-                f"{path}: importance of shape {importance.shape} for a {shape} grid", hint="Make it again."
-            )
+        importance, indices, splits, counts = _importance_of(path, manifest)
         for position in np.flatnonzero(splits == split):
             index = int(indices[position])
             name = f"{source.video_id}/{index:06d}.png"
@@ -75,6 +74,25 @@ def read_split(dataset: Path, manifest: Manifest, split: SplitName) -> Iterator[
             )
 
 
+def _importance_of(path: Path, manifest: Manifest) -> tuple[NDArray[Any], ...]:
+    """(N, rows, cols) importance of a video, and frame index, split and number of detections of its N frames."""
+    try:
+        stored = read_npz(path)
+    except InputError as error:
+        raise DatasetError(str(error), hint=_HINT) from None
+    shape = (manifest.grid.rows, manifest.grid.cols)
+    found = tuple(stored.get(name, np.empty(())) for name in _ARRAYS)
+    for (name, (kinds, rest)), array in zip(_ARRAYS.items(), found, strict=True):
+        expected = (len(found[0]) if found[0].ndim else 0, *(shape if rest else ()))
+        if array.dtype.kind not in kinds or array.shape != expected:
+            raise DatasetError(
+                f"{path}: {name} of {array.dtype} and shape {array.shape} for a {shape} grid", hint="Make it again."
+            )
+    if not np.isfinite(found[0]).all() or min(found[1].min(initial=0), found[3].min(initial=0)) < 0:
+        raise DatasetError(f"{path} holds values that are not finite, or negative numbers of frames", hint=_HINT)
+    return found
+
+
 def read_label(path: Path, manifest: Manifest) -> NDArray[np.uint8]:
     """Read a label PNG as (H, W) uint8 levels.
 
@@ -83,12 +101,14 @@ def read_label(path: Path, manifest: Manifest) -> NDArray[np.uint8]:
     """
     try:
         with Image.open(path) as image:
+            _require_size(image.size, manifest, path)  # before its pixels take memory
             mode, levels = image.mode, np.array(image)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise DatasetError(f"cannot read label {path}: {error}", hint=_HINT) from None
+    except DatasetError:
+        raise
+    except Exception as error:  # Pillow's readers raise whatever they meet
+        raise DatasetError(f"cannot read label {path}: {str(error) or type(error).__name__}", hint=_HINT) from None
     if mode != "P":
         raise DatasetError(f"label {path} has mode {mode!r}, not a palette of levels", hint=_HINT)
-    require_frame_size(levels, manifest, path)
     if levels.max() >= manifest.num_levels:
         raise DatasetError(f"label {path} has level {levels.max()}, the last is {manifest.num_levels - 1}", hint=_HINT)
     return levels
@@ -96,10 +116,15 @@ def read_label(path: Path, manifest: Manifest) -> NDArray[np.uint8]:
 
 def require_frame_size(pixels: NDArray[np.uint8], manifest: Manifest, path: Path) -> None:
     """Raise DatasetError unless (H, W, ...) pixels have the size of the dataset's frames."""
-    (height, width), expected = pixels.shape[:2], (manifest.frame_height_px, manifest.frame_width_px)
-    if (height, width) != expected:
+    _require_size(pixels.shape[1::-1], manifest, path)
+
+
+def _require_size(size_px: tuple[int, ...], manifest: Manifest, path: Path) -> None:
+    """The same for (width, height)."""
+    expected = (manifest.frame_width_px, manifest.frame_height_px)
+    if size_px != expected:
         raise DatasetError(
-            f"{path} is {width} x {height} pixels, the dataset's frames are {expected[1]} x {expected[0]}",
+            f"{path} is {size_px[0]} x {size_px[1]} pixels, the dataset's frames are {expected[0]} x {expected[1]}",
             hint="Frames are never resized: label the videos of each size separately.",
         )
 

@@ -21,6 +21,7 @@ from torch.nn import functional
 from deploy.core.errors import DatasetError, OptionError, RegenError
 from deploy.core.files import atomic_path, read_image, sha256_of, write_text
 from deploy.core.progress import track
+from deploy.core.work_folder import hold
 from labeling.accmodel.features import load_features
 from labeling.accmodel.network import AccModel, AccModelSpec, HeadName, load_accmodel, save_accmodel, to_images
 from labeling.dataset.manifest import MANIFEST_NAME, Manifest, SplitName, read_manifest
@@ -61,7 +62,8 @@ def train_accmodel(options: TrainAccModelOptions) -> Path:
     features, origin = load_features(options.features, offline=options.offline)
     model = AccModel(_spec(options.head, manifest, origin), features).to(device)
     run = _Training(options, manifest, model, train, validation, device)
-    run.optimise()
+    with hold(options.out / ".lock"):
+        run.optimise()
     best = load_accmodel(options.out / MODEL_NAME)
     if options.onnx is not None:
         frames = [read_image(frame.image) for frame in validation.frames[:8]]
@@ -95,6 +97,7 @@ class _Training:
         self.optimiser = torch.optim.Adam(model.head.parameters(), lr=options.learning_rate)
         self.schedule = torch.optim.lr_scheduler.CosineAnnealingLR(self.optimiser, options.iters)
         self.step, self.seconds, self.best = 0, 0.0, -math.inf
+        self.diary = options.out / "metrics.jsonl"
         self.checkpoint = options.out / f".partial-{_fingerprint(options)}.pt"
 
     def optimise(self) -> None:
@@ -130,7 +133,7 @@ class _Training:
         correlation = rank_correlation(self.model, self.validation, self.device)
         line = {"iter": self.step, "loss": loss, "rank_correlation": correlation}
         self.options.out.mkdir(parents=True, exist_ok=True)
-        with (self.options.out / "metrics.jsonl").open("a", encoding="utf-8") as stream:
+        with self.diary.open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(line) + "\n")
         print(f"step {self.step}: loss {loss:.4f}, rank correlation {correlation:.4f}", flush=True)
         if correlation > self.best or not (self.options.out / MODEL_NAME).is_file():
@@ -150,6 +153,9 @@ class _Training:
         for name in ("model", "optimiser", "schedule"):
             getattr(self, name).load_state_dict(state[name])
         self.step, self.seconds, self.best = state["step"], state["seconds"], state["best"]
+        # A run that was killed after its diary and before its checkpoint evaluates again.
+        lines = self.diary.read_text(encoding="utf-8").splitlines(keepends=True) if self.diary.is_file() else []
+        write_text(self.diary, "".join(lines[: math.ceil(self.step / self.options.evaluate_every)]))
         print(f"going on from step {self.step}")
 
 

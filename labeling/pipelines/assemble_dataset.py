@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from deploy.core.files import write_image, write_npz, write_text
+from deploy.core.files import read_npz, write_image, write_npz, write_text
 from deploy.core.overlay import level_palette
+from deploy.core.work_folder import remove_temporaries
 from labeling.dataset.findings import detection_findings, level_findings
 from labeling.dataset.manifest import (
     SPLITS,
@@ -141,12 +142,13 @@ def assemble_dataset(
     if calibration:
         manifest = manifest.model_copy(update={"options": manifest.options | {"calibration": calibration.job_sha256}})
     write_manifest(work.dataset, manifest)
+    remove_temporaries(work.dataset, below=True)
     _publish(work, options.out)
     _report(manifest, videos, options)
 
 
 def _load(video_id: str, splits: dict[int, SplitName], work: WorkFolder) -> VideoImportance:
-    frames = [np.load(work.frame_file(video_id, index), allow_pickle=False) for index in splits]
+    frames = [read_npz(work.frame_file(video_id, index)) for index in splits]
     return VideoImportance(
         np.array(list(splits), np.int64),
         np.stack([frame["importance"] for frame in frames]),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
@@ -53,7 +54,7 @@ class PlannedVideo:
         """What the manifest says of it."""
         return SourceRecord(
             video_id=self.video_id,
-            path=str(self.info.path.resolve()),
+            path=os.fsencode(self.info.path.resolve()).decode("utf-8", "backslashreplace"),
             sha256=self.sha256,
             width_px=self.info.width_px,
             height_px=self.info.height_px,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import shutil
 from collections import deque
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from deploy.core.errors import OptionError, OutputError
 from deploy.core.progress import track
+from deploy.core.work_folder import hold
 from labeling.dataset.manifest import MANIFEST_NAME, read_manifest
 from labeling.maths.quantise import Knots
 from labeling.options import LabelOptions, parse_shard
@@ -49,14 +49,14 @@ def label_videos(options: LabelOptions) -> None:
         options = replace(options, curve=calibration.curve, scope="dataset")
     fingerprint = job.fingerprint(options, models, versions, calibration)
     work = WorkFolder.for_output(options.out, fingerprint)
-    if _is_done(options, fingerprint):
-        shutil.rmtree(work.root, ignore_errors=True)  # left over if the last run was killed after its last step
-        print(f"{options.out} is complete already: the same videos, options and weights")
+    if _is_done(options, fingerprint, work):
         return
     for other in work.unfinished_others():
         print(f"note: unfinished work with other options, videos or weights is kept in {other}")
     part, parts = parse_shard(options.shard)
     with _locked(work, options.shard):
+        if _is_done(options, fingerprint, work):  # by a process that ended just now
+            return
         if options.engine == "ray":
             from labeling.pipelines.ray_engine import label_on_ray
 
@@ -87,8 +87,8 @@ def _label_video(
         deque(track(frames, total=len(wanted), done=done, label=f"labelling {video.video_id}"), maxlen=0)
 
 
-def _is_done(options: LabelOptions, fingerprint: str) -> bool:
-    """Whether the output is this very job's.
+def _is_done(options: LabelOptions, fingerprint: str, work: WorkFolder) -> bool:
+    """Whether the output is this very job's; says so.
 
     Raises:
         OptionError: it is another job's and --overwrite was not given.
@@ -101,6 +101,8 @@ def _is_done(options: LabelOptions, fingerprint: str) -> bool:
             f"{options.out} exists and is not a dataset of this project", hint="Choose another --out, or move it away."
         )
     if read_manifest(options.out).job_sha256 == fingerprint:
+        shutil.rmtree(work.root, ignore_errors=True)  # left over if the last run was killed after its last step
+        print(f"{options.out} is complete already: the same videos, options and weights")
         return True
     if not options.overwrite:
         raise OptionError(
@@ -113,18 +115,10 @@ def _is_done(options: LabelOptions, fingerprint: str) -> bool:
 @contextmanager
 def _locked(work: WorkFolder, shard: str | None) -> Iterator[None]:
     """Keep a second process off the same job, or off the same part of it."""
-    work.root.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
-        try:
-            whole = stack.enter_context((work.root / "lock").open("w"))
-            fcntl.flock(whole, (fcntl.LOCK_SH if shard else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-            if shard:
-                part = stack.enter_context((work.root / f"lock-{shard.replace('/', '-of-')}").open("w"))
-                fcntl.flock(part, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise OutputError(
-                f"another process is working on {work.root}", hint="Wait for it, or choose another --out."
-            ) from None
+        stack.enter_context(hold(work.root / "lock", shared=shard is not None))
+        if shard:
+            stack.enter_context(hold(work.root / f"lock-{shard.replace('/', '-of-')}"))
         yield
 
 

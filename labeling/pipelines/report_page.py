@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from deploy.core.errors import InputError
-from deploy.core.files import read_image, write_text
+from deploy.core.files import read_image, read_npz, write_text
 from deploy.core.overlay import colors_of, importance_overlay
 from deploy.model_card import ModelCard, read_card
 from labeling.dataset.findings import all_findings
@@ -135,11 +135,8 @@ def _predictions(folder: Path | None, manifest: Manifest) -> dict[int, NDArray[n
     if folder is None:
         return {}
     path = folder / "importance.npz"
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            maps, indices = stored["importance"], stored["frame_index"]
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"cannot read {path}: {error}", hint="Run deploy/trt_infer.py again.") from None
+    stored = read_npz(path)
+    maps, indices = (stored.get(name, np.empty(0)) for name in ("importance", "frame_index"))
     if maps.shape[1:] != (manifest.grid.rows, manifest.grid.cols):
         raise InputError(f"{path} holds maps of {maps.shape[1:]}, not on the dataset's grid", hint="Use its own model.")
     return {int(index): importance for index, importance in zip(indices, maps, strict=True)}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -17,7 +18,7 @@ from torch import Tensor, nn
 from deploy.core.errors import WeightsError
 from deploy.core.files import sha256_of
 from labeling.upscalers.network import NetworkUpscaler
-from labeling.weights import read_metadata, read_state
+from labeling.weights import read_metadata, read_state, require_shapes
 
 DIV2K_MEAN_RGB = (0.4488, 0.4371, 0.4040)
 EMBEDDED_WEIGHTS = Path(__file__).parent / "weights" / "edsr_x3.safetensors"
@@ -133,10 +134,12 @@ def _network_for(state: dict[str, Tensor], path: Path, metadata: dict[str, str])
         growth = state["tail.0.0.weight"].shape[0] / features
         scale = 4 if "tail.0.2.weight" in state else math.isqrt(round(growth))
         res_scale = float(metadata.get("res_scale", 0.1 if features >= 256 else 1.0))
-        network = Edsr(scale=scale, features=features, blocks=blocks, res_scale=res_scale)
+        make = partial(Edsr, scale=scale, features=features, blocks=blocks, res_scale=res_scale)
+        require_shapes(make, state)
+        network = make()
         # Official files may leave the fixed mean shifts out.
         missing, unexpected = network.load_state_dict(state, strict=False)
-    except (KeyError, IndexError, ValueError, RuntimeError) as error:
+    except (ArithmeticError, LookupError, RuntimeError, ValueError) as error:
         raise WeightsError(f"{not_edsr}: {str(error).splitlines()[0]}", hint=hint) from None
     lost = [key for key in missing if not key.startswith(("sub_mean", "add_mean"))]
     if lost or unexpected:

@@ -14,6 +14,7 @@ import paddle
 
 from deploy.core.errors import WeightsError
 from deploy.core.files import atomic_path, sha256_of
+from deploy.core.work_folder import remove_temporaries
 from paddleseg_configs.training.weights import load_weights, read_state
 
 PARAMETERS, OPTIMIZER, STATE = "model.pdparams", "model.pdopt", "state.json"
@@ -101,5 +102,7 @@ def checkpoints_in(save_dir: Path) -> list[Path]:
 
 def prune(save_dir: Path, keep: int) -> None:
     """Delete the oldest checkpoints and what killed runs left behind."""
-    for path in [*checkpoints_in(save_dir)[:-keep], *save_dir.glob(".tmp-*")]:
+    for path in checkpoints_in(save_dir)[:-keep]:
         shutil.rmtree(path, ignore_errors=True)
+    for folder in (save_dir, save_dir / BEST):
+        remove_temporaries(folder)

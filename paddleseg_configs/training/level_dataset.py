@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,38 +14,12 @@ from paddleseg.transforms import Compose
 
 from deploy.core.errors import DatasetError, OptionError
 from deploy.core.files import read_image
-from labeling.dataset.manifest import SPLITS, Manifest, read_manifest
+from labeling.dataset.lists import read_pairs
+from labeling.dataset.manifest import SPLITS, Manifest, SplitName, read_manifest
 from labeling.dataset.reader import read_label, read_split, require_frame_size
 from paddleseg_configs.training.augmentation import fit_to_grid
 
 _HINT = "Make the dataset again: python labeling/make_labels.py VIDEO --out DIR"
-
-
-def read_pairs(dataset: Path, split: str) -> list[tuple[Path, Path]]:
-    """Frames and labels of a split, in the order of its list file.
-
-    Raises:
-        DatasetError: the list is missing, or a line is not two existing files inside the folder with one space between.
-    """
-    list_path = dataset / f"{split}.txt"
-    try:
-        lines = list_path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DatasetError(f"cannot read {list_path}: {error}", hint=_HINT) from None
-    return [_read_line(dataset, line, f"{list_path}:{number}") for number, line in enumerate(lines, 1)]
-
-
-def _read_line(dataset: Path, line: str, where: str) -> tuple[Path, Path]:
-    parts = line.split(" ")
-    if len(parts) != 2 or not all(parts) or line.split() != parts:
-        raise DatasetError(f"{where}: {line!r} is not a frame, one space and a label", hint=_HINT)
-    for part in parts:
-        relative = PurePosixPath(part)
-        if relative.is_absolute() or ".." in relative.parts or "\\" in part:
-            raise DatasetError(f"{where}: {part!r} leads out of the dataset folder", hint=_HINT)
-        if not (dataset / part).is_file():
-            raise DatasetError(f"{where}: {part} does not exist", hint=_HINT)
-    return dataset / parts[0], dataset / parts[1]
 
 
 def read_frame(path: Path, manifest: Manifest) -> NDArray[np.uint8]:
@@ -71,7 +45,9 @@ class MacroblockLevels(Dataset):  # type: ignore[misc]
         num_classes: if given, must be the manifest's number of levels.
     """
 
-    def __init__(self, mode: str, dataset_root: str, transforms: list[Any], num_classes: int | None = None) -> None:
+    def __init__(
+        self, mode: SplitName, dataset_root: str, transforms: list[Any], num_classes: int | None = None
+    ) -> None:
         self.manifest = read_manifest(Path(dataset_root))
         if num_classes not in (None, self.manifest.num_levels):
             raise OptionError(

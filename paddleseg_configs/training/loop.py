@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import paddle
 
 from deploy.core.errors import OptionError, RegenError
 from deploy.core.progress import track
+from deploy.core.work_folder import hold
 from paddleseg_configs.training import checkpoint
 from paddleseg_configs.training.checkpoint import TrainingState
 from paddleseg_configs.training.components import LevelBuilder, loss_terms
@@ -65,10 +67,11 @@ def train(settings: Settings, options: TrainOptions) -> Path:
     # Optimiser states go by generated names: the counters must stand as in a fresh process.
     with paddle.utils.unique_name.guard():
         training = _Training(settings, options, fingerprint)
-        try:
+        with ExitStack() as stack:
+            if training.processes.is_first:
+                stack.enter_context(hold(options.save_dir / ".lock"))
+            stack.callback(training.log.close)
             return training.run(origin)
-        finally:
-            training.log.close()
 
 
 class _Training:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from deploy.core.errors import RegenError
 from deploy.core.files import sha256_of, write_text
-from deploy.core.stages import Stage, run_stage
+from deploy.core.stages import Stage, run_stage, words_of
 from labeling.dataset.manifest import MANIFEST_NAME, Manifest, read_manifest
 from labeling.dataset.utility_record import UtilityReport, read_utility
 from paddleseg_configs.zoo.model_runs import ACCMODEL_HEADS, RunOptions, ladder_names, model_file, run_model
@@ -76,13 +76,19 @@ def settings_of(how: RunOptions, manifest: Manifest) -> Settings:
 def _utility(options: CompareOptions, models: Mapping[str, Path]) -> UtilityReport:
     result = options.out / "utility.json"
     command: list[object] = ["labeling/evaluate_utility.py", options.dataset, "--out", result, "--more-baselines"]
-    command += ["--models", *(f"{name}={path}" for name, path in models.items()), "--budgets", *options.budgets]
-    command += ["--other-labels", *options.other_labels] if options.other_labels else []
+    command += [
+        "--models",
+        *(f"{name}={path.resolve()}" for name, path in models.items()),
+        "--budgets",
+        *options.budgets,
+    ]
+    others = [(name, Path(path).resolve()) for name, _, path in (word.partition("=") for word in options.other_labels)]
+    command += ["--other-labels", *(f"{name}={path}" for name, path in others)] if others else []
     command += ["--max-frames", options.max_frames, "--segments", options.segments]
     command += ["--detector-weights", options.detector_weights] if options.detector_weights else []
     command += ["--upscaler-weights", options.upscaler_weights] if options.upscaler_weights else []
     inputs = (options.dataset / MANIFEST_NAME, *models.values())
-    run_stage(Stage("utility", tuple(map(str, command)), inputs, (result,)), options.out / "stamps")
+    run_stage(Stage("utility", words_of(command), inputs, (result,)), options.out / "stamps")
     return read_utility(result)
 
 

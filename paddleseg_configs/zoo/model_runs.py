@@ -11,7 +11,7 @@ from pathlib import Path
 
 from deploy.core.errors import OptionError, RegenError
 from deploy.core.files import sha256_of
-from deploy.core.stages import ROOT, Stage, run_stage
+from deploy.core.stages import ROOT, Stage, run_stage, words_of
 from deploy.model_card import read_card
 from labeling.dataset.manifest import MANIFEST_NAME, read_manifest
 from paddleseg_configs.zoo.record import Measurement, ModelRow
@@ -50,8 +50,9 @@ class _Work:
     row: ModelRow
 
     def run(self, name: str, command: Sequence[object], inputs: Sequence[Path], outputs: Sequence[Path]) -> None:
-        words = tuple(map(str, command))
-        stage = Stage(f"{self.name}: {name}", words, (self.options.dataset / MANIFEST_NAME, *inputs), tuple(outputs))
+        stage = Stage(
+            f"{self.name}: {name}", words_of(command), (self.options.dataset / MANIFEST_NAME, *inputs), tuple(outputs)
+        )
         run_stage(stage, self.folder / "stamps", self.folder / f"{name}.log")
 
 
@@ -135,7 +136,9 @@ def _run_accmodel(work: _Work) -> ModelRow:
     limit = [] if options.minutes is None else ["--minutes", options.minutes]
     schedule = ["--iters", options.iters, *limit, "--batch-size", options.batch_size, "--seed", options.seed]
     command = ["labeling/train_accmodel.py", options.dataset, "--out", folder / "train", "--name", work.name]
-    head = ["--head", ACCMODEL_HEADS[work.name], "--features", options.accmodel_features, "--onnx", model]
+    weights = Path(options.accmodel_features)
+    features = weights if weights.is_file() else options.accmodel_features
+    head = ["--head", ACCMODEL_HEADS[work.name], "--features", features, "--onnx", model]
     work.run("train", [*command, *head, *schedule], [], [model, record])
     return _measured(work, model).model_copy(update=json.loads(record.read_text(encoding="utf-8")))
 

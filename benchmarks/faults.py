@@ -1,0 +1,333 @@
+"""Kill the project's commands at random instants: does the same command, given again, end as if nothing had happened?
+
+    python benchmarks/faults.py --kills 200 --seed 0 [--stages label train] [--json FILE]
+
+A trial runs one command in a fresh folder, kills its process group (SIGKILL) one to eight times, then lets it end, and
+compares every file with those of an undisturbed run. One kill in four comes at any instant of the undisturbed run's
+time, the others after the run's first write: start-up, which changes nothing, is most of the time of so small a job.
+Left out of the comparison: times (`TIME_KEYS`), and the content of files with times or paths of the folder in them
+(`NAMES_ONLY`). Exit code 0: all trials ended equal.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from itertools import cycle, pairwise
+from pathlib import Path
+from typing import Any
+
+import tyro
+
+from deploy.core.cli import run
+from deploy.core.errors import OptionError, RegenError
+from deploy.core.files import write_text
+
+ROOT = Path(__file__).resolve().parents[1]
+MODEL = "mobileseg_mobilenetv3_small_x035"
+TIME_KEYS = frozenset({"seconds_per_iter", "latency"})
+NAMES_ONLY = ("latency.json", "*.log", "zoo.md", "zoo.html", "stamps/*.txt")
+MOST_KILLS_A_TRIAL = 8
+LIMIT_SECONDS = 900
+_COUNTED = """
+import os, runpy, sys
+from labeling.pipelines.labeller import Labeller
+label = Labeller.label
+def counted(self, pair):
+    with open(os.environ["REGEN_BEGUN"], "a") as stream:
+        stream.write(f"{pair.frame.index}\\n")
+    return label(self, pair)
+Labeller.label = counted
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+"""Runs labelling as it is, and notes every frame that it begins."""
+
+
+@dataclass(frozen=True)
+class FaultOptions:
+    """What to kill, and how often."""
+
+    kills: int = 200
+    """In all."""
+    seed: int = 0
+    """Of the instants."""
+    stages: tuple[str, ...] = (*("label", "train", "deploy") * 3, "export", "zoo")
+    """They take turns, trial by trial; who is named twice has two turns."""
+    video: Path = ROOT / "datasets" / "cache" / "vtest.avi"
+    """What to label."""
+    frames: int = 40
+    """How many frames of it."""
+    json: Path | None = None
+    """File for the figures."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One command."""
+
+    name: str
+    arguments: tuple[object, ...]
+    """Of Python; OUT stands for the folder it works in."""
+    reads: tuple[str, ...] = ()
+    """Stages whose results it reads."""
+    appears_whole: bool = False
+    """Whether what has its final name must be whole at every instant."""
+
+    def command(self, folder: Path) -> list[str]:
+        """What to run, in a folder."""
+        return [sys.executable, *(str(part).replace("OUT", str(folder)) for part in self.arguments)]
+
+
+@dataclass
+class Tally:
+    """What came of the kills of one stage."""
+
+    kills: int = 0
+    trials: int = 0
+    equal: int = 0
+    frames_done_again: list[int] = field(default_factory=list)
+    """By run: frames it began although an earlier one had begun them; labelling only."""
+    seconds_undisturbed: float = 0.0
+    failures: list[str] = field(default_factory=list)
+
+
+def main() -> None:
+    """Parse the command line, kill, print."""
+    options = tyro.cli(FaultOptions, description=__doc__)
+    with tempfile.TemporaryDirectory(prefix="faults-") as folder:
+        tallies = kill_all(options, Path(folder))
+    print(_figures(options, tallies))
+    if any(tally.equal != tally.trials for tally in tallies.values()):
+        raise RegenError("a run that was killed did not end as one that was not", hint="See failures above.")
+
+
+def kill_all(options: FaultOptions, folder: Path) -> dict[str, Tally]:
+    """Run trials of each stage in turn until there were enough kills."""
+    stages = make_stages(options, folder)
+    unknown = [name for name in options.stages if name not in stages]
+    if unknown:
+        raise OptionError(f"no stage {unknown[0]!r}", hint=f"Known: {', '.join(stages)}.")
+    instants = random.Random(options.seed)
+    tallies = {name: Tally() for name in options.stages}
+    read = {part for name in options.stages for part in stages[name].reads}
+    runs = {name: Undisturbed.of(stage, folder) for name, stage in stages.items() if name in read | {*options.stages}}
+    for number, name in enumerate(cycle(options.stages)):
+        left = options.kills - sum(tally.kills for tally in tallies.values())
+        if left <= 0:
+            return tallies
+        tallies[name].seconds_undisturbed = round(runs[name].seconds, 1)
+        most = min(left, instants.randint(1, MOST_KILLS_A_TRIAL))
+        _trial(stages[name], runs[name], folder / f"{name}-{number}", most, instants, tallies[name])
+        print(f"{sum(tally.kills for tally in tallies.values())} of {options.kills} kills", file=sys.stderr, flush=True)
+        if options.json:  # after each, for those who stop before the end
+            write_text(options.json, _figures(options, tallies))
+    raise AssertionError("an endless loop ended")
+
+
+def make_stages(options: FaultOptions, material: Path) -> dict[str, Stage]:
+    """The commands; each reads what an undisturbed run of the one before left."""
+    seconds = options.frames / 10 * 4  # the clip has ten frames a second; one in four is taken
+    dataset, trained, exported = (material / f"{name}-whole" for name in ("label", "train", "export"))
+    weights = trained / "train" / "best_model" / "model.pdparams"
+    trained_from = ("--config", f"paddleseg_configs/{MODEL}.yml", "--dataset", dataset / "dataset")
+    labelled = ("--height", 80, "--gap-seconds", 0.5, "--upscaler", "reference", "--split", 0.5, 0.25, 0.25)
+    labelled += ("--every", 4, "--stop-seconds", seconds)
+    seen = ("--input", options.video, "--stop-seconds", 12)
+    schedule = ("--iters", 12, "--batch_size", 2, "--save_interval", 3, "--log_iters", 1, "--do_eval")
+    compared = ("--models", MODEL, "--iters", 4, "--batch-size", 2, "--max-frames", 2, "--budgets", 0.1, 0.2)
+    stages = [
+        Stage(
+            "label",
+            ("-c", _COUNTED, "labeling/make_labels.py", options.video, "--out", "OUT/dataset", *labelled),
+            appears_whole=True,
+        ),
+        Stage(
+            "train",
+            ("-m", "paddleseg.tools.train", *trained_from, *schedule, "--save_dir", "OUT/train"),
+            reads=("label",),
+        ),
+        Stage(
+            "export",
+            ("export/export_onnx.py", *trained_from, "--weights", weights, "--out", "OUT/model.onnx"),
+            reads=("label", "train"),
+            appears_whole=True,
+        ),
+        Stage(
+            "deploy",
+            ("deploy/trt_infer.py", "--model", exported / "model.onnx", *seen, "--out", "OUT/maps", "--overwrite"),
+            reads=("label", "train", "export"),
+            appears_whole=True,
+        ),
+        Stage(
+            "zoo",
+            (
+                "paddleseg_configs/compare.py",
+                dataset / "dataset",
+                *compared,
+                "--out",
+                "OUT/models",
+                "--report",
+                "OUT/zoo",
+            ),
+            reads=("label",),
+        ),
+    ]
+    return {stage.name: stage for stage in stages}
+
+
+@dataclass(frozen=True)
+class Undisturbed:
+    """A run that nobody killed."""
+
+    files: dict[str, str]
+    """Hash of what counts in every file."""
+    first_write_seconds: float
+    """When it wrote its first file, from its start."""
+    seconds: float
+
+    @classmethod
+    def of(cls, stage: Stage, material: Path) -> Undisturbed:
+        """Run a stage to its end."""
+        folder = material / f"{stage.name}-whole"
+        folder.mkdir()
+        started, first = time.monotonic(), None
+        process = _start(stage, folder)
+        while process.poll() is None:
+            if first is None and any(folder.iterdir()):
+                first = time.monotonic() - started
+            time.sleep(0.005)
+        seconds = time.monotonic() - started
+        if process.returncode:
+            raise RegenError(f"{stage.name} fails undisturbed: {_said(folder)}", hint="Mend that first.")
+        return cls(contents(folder), first or 0.0, seconds)
+
+
+def _start(stage: Stage, folder: Path) -> subprocess.Popen[bytes]:
+    """Start a command as the leader of a process group; what it says goes beside its folder."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "REGEN_BEGUN": str(folder.with_suffix(".begun"))}
+    with folder.with_suffix(".said").open("wb") as stream:
+        return subprocess.Popen(
+            stage.command(folder), cwd=ROOT, env=environment, stdout=stream, stderr=stream, start_new_session=True
+        )
+
+
+def _trial(stage: Stage, whole: Undisturbed, folder: Path, most: int, instants: random.Random, tally: Tally) -> None:
+    folder.mkdir()
+    begun = [Counter[int]()]
+    for number in range(most):
+        process = _start(stage, folder)
+        if instants.random() < 0.25:
+            ended = _ends_within(process, instants.uniform(0, whole.seconds))
+        else:  # what is left to do becomes less
+            busy_seconds = (whole.seconds - whole.first_write_seconds) / (1 + number)
+            ended = _waits_for_write(process, folder) or _ends_within(process, instants.uniform(0, busy_seconds))
+        if ended:
+            break
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        tally.kills += 1
+        tally.failures += [f"{folder.name}: {name} is half-written" for name in _half_written(stage, whole, folder)]
+        begun.append(_begun(folder))
+    process = _start(stage, folder)
+    code = process.wait(LIMIT_SECONDS)
+    differing = [f"exit code {code}: {_said(folder)}"] if code else _differences(whole.files, contents(folder))
+    for before, after in pairwise([*begun, _begun(folder)]):
+        tally.frames_done_again.append(sum(count - before[frame] for frame, count in after.items() if before[frame]))
+    tally.trials += 1
+    tally.equal += not differing
+    tally.failures += [f"{folder.name}: {text}" for text in differing]
+
+
+def _ends_within(process: subprocess.Popen[bytes], seconds: float) -> bool:
+    try:
+        process.wait(seconds)
+        return True
+    except subprocess.TimeoutExpired:
+        return False
+
+
+def _waits_for_write(process: subprocess.Popen[bytes], folder: Path) -> bool:
+    """Wait until a run writes something; True if it ended before."""
+    before = _last_write(folder)
+    while process.poll() is None:
+        if _last_write(folder) > before:
+            return False
+        time.sleep(0.005)
+    return True
+
+
+def _last_write(folder: Path) -> int:
+    times = [folder.stat().st_mtime_ns]
+    for path in folder.rglob("*"):
+        with suppress(FileNotFoundError):
+            times.append(path.stat().st_mtime_ns)
+    return max(times)
+
+
+def _begun(folder: Path) -> Counter[int]:
+    """How often each frame was begun so far."""
+    path = folder.with_suffix(".begun")
+    return Counter(map(int, path.read_text().split())) if path.is_file() else Counter()
+
+
+def _half_written(stage: Stage, whole: Undisturbed, folder: Path) -> Iterator[str]:
+    if stage.appears_whole:
+        for name, digest in contents(folder).items():
+            if not name.startswith(".") and digest != whole.files.get(name, digest):
+                yield name
+
+
+def contents(folder: Path) -> dict[str, str]:
+    """Hash of what counts in every file, by relative path."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): hashlib.sha256(_essence(path)).hexdigest() for path in files}
+
+
+def _essence(path: Path) -> bytes:
+    """A file without its times."""
+    if any(path.match(pattern) for pattern in NAMES_ONLY):
+        return b""
+    if path.suffix not in (".json", ".jsonl"):
+        return path.read_bytes()
+    lines = path.read_text().splitlines() if path.suffix == ".jsonl" else [path.read_text()]
+    return json.dumps([_timeless(json.loads(line)) for line in lines]).encode()
+
+
+def _timeless(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _timeless(item) for key, item in value.items() if key not in TIME_KEYS}
+    return [_timeless(item) for item in value] if isinstance(value, list) else value
+
+
+def _differences(wanted: dict[str, str], found: dict[str, str]) -> list[str]:
+    lost = [f"{name} is missing" for name in wanted.keys() - found.keys()]
+    more = [f"{name} is left over" for name in found.keys() - wanted.keys()]
+    return lost + more + [f"{name} differs" for name in wanted.keys() & found.keys() if wanted[name] != found[name]]
+
+
+def _said(folder: Path) -> str:
+    return " | ".join(folder.with_suffix(".said").read_text(errors="replace").splitlines()[-3:])
+
+
+def _figures(options: FaultOptions, tallies: dict[str, Tally]) -> str:
+    stages = {name: asdict(tally) for name, tally in tallies.items()}
+    for record in stages.values():
+        record["most_frames_done_again"] = max(record.pop("frames_done_again"), default=0)
+    total = {key: sum(record[key] for record in stages.values()) for key in ("kills", "trials", "equal")}
+    return json.dumps({"seed": options.seed, "total": total, "stages": stages}, indent=2) + "\n"
+
+
+if __name__ == "__main__":
+    run(main, resumes=False)

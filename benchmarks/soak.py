@@ -1,0 +1,120 @@
+"""Does inference of many frames on two streams take ever more memory or file descriptors? Watches it from outside.
+
+    python benchmarks/soak.py --model MODEL.onnx [--frames 10000] [--json FILE]
+
+A clip's frames are repeated into two long videos of the model's height; deploy/trt_infer.py predicts both as two
+streams. Exit code 0: from the second tenth of the work to the last, memory grew by no more than
+`GROWTH_BYTES_A_FRAME` and the number of descriptors not at all.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import psutil
+import tyro
+from label_memory import write_long
+
+from deploy.core.cli import run
+from deploy.core.errors import InputError, RegenError
+from deploy.core.files import write_text
+from deploy.model_card import read_card
+
+ROOT = Path(__file__).resolve().parents[1]
+STREAMS = 2
+GROWTH_BYTES_A_FRAME = 1024
+"""What may stay of each frame: its time, its index, the durations of its stages, its place in the overlay video."""
+
+
+@dataclass(frozen=True)
+class SoakOptions:
+    """What to run."""
+
+    model: Path
+    """The .onnx file, its card beside it."""
+    video: Path = ROOT / "datasets" / "cache" / "vtest.avi"
+    """Where the frames are from; of the model's shape."""
+    frames: int = 10_000
+    """In both streams together."""
+    every_seconds: float = 0.2
+    """Between two looks."""
+    json: Path | None = None
+    """File for the figures."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """The process at one moment."""
+
+    frames: int
+    """Written so far."""
+    resident_bytes: int
+    descriptors: int
+
+
+def main() -> None:
+    """Parse the command line, infer, print."""
+    options = tyro.cli(SoakOptions, description=__doc__)
+    height_px = read_card(options.model).grid.height_px
+    with tempfile.TemporaryDirectory(prefix="soak-") as folder:
+        long = Path(folder) / "long.mkv"
+        write_long(options.video, long, frames=options.frames // STREAMS, height_px=height_px)
+        figures = summary(watch(options, long, Path(folder) / "maps"), options.frames)
+    print(text := json.dumps(figures, indent=2) + "\n")
+    if options.json:
+        write_text(options.json, text)
+    if figures["growth_bytes_a_frame"] > GROWTH_BYTES_A_FRAME or figures["more_descriptors"] > 0:
+        raise RegenError("inference keeps what it should let go", hint="Look for what holds frames or files.")
+
+
+def watch(options: SoakOptions, video: Path, out: Path) -> list[Look]:
+    """Infer, and look at the process until it ends."""
+    inputs = [str(video)] * STREAMS
+    command = [sys.executable, "deploy/trt_infer.py", "--model", options.model.resolve(), "--input", *inputs]
+    command += ["--out", out, "--backend", "onnxruntime", "--threads", "1"]
+    process = subprocess.Popen(list(map(str, command)), cwd=ROOT, stderr=subprocess.DEVNULL)
+    inference, looks = psutil.Process(process.pid), []
+    while process.poll() is None:
+        time.sleep(options.every_seconds)
+        lines = sum(path.read_bytes().count(b"\n") for path in out.parent.glob(f".{out.name}.partial/*/*/blocks.jsonl"))
+        try:
+            looks.append(Look(lines, inference.memory_info().rss, inference.num_fds()))
+        except psutil.NoSuchProcess:
+            break
+    if process.wait() or not looks:
+        raise InputError(f"inference ended with {process.returncode}", hint="Run it by hand to see why.")
+    return looks
+
+
+def summary(looks: list[Look], frames: int) -> dict[str, float | list[float]]:
+    """Medians by tenth of the work, and the growth from the second to the last.
+
+    Raises:
+        InputError: there are tenths that nobody looked at.
+    """
+    tenths = [
+        [look for look in looks if 0 < look.frames < frames and look.frames * 10 // frames == n] for n in range(10)
+    ]
+    if not all(tenths):
+        raise InputError("too few looks", hint="Use more frames, or a smaller --every-seconds.")
+    memory = [float(np.median([look.resident_bytes for look in tenth])) for tenth in tenths]
+    descriptors = [float(np.median([look.descriptors for look in tenth])) for tenth in tenths]
+    return {
+        "frames": frames,
+        "streams": STREAMS,
+        "resident_mib_by_tenth": [round(value / 2**20, 1) for value in memory],
+        "descriptors_by_tenth": descriptors,
+        "growth_bytes_a_frame": round((memory[-1] - memory[1]) / (0.8 * frames), 1),
+        "more_descriptors": descriptors[-1] - descriptors[1],
+    }
+
+
+if __name__ == "__main__":
+    run(main, resumes=False)

@@ -1,0 +1,111 @@
+"""One process at a time: locks that die with their process, and folders for work that is not finished."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TextIO
+
+from deploy.core.errors import OutputError
+
+
+@contextmanager
+def hold(lock: Path, *, shared: bool = False) -> Iterator[None]:
+    """Keep other processes off what `lock` stands for, until the context is left or the process dies.
+
+    Args:
+        lock: a file that is made for this and removed afterwards; a shared one stays.
+        shared: others may share it, but nobody may have it alone.
+
+    Raises:
+        OutputError: another process holds it.
+    """
+    stream = _acquire(lock, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
+    try:
+        yield
+    finally:
+        if not shared:
+            lock.unlink(missing_ok=True)
+        stream.close()
+
+
+def _acquire(lock: Path, kind: int) -> TextIO:
+    while True:
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            stream = lock.open("a", encoding="utf-8")
+        except FileNotFoundError:  # the one before has just removed the folder
+            continue
+        try:
+            fcntl.flock(stream, kind | fcntl.LOCK_NB)
+        except BlockingIOError:
+            stream.close()
+            raise OutputError(
+                f"another process is working on {lock.parent}", hint="Wait for it, or choose another output."
+            ) from None
+        if _is_still(lock, stream):
+            return stream
+        stream.close()
+
+
+def _is_still(lock: Path, stream: TextIO) -> bool:
+    """Whether the open file is the one of that name: who held it before has removed it at its end."""
+    try:
+        return os.path.samestat(lock.stat(), os.fstat(stream.fileno()))
+    except FileNotFoundError:
+        return False
+
+
+@contextmanager
+def work_folder(out: Path) -> Iterator[Path]:
+    """Yield an empty folder beside `out`, of this process alone, for what is to be renamed to `out`.
+
+    It lies in ``.NAME.partial``, which is removed at the end. What a killed run left there is removed first, but for an
+    earlier `out` that it was about to replace (see `replace_folder`): that is put back.
+
+    Raises:
+        OutputError: another process is working on `out`.
+    """
+    root = out.parent / f".{out.name}.partial"
+    with hold(root / "lock"):
+        draft, replaced = root / "draft", root / "replaced"
+        try:
+            if replaced.exists() and not out.exists():
+                replaced.rename(out)
+            shutil.rmtree(draft, ignore_errors=True)
+            draft.mkdir()
+            yield draft
+        finally:
+            shutil.rmtree(root, ignore_errors=True)
+
+
+def replace_folder(draft: Path, out: Path) -> None:
+    """Rename a draft of `work_folder` to `out`. An earlier `out` is removed when that is done, or put back."""
+    replaced = draft.parent / "replaced"
+    if out.exists():
+        shutil.rmtree(replaced, ignore_errors=True)
+        out.rename(replaced)
+    try:
+        draft.rename(out)
+    except OSError:
+        if replaced.exists():
+            replaced.rename(out)
+        raise
+
+
+def remove_temporaries(folder: Path, *, below: bool = False) -> None:
+    """Delete what killed writers (`deploy.core.files.atomic_path`) left in a folder that is this process's alone.
+
+    Args:
+        folder: where to look.
+        below: look in all folders below it, too.
+    """
+    for path in list(folder.rglob(".tmp-*") if below else folder.glob(".tmp-*")):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)

@@ -1,0 +1,59 @@
+"""List files of a dataset: the frames of a split and their labels, by names that must stay inside the dataset."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path, PurePosixPath
+
+from deploy.core.errors import DatasetError
+from labeling.dataset.manifest import SplitName
+
+_HINT = "Make the dataset again: python labeling/make_labels.py VIDEO --out DIR"
+
+
+def read_pairs(dataset: Path, split: SplitName) -> list[tuple[Path, Path]]:
+    """Frames and labels of a split, in the order of its list file.
+
+    Raises:
+        DatasetError: the list is missing, or a line is not two existing files inside the folder with one space between.
+    """
+    path = dataset / f"{split}.txt"
+    return [_existing(dataset, line, f"{path}:{number}") for number, line in enumerate(read_lines(path), 1)]
+
+
+def read_lines(path: Path) -> list[str]:
+    """The lines of a list file.
+
+    Raises:
+        DatasetError: missing, or not text.
+    """
+    try:
+        return path.read_bytes().decode("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DatasetError(f"cannot read {path}: {error}", hint=_HINT) from None
+
+
+def split_line(line: str) -> tuple[str, str] | None:
+    """The two names of a line; None where it is not two names with one space between."""
+    words = line.split(" ")
+    return (words[0], words[1]) if len(words) == 2 and all(words) and line.split() == words else None
+
+
+def stays_inside(dataset: Path, name: str) -> bool:
+    """Whether a name of a list is relative and ends, links followed, inside the dataset."""
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or "\\" in name or "\0" in name:
+        return False
+    return Path(os.path.realpath(dataset / name)).is_relative_to(os.path.realpath(dataset))
+
+
+def _existing(dataset: Path, line: str, where: str) -> tuple[Path, Path]:
+    names = split_line(line)
+    if names is None:
+        raise DatasetError(f"{where}: {line!r} is not a frame, one space and a label", hint=_HINT)
+    for name in names:
+        if not stays_inside(dataset, name):
+            raise DatasetError(f"{where}: {name!r} leads out of the dataset folder", hint=_HINT)
+        if not os.path.isfile(dataset / name):  # noqa: PTH113 - Path.is_file raises where a name is too long
+            raise DatasetError(f"{where}: {name} does not exist", hint=_HINT)
+    return dataset / names[0], dataset / names[1]
