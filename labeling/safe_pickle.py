@@ -86,6 +86,16 @@ class _Tensor:
         return np.lib.stride_tricks.as_strided(flat[self.offset :], self.size, steps).copy()
 
 
+class _Left:
+    """Stands in for an object of a package whose objects are left out: whatever it is given is dropped."""
+
+    def __init__(self, *_arguments: object) -> None:
+        pass
+
+    def __setstate__(self, state: object) -> None:
+        pass
+
+
 def _scalar(dtype: _Dtype, raw: bytes | str) -> _Array:
     array = _Array()
     array.state = (1, (), dtype, False, raw)
@@ -121,15 +131,23 @@ _ALLOWED: dict[tuple[str, str], Callable[..., Any]] = {
 
 
 class _PlainUnpickler(pickle.Unpickler):
+    leave_out: frozenset[str] = frozenset()
+
     def find_class(self, module: str, name: str) -> Any:
+        if module.partition(".")[0] in self.leave_out:
+            return _Left
         try:
             return _ALLOWED[module, name]
         except KeyError:
             raise pickle.UnpicklingError(f"it asks for {module}.{name}") from None
 
 
-def read_plain_pickle(path: Path) -> Any:
+def read_plain_pickle(path: Path, *, leave_out: frozenset[str] = frozenset()) -> Any:
     """Read a pickle that holds nothing but plain data.
+
+    Args:
+        path: the file.
+        leave_out: packages whose objects are expected in it. None comes in their place; nothing of them is imported.
 
     Returns:
         Tensors and arrays as numpy arrays, everything else as Python's own types.
@@ -139,7 +157,9 @@ def read_plain_pickle(path: Path) -> Any:
     """
     try:
         with path.open("rb") as stream:
-            return _resolve(_PlainUnpickler(stream, encoding="latin1").load(), 0)
+            unpickler = _PlainUnpickler(stream, encoding="latin1")
+            unpickler.leave_out = leave_out
+            return _resolve(unpickler.load(), 0)
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}", hint="Check the path.") from None
     except Exception as error:  # a damaged or hostile pickle can raise anything
@@ -154,6 +174,8 @@ def _resolve(value: Any, depth: int) -> Any:
         raise pickle.UnpicklingError(f"nested deeper than {MAX_DEPTH}")
     if isinstance(value, _Array | _Tensor):
         return value.resolve()
+    if isinstance(value, _Left):
+        return None
     if isinstance(value, dict):
         return {_resolve(key, depth + 1): _resolve(item, depth + 1) for key, item in value.items()}
     if isinstance(value, list | tuple):
