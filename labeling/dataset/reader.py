@@ -82,7 +82,7 @@ def read_label(path: Path, manifest: Manifest) -> NDArray[np.uint8]:
         DatasetError: not a palette PNG of the frame's size, or a value is no level.
     """
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=("PNG",)) as image:
             mode, levels = image.mode, np.array(image)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise DatasetError(f"cannot read label {path}: {error}", hint=_HINT) from None
