@@ -2,6 +2,7 @@
 # make zoo     ladder models side by side (DATASET=folder, MINUTES=5 for each model)
 # make nightly every ladder model trains, converts, agrees and builds with TensorRT-RTX; 200 kills, 100,000 damaged files
 # make test    every test          make check   lint and types          make clean   remove runs/ and .venv/
+# make docs    API reference from the docstrings: runs/docs/index.html
 # make doctor  what works on this machine, and how to mend what does not
 
 PYTHON ?= python3.11
@@ -12,7 +13,7 @@ PY := .venv/bin/python
 INSTALLED := .venv/installed
 TOOLS := $(wildcard paddleseg_configs/paddleseg_tools/pyproject.toml paddleseg_configs/paddleseg_tools/paddleseg/tools/*.py)
 
-.PHONY: demo zoo nightly test check setup doctor clean
+.PHONY: demo zoo nightly test check docs setup doctor clean
 
 demo: setup
 	$(PY) -m labeling.demo $(if $(VIDEO),--video "$(VIDEO)")
@@ -41,6 +42,10 @@ check: setup
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
+
+# pdoc hides other processes from what it imports, and Paddle asks one for the C library's version.
+docs: setup
+	PDOC_ALLOW_EXEC=1 $(PY) -m pdoc --docformat google --output-directory runs/docs deploy export labeling paddleseg_configs
 
 setup: $(INSTALLED)
 

@@ -66,7 +66,10 @@ def _table(options: GpuOptions) -> list[str]:
     lines = [
         "# Labelling's networks on a GPU",
         "",
-        f"    python benchmarks/label_gpu.py {options.video.name} --height {options.height} --device {options.device}",
+        "<!-- parsed only: needs an NVIDIA GPU -->",
+        "```bash",
+        f"python benchmarks/label_gpu.py {options.video.name} --height {options.height} --device {options.device}",
+        "```",
         "",
         f"{name}, torch {torch.__version__}; EDSR (embedded) x{options.scale} from {options.height} lines.",
         "",

@@ -2,8 +2,10 @@
 
     python labeling/import_pickle.py gt.pickle.0 gt.pickle.1 --out importance.npz [--block-px 16]
 
-Those files are Python pickles of {frame number: tensor (1, 1, rows, cols)}, one file for each process that made them.
-Nothing in them is run: whatever is not a tensor, an array, a dict, a sequence, a number or a string is refused.
+Those files are Python pickles, one for each process that made them. AccMPEG's hold {frame number: tensor (1, 1, rows,
+cols)}, RegenHance's {(data set, number): {"saliency": tensor, ...}} with detectron2's objects beside the tensor, which
+are left out. Nothing in them is run: whatever else is not a tensor, an array, a dict, a sequence, a number or a string
+is refused.
 """
 
 from __future__ import annotations
@@ -20,7 +22,8 @@ from deploy.core.cli import run
 from deploy.core.errors import InputError, OptionError
 from deploy.core.files import write_npz
 
-_HINT = "Expected AccMPEG's {frame number: tensor (1, 1, rows, cols)}."
+_HINT = "Expected {frame number: tensor (1, 1, rows, cols)}, or {(data set, number): {'saliency': that tensor}}."
+_OTHERS_OBJECTS = frozenset({"detectron2"})
 
 
 @dataclass(frozen=True)
@@ -68,10 +71,12 @@ def read_ground_truth(pickles: tuple[Path, ...]) -> dict[int, NDArray[np.float32
 
     maps: dict[int, NDArray[np.float32]] = {}
     for path in pickles:
-        content = read_plain_pickle(path)
+        content = read_plain_pickle(path, leave_out=_OTHERS_OBJECTS)
         if not isinstance(content, dict):
             raise InputError(f"{path} holds a {type(content).__name__}, not a dict", hint=_HINT)
-        for frame, values in content.items():
+        for key, value in content.items():
+            frame = _frame_number(path, key)
+            values = value.get("saliency") if isinstance(value, dict) else value
             if frame in maps:
                 raise InputError(f"{path}: frame {frame} is in an earlier file too", hint="Name each file once.")
             maps[frame] = _importance(path, frame, values)
@@ -81,10 +86,17 @@ def read_ground_truth(pickles: tuple[Path, ...]) -> dict[int, NDArray[np.float32
     return maps
 
 
-def _importance(path: Path, frame: Any, values: Any) -> NDArray[np.float32]:
-    what = f"{path}: frame {frame!r}"
+def _frame_number(path: Path, key: Any) -> int:
+    """A key, or the second part of one that names its data set first."""
+    named = isinstance(key, tuple) and len(key) == 2 and isinstance(key[0], str)
+    frame = key[1] if named else key
     if not isinstance(frame, int) or isinstance(frame, bool) or frame < 0:
-        raise InputError(f"{what} is not a frame number", hint=_HINT)
+        raise InputError(f"{path}: {key!r} is not a frame number", hint=_HINT)
+    return frame
+
+
+def _importance(path: Path, frame: int, values: Any) -> NDArray[np.float32]:
+    what = f"{path}: frame {frame}"
     array = np.asarray(values)
     if array.dtype.kind not in "biuf" or array.ndim < 2 or array.size == 0 or any(n != 1 for n in array.shape[:-2]):
         raise InputError(f"{what} holds {array.dtype} of shape {array.shape}", hint=_HINT)

@@ -53,8 +53,12 @@ _TENSORS: Factories = {
 }
 
 
-def read_plain_pickle(path: Path) -> Any:
+def read_plain_pickle(path: Path, *, leave_out: frozenset[str] = frozenset()) -> Any:
     """Read a pickle that holds nothing but plain data.
+
+    Args:
+        path: the file.
+        leave_out: packages whose objects are expected in it. None comes in their place; nothing of them is imported.
 
     Returns:
         Tensors and arrays as numpy arrays, everything else as Python's own types.
@@ -63,7 +67,7 @@ def read_plain_pickle(path: Path) -> Any:
         InputError: missing, damaged, or it holds anything else.
     """
     try:
-        return load_plain(path.read_bytes(), _TENSORS)
+        return load_plain(path.read_bytes(), _TENSORS, leave_out)
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}", hint="Check the path.") from None
     except pickle.UnpicklingError as error:

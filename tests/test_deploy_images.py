@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from deploy.core.errors import InputError
-from deploy.core.files import read_image
+from deploy.core.files import IMAGE_FORMATS, read_image
+from deploy.sources import IMAGE_SUFFIXES
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (6, 9, 3), np.uint8)
 
@@ -32,3 +33,22 @@ def test_sixteen_bit_grey_is_refused_instead_of_clipped(tmp_path: Path) -> None:
     Image.fromarray(PIXELS[..., 0].astype(np.uint16) * 257).save(tmp_path / "deep.png")
     with pytest.raises(InputError, match="not 8 bits a channel"):
         read_image(tmp_path / "deep.png")
+
+
+@pytest.mark.parametrize("kind", ["GIF", "PPM", "TGA", "PCX"])
+def test_other_formats_are_refused_whatever_their_name(tmp_path: Path, kind: str) -> None:
+    """Pillow would read them all, by their content."""
+    Image.fromarray(PIXELS).save(tmp_path / "frame.png", format=kind)
+    with pytest.raises(InputError, match="cannot read image"):
+        read_image(tmp_path / "frame.png")
+
+
+@pytest.mark.parametrize("kind", IMAGE_FORMATS)
+def test_formats_that_are_read(tmp_path: Path, kind: str) -> None:
+    Image.fromarray(PIXELS).save(tmp_path / "frame", format=kind)
+    assert read_image(tmp_path / "frame").shape == PIXELS.shape
+
+
+def test_every_suffix_that_is_looked_for_can_be_read() -> None:
+    suffixes = Image.registered_extensions()
+    assert {suffixes[suffix] for suffix in IMAGE_SUFFIXES} == set(IMAGE_FORMATS)

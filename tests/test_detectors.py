@@ -259,6 +259,26 @@ def test_onnx_files_that_are_no_detectors(
     refused(WeightsError, message, "onnx", weights=tiny_onnx(tmp_path / "tiny.onnx", inputs, outputs))
 
 
+@pytest.mark.parametrize("place", ["initializer", "constant", "inner graph"])
+def test_onnx_files_that_name_other_files_are_refused(place: str, tmp_path: Path) -> None:
+    """onnx before 1.21 follows such a name out of the folder (CVE-2026-27489)."""
+    (tmp_path / "secret").write_bytes(bytes(4))
+    tensor = TensorProto(name="w", data_type=TensorProto.FLOAT, dims=[1], data_location=TensorProto.EXTERNAL)
+    tensor.external_data.add(key="location", value="../secret")
+    path = tiny_onnx(tmp_path / "tiny.onnx", (1, 3, 32, 32), (1, 85, 2, 2))
+    model = onnx.load(path)
+    constant = helper.make_node("Constant", [], ["w"], value=tensor)
+    if place == "initializer":
+        model.graph.initializer.append(tensor)
+    elif place == "constant":
+        model.graph.node.insert(0, constant)
+    else:
+        inner = helper.make_graph([constant], "inner", [], [])
+        model.graph.node.insert(0, helper.make_node("If", ["c"], ["w"], then_branch=inner, else_branch=inner))
+    path.write_bytes(model.SerializeToString())
+    refused(WeightsError, "other files", "onnx", weights=path)
+
+
 def test_onnx_without_a_file() -> None:
     refused(OptionError, "needs a file", "onnx")
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import pickle
+import sys
 import time
 from collections import OrderedDict
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -137,6 +139,44 @@ def test_old_ground_truth_becomes_npz(tmp_path: Path) -> None:
         np.testing.assert_array_equal(stored["importance"], maps.numpy()[:, 0, 0])
 
 
+class Instances:
+    """Pickles as the class of that name in detectron2, which is not imported."""
+
+
+Instances.__module__ = "detectron2.structures.instances"
+
+
+def test_ground_truth_of_regenhance_becomes_npz(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As its train_AccModel.py writes it: the data set's name in the key, detections beside the map."""
+    maps = torch.rand(3, 1, 1, 67, 120)
+    found = Instances()
+    found.__dict__ = {"_image_size": (1080, 1920), "_fields": {"scores": torch.rand(2), "other": Instances()}}
+    content = {
+        ("Test", i): {"saliency": maps[i], "sr_result": {"instances": found}, "scores2grads": [(0.5, 2.0)]}
+        for i in range(3)
+    }
+    module = ModuleType(Instances.__module__)
+    module.Instances = Instances  # type: ignore[attr-defined]
+    with monkeypatch.context() as patch:
+        for name in ("detectron2", "detectron2.structures", Instances.__module__):
+            patch.setitem(sys.modules, name, module)
+        path = dump(tmp_path / "gt.pickle.VTest1", content, protocol=3)
+    found_maps = read_ground_truth((path,))
+    assert list(found_maps) == [0, 1, 2]
+    np.testing.assert_array_equal(np.stack(list(found_maps.values())), maps.numpy()[:, 0, 0])
+    with pytest.raises(InputError, match="detectron2"):
+        read_plain_pickle(path)
+
+
+def test_objects_that_are_left_out_are_not_run(tmp_path: Path) -> None:
+    mark = tmp_path / "run"
+    path = dump(tmp_path / "gt.pickle", {("Test", 0): {"saliency": np.ones((2, 2)), "x": HOSTILE["command"](mark)}})
+    with pytest.raises(InputError, match="no pickle of plain data"):
+        read_ground_truth((path,))
+    assert read_plain_pickle(path, leave_out=frozenset({"posix"})) is not None
+    assert not mark.exists()
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -144,6 +184,8 @@ def test_old_ground_truth_becomes_npz(tmp_path: Path) -> None:
         ({"zero": np.zeros((2, 2))}, "not a frame number"),
         ({0: np.zeros((2, 3, 3))}, "of shape"),
         ({0: "text"}, "of shape"),
+        ({("Test", "zero"): np.zeros((2, 2))}, "not a frame number"),
+        ({("Test", 0): {"other": np.zeros((2, 2))}}, "of shape"),
         ({0: np.array([[np.nan]])}, "not finite"),
         ({0: np.zeros((2, 2)), 1: np.zeros((2, 3))}, "different grids"),
         ({}, "different grids"),

@@ -16,6 +16,9 @@ from PIL import Image, ImageOps
 
 from deploy.core.errors import InputError
 
+IMAGE_FORMATS = ("BMP", "JPEG", "PNG", "TIFF", "WEBP")
+"""What images are read as. Pillow goes by a file's content and knows forty more, old and seldom looked at."""
+
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
@@ -73,7 +76,7 @@ def read_image(path: Path) -> NDArray[np.uint8]:
         InputError: the file is missing, is not a readable image, or is grey with more than 8 bits.
     """
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=IMAGE_FORMATS) as image:
             if image.mode.startswith(("I", "F")):
                 # Pillow would clip such values at 255 instead of scaling them.
                 raise ValueError(f"its pixels have the type {image.mode!r}, not 8 bits a channel")

@@ -69,6 +69,16 @@ class _Array(StandIn):
         return flat.reshape(shape, order="F" if fortran else "C").astype(flat.dtype.newbyteorder("="), order="C")
 
 
+class _Left:
+    """Stands in for an object of a package whose objects are left out: whatever it is given is dropped."""
+
+    def __init__(self, *_arguments: object) -> None:
+        pass
+
+    def __setstate__(self, state: object) -> None:
+        pass
+
+
 def _array(shape: tuple[int, ...], dtype: _Dtype, raw: bytes | str, *, fortran: bool = False) -> _Array:
     array = _Array()
     array.state = (1, shape, dtype, fortran, raw)
@@ -110,23 +120,26 @@ _ALLOWED: Factories = {
 
 
 class _PlainUnpickler(pickle.Unpickler):
-    def __init__(self, data: bytes, factories: Factories) -> None:
+    def __init__(self, data: bytes, factories: Factories, leave_out: frozenset[str]) -> None:
         super().__init__(io.BytesIO(data), encoding="latin1")
-        self._factories = factories
+        self._factories, self._leave_out = factories, leave_out
 
     def find_class(self, module: str, name: str) -> Any:
+        if module.partition(".")[0] in self._leave_out:
+            return _Left
         try:
             return self._factories[module, name]
         except KeyError:
             raise pickle.UnpicklingError(f"it asks for {module}.{name}") from None
 
 
-def load_plain(data: bytes, more: Factories | None = None) -> Any:
+def load_plain(data: bytes, more: Factories | None = None, leave_out: frozenset[str] = frozenset()) -> Any:
     """Read a pickle that holds nothing but plain data.
 
     Args:
         data: the pickle.
         more: what it may ask for besides numpy's arrays, with `StandIn`s or plain data as results.
+        leave_out: packages whose objects are expected in it. None comes in their place; nothing of them is imported.
 
     Returns:
         Arrays as numpy arrays, everything else as Python's own types.
@@ -136,7 +149,8 @@ def load_plain(data: bytes, more: Factories | None = None) -> Any:
     """
     try:
         _check_memo(data)
-        return _Resolver(len(data)).resolve(_PlainUnpickler(data, {**_ALLOWED, **(more or {})}).load(), 0)
+        factories = {**_ALLOWED, **(more or {})}
+        return _Resolver(len(data)).resolve(_PlainUnpickler(data, factories, leave_out).load(), 0)
     except pickle.UnpicklingError:
         raise
     except Exception as error:  # a damaged or hostile pickle can raise anything
@@ -166,6 +180,8 @@ class _Resolver:
             raise pickle.UnpicklingError(f"nested deeper than {_MAX_DEPTH}, or more values than bytes")
         if isinstance(value, StandIn):
             return value.resolve()
+        if isinstance(value, _Left):
+            return None
         if isinstance(value, dict):
             return {self.resolve(key, depth + 1): self.resolve(item, depth + 1) for key, item in value.items()}
         if isinstance(value, list | tuple):

@@ -157,7 +157,7 @@ def _check_pictures(dataset: Path, pairs: list[Pair], manifest: Manifest) -> Ite
 
 
 def _read_frame(path: Path, manifest: Manifest) -> None:
-    with Image.open(path) as image:
+    with Image.open(path, formats=("PNG",)) as image:
         if image.mode != "RGB":
             raise ValueError(f"mode {image.mode!r}, not RGB")
         require_frame_size(np.asarray(image), manifest, path)

@@ -100,7 +100,7 @@ def read_label(path: Path, manifest: Manifest) -> NDArray[np.uint8]:
         DatasetError: not a palette PNG of the frame's size, or a value is no level.
     """
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=("PNG",)) as image:
             _require_size(image.size, manifest, path)  # before its pixels take memory
             mode, levels = image.mode, np.array(image)
     except DatasetError:

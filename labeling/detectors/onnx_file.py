@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
+import onnx
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -74,7 +77,6 @@ def load_onnx_detector(
         OptionError: no file was named.
         WeightsError: missing, not ONNX, not of a fixed size, or without a decoder.
     """
-    import onnx
     from onnx2torch import convert
 
     if weights is None:
@@ -82,12 +84,14 @@ def load_onnx_detector(
     if not weights.is_file():
         raise WeightsError(f"detector not found: {weights}", hint="Check the path.")
     try:
-        model = onnx.load(str(weights))
+        model = onnx.load(str(weights), load_external_data=False)
+        if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in _tensors(model)):
+            raise ValueError("it keeps tensors in other files, wherever it says they are")
         network = convert(model)
     except Exception as error:  # protobuf, onnx and onnx2torch share no exception
         message = (str(error).splitlines() or [type(error).__name__])[0]
         raise WeightsError(
-            f"cannot use {weights} as a detector: {message}", hint="Export it with opset 11 to 17."
+            f"cannot use {weights} as a detector: {message}", hint="Export it as one file, with opset 11 to 17."
         ) from None
     initialised = {tensor.name for tensor in model.graph.initializer}
     inputs = [value for value in model.graph.input if value.name not in initialised]
@@ -104,6 +108,16 @@ def load_onnx_detector(
         score_threshold=check_score_threshold(0.3 if score_threshold is None else score_threshold),
         classes=classes or PEOPLE_AND_VEHICLES,
     )
+
+
+def _tensors(message: Any) -> Iterator[Any]:
+    """Every tensor anywhere in a model, those of inner graphs included."""
+    for _, value in message.ListFields():
+        for part in value if isinstance(value, Iterable) and not isinstance(value, str | bytes) else (value,):
+            if isinstance(part, onnx.TensorProto):
+                yield part
+            elif hasattr(part, "ListFields"):
+                yield from _tensors(part)
 
 
 def _shape(value: object) -> Shape:

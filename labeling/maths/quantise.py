@@ -1,4 +1,4 @@
-"""Raw importance -> [0, 1] -> importance levels (docs/algorithm.md, section 3).
+"""Raw importance -> [0, 1] -> importance levels (docs/algorithm.md, "Levels").
 
 A normalisation is a monotone function, linear between knots, so that it can be stored, inverted and used on new video.
 """

@@ -40,7 +40,7 @@ class CachedUpscaler:
         digest = hashlib.sha256(f"{self._key} {pixels.shape}".encode() + pixels.tobytes()).hexdigest()
         path = self._folder / digest[:2] / f"{digest}.png"
         try:
-            stored = np.array(Image.open(path).convert("RGB"))
+            stored = np.array(Image.open(path, formats=("PNG",)).convert("RGB"))
             return torch.from_numpy(stored).permute(2, 0, 1)[None].to(lr.device).float() / 255.0
         except (OSError, UnidentifiedImageError):  # not there, or damaged: made anew
             sr = self._upscaler.upscale(lr, reference)

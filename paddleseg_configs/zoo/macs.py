@@ -22,7 +22,7 @@ def count_macs(path: Path) -> int:
     Raises:
         WeightsError: the frame size is not fixed.
     """
-    model = onnx.load(str(path))
+    model = onnx.load(str(path), load_external_data=False)
     products = [node for node in model.graph.node if node.op_type in _PRODUCTS]
     shapes = _shapes(model, {name for node in products for name in (*node.input[:2], node.output[0])}, path)
     return sum(_macs(node, shapes) for node in products)
