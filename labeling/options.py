@@ -80,6 +80,9 @@ class LabelOptions:
     """Over what to normalise; for the dataset, over its training frames."""
     calibration: Path | None = None
     """Dataset (or its manifest.json) whose scale to use in place of --curve and --scope: levels mean the same there."""
+    importance_from: Path | None = None
+    """Dataset of the same videos and options whose raw importance is taken over instead of computed: for other
+    --levels, --curve, --scope or --split."""
     split: tuple[float, float, float] = (0.6, 0.2, 0.2)
     """Shares of train, val and test: whole videos if there are three or more, else contiguous segments."""
     gap_seconds: float = 2.0

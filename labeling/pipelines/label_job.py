@@ -29,6 +29,7 @@ _NOT_PART_OF_THE_JOB = {
     "upscaler_weights",
     "offline",
     "calibration",
+    "importance_from",
     "shard",
     "sr_cache",
     "engine",

@@ -18,6 +18,7 @@ from labeling.maths.quantise import Knots
 from labeling.options import LabelOptions, parse_shard
 from labeling.pipelines.assemble_dataset import WorkFolder, assemble_dataset, describe
 from labeling.pipelines.calibration import read_calibration
+from labeling.pipelines.importance_reuse import reuse_importance
 from labeling.pipelines.label_frames import label_frames, missing_frames
 from labeling.pipelines.label_job import LabelJob, PlannedVideo, plan_job
 
@@ -57,6 +58,9 @@ def label_videos(options: LabelOptions) -> None:
     with _locked(work, options.shard):
         if _is_done(options, fingerprint, work):  # by a process that ended just now
             return
+        if options.importance_from:
+            taken = reuse_importance(options.importance_from, job, options, models, versions, work)
+            print(f"importance of {taken} frames taken from {options.importance_from}")
         if options.engine == "ray":
             from labeling.pipelines.ray_engine import label_on_ray
 
