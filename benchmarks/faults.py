@@ -13,8 +13,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import multiprocessing
 import os
 import random
+import runpy
 import signal
 import subprocess
 import sys
@@ -69,6 +71,9 @@ class FaultOptions:
     """What to label."""
     frames: int = 40
     """How many frames of it."""
+    preload: tuple[str, ...] = ()
+    """Modules to import once: runs are then forks of a process that has them, and kills do not wait for start-up. Not
+    PyTorch and Paddle together."""
     json: Path | None = None
     """File for the figures."""
 
@@ -85,9 +90,9 @@ class Stage:
     appears_whole: bool = False
     """Whether what has its final name must be whole at every instant."""
 
-    def command(self, folder: Path) -> list[str]:
-        """What to run, in a folder."""
-        return [sys.executable, *(str(part).replace("OUT", str(folder)) for part in self.arguments)]
+    def words(self, folder: Path) -> list[str]:
+        """What Python is to run, in a folder."""
+        return [str(part).replace("OUT", str(folder)) for part in self.arguments]
 
 
 @dataclass
@@ -106,6 +111,7 @@ class Tally:
 def main() -> None:
     """Parse the command line, kill, print."""
     options = tyro.cli(FaultOptions, description=__doc__)
+    FORKS.preload(options.preload)
     with tempfile.TemporaryDirectory(prefix="faults-") as folder:
         tallies = kill_all(options, Path(folder))
     print(_figures(options, tallies))
@@ -214,13 +220,81 @@ class Undisturbed:
         return cls(contents(folder), first or 0.0, seconds)
 
 
-def _start(stage: Stage, folder: Path) -> subprocess.Popen[bytes]:
+def _start(stage: Stage, folder: Path) -> subprocess.Popen[bytes] | Forked:
     """Start a command as the leader of a process group; what it says goes beside its folder."""
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "REGEN_BEGUN": str(folder.with_suffix(".begun"))}
-    with folder.with_suffix(".said").open("wb") as stream:
+    environment = {"PYTHONPATH": str(ROOT), "REGEN_BEGUN": str(folder.with_suffix(".begun"))}
+    said = folder.with_suffix(".said")
+    if FORKS.preloaded:
+        return Forked(stage.words(folder), environment, said)
+    command = [sys.executable, *stage.words(folder)]
+    with said.open("wb") as stream:
         return subprocess.Popen(
-            stage.command(folder), cwd=ROOT, env=environment, stdout=stream, stderr=stream, start_new_session=True
+            command, cwd=ROOT, env=os.environ | environment, stdout=stream, stderr=stream, start_new_session=True
         )
+
+
+class _Forks:
+    """Where runs are forked from."""
+
+    preloaded = False
+
+    def __init__(self) -> None:
+        self.context = multiprocessing.get_context("forkserver")
+
+    def preload(self, modules: tuple[str, ...]) -> None:
+        """Import modules, if there are any, before the first run."""
+        if modules:
+            self.context.set_forkserver_preload(["__main__", *modules])
+            first = self.context.Process(target=os.getpid)
+            first.start()
+            first.join()
+            self.preloaded = True
+
+
+FORKS = _Forks()
+
+
+class Forked:
+    """A run as a fork, with what is used here of `subprocess.Popen`."""
+
+    def __init__(self, words: list[str], environment: dict[str, str], said: Path) -> None:
+        self._process = FORKS.context.Process(target=_run_here, args=(words, environment, said))
+        self._process.start()
+        self.pid = self._process.pid or 0
+
+    @property
+    def returncode(self) -> int | None:
+        """Exit code, once it has ended."""
+        return self._process.exitcode
+
+    def poll(self) -> int | None:
+        """Exit code; None while it runs."""
+        return self._process.exitcode
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for its end; `subprocess.TimeoutExpired` if that does not come in time."""
+        self._process.join(timeout)
+        if self._process.exitcode is None:
+            raise subprocess.TimeoutExpired("fork", timeout or 0)
+        return self._process.exitcode
+
+
+def _run_here(words: list[str], environment: dict[str, str], said: Path) -> None:
+    """In the fork: run what Python was to run."""
+    os.setsid()
+    os.environ.update(environment)
+    os.chdir(ROOT)
+    with said.open("wb") as stream:
+        for number in (1, 2):
+            os.dup2(stream.fileno(), number)
+    kind, *rest = words
+    sys.argv = rest if kind in ("-c", "-m") else words
+    if kind == "-c":
+        exec(compile(rest[0], "counted", "exec"), {"__name__": "__main__"})  # noqa: S102 - our own text
+    elif kind == "-m":
+        runpy.run_module(rest[0], run_name="__main__", alter_sys=True)
+    else:
+        runpy.run_path(kind, run_name="__main__")
 
 
 def _trial(stage: Stage, whole: Undisturbed, folder: Path, most: int, instants: random.Random, tally: Tally) -> None:
@@ -250,7 +324,7 @@ def _trial(stage: Stage, whole: Undisturbed, folder: Path, most: int, instants: 
     tally.failures += [f"{folder.name}: {text}" for text in differing]
 
 
-def _ends_within(process: subprocess.Popen[bytes], seconds: float) -> bool:
+def _ends_within(process: subprocess.Popen[bytes] | Forked, seconds: float) -> bool:
     try:
         process.wait(seconds)
         return True
@@ -258,7 +332,7 @@ def _ends_within(process: subprocess.Popen[bytes], seconds: float) -> bool:
         return False
 
 
-def _waits_for_write(process: subprocess.Popen[bytes], folder: Path) -> bool:
+def _waits_for_write(process: subprocess.Popen[bytes] | Forked, folder: Path) -> bool:
     """Wait until a run writes something; True if it ended before."""
     before = _last_write(folder)
     while process.poll() is None:
@@ -326,7 +400,10 @@ def _figures(options: FaultOptions, tallies: dict[str, Tally]) -> str:
     for record in stages.values():
         record["most_frames_done_again"] = max(record.pop("frames_done_again"), default=0)
     total = {key: sum(record[key] for record in stages.values()) for key in ("kills", "trials", "equal")}
-    return json.dumps({"seed": options.seed, "total": total, "stages": stages}, indent=2) + "\n"
+    return (
+        json.dumps({"seed": options.seed, "preload": options.preload, "total": total, "stages": stages}, indent=2)
+        + "\n"
+    )
 
 
 if __name__ == "__main__":
