@@ -5,41 +5,42 @@
 A trial runs one command in a fresh folder, kills its process group (SIGKILL) one to eight times, then lets it end, and
 compares every file with those of an undisturbed run. One kill in four comes at any instant of the undisturbed run's
 time, the others after the run's first write: start-up, which changes nothing, is most of the time of so small a job.
-Left out of the comparison: times (`TIME_KEYS`), and the content of files with times or paths of the folder in them
-(`NAMES_ONLY`). Exit code 0: all trials ended equal.
+Left out of the comparison: times (`fault_runs.TIME_KEYS`), and the content of files with times or paths of the folder
+in them (`fault_runs.NAMES_ONLY`). Exit code 0: all trials ended equal.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
-import multiprocessing
-import os
 import random
-import runpy
-import signal
-import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from itertools import cycle, pairwise
 from pathlib import Path
-from typing import Any
 
 import tyro
+from fault_runs import (
+    FORKS,
+    ROOT,
+    Stage,
+    contents,
+    differences,
+    ends_before_it_writes,
+    ends_within,
+    kill,
+    said_last,
+    start,
+)
 
 from deploy.core.cli import run
 from deploy.core.errors import OptionError, RegenError
 from deploy.core.files import write_text
 
-ROOT = Path(__file__).resolve().parents[1]
 MODEL = "mobileseg_mobilenetv3_small_x035"
-TIME_KEYS = frozenset({"seconds_per_iter", "latency"})
-NAMES_ONLY = ("latency.json", "*.log", "zoo.md", "zoo.html", "stamps/*.txt")
 MOST_KILLS_A_TRIAL = 8
 LIMIT_SECONDS = 900
 _COUNTED = """
@@ -78,23 +79,6 @@ class FaultOptions:
     """File for the figures."""
 
 
-@dataclass(frozen=True)
-class Stage:
-    """One command."""
-
-    name: str
-    arguments: tuple[object, ...]
-    """Of Python; OUT stands for the folder it works in."""
-    reads: tuple[str, ...] = ()
-    """Stages whose results it reads."""
-    appears_whole: bool = False
-    """Whether what has its final name must be whole at every instant."""
-
-    def words(self, folder: Path) -> list[str]:
-        """What Python is to run, in a folder."""
-        return [str(part).replace("OUT", str(folder)) for part in self.arguments]
-
-
 @dataclass
 class Tally:
     """What came of the kills of one stage."""
@@ -111,7 +95,7 @@ class Tally:
 def main() -> None:
     """Parse the command line, kill, print."""
     options = tyro.cli(FaultOptions, description=__doc__)
-    FORKS.preload(options.preload)
+    FORKS.preload(options.preload, options.stages)
     with tempfile.TemporaryDirectory(prefix="faults-") as folder:
         tallies = kill_all(options, Path(folder))
     print(_figures(options, tallies))
@@ -209,145 +193,41 @@ class Undisturbed:
         folder = material / f"{stage.name}-whole"
         folder.mkdir()
         started, first = time.monotonic(), None
-        process = _start(stage, folder)
+        process = start(stage, folder)
         while process.poll() is None:
             if first is None and any(folder.iterdir()):
                 first = time.monotonic() - started
             time.sleep(0.005)
         seconds = time.monotonic() - started
         if process.returncode:
-            raise RegenError(f"{stage.name} fails undisturbed: {_said(folder)}", hint="Mend that first.")
+            raise RegenError(f"{stage.name} fails undisturbed: {said_last(folder)}", hint="Mend that first.")
         return cls(contents(folder), first or 0.0, seconds)
-
-
-def _start(stage: Stage, folder: Path) -> subprocess.Popen[bytes] | Forked:
-    """Start a command as the leader of a process group; what it says goes beside its folder."""
-    environment = {"PYTHONPATH": str(ROOT), "REGEN_BEGUN": str(folder.with_suffix(".begun"))}
-    said = folder.with_suffix(".said")
-    if FORKS.preloaded:
-        return Forked(stage.words(folder), environment, said)
-    command = [sys.executable, *stage.words(folder)]
-    with said.open("wb") as stream:
-        return subprocess.Popen(
-            command, cwd=ROOT, env=os.environ | environment, stdout=stream, stderr=stream, start_new_session=True
-        )
-
-
-class _Forks:
-    """Where runs are forked from."""
-
-    preloaded = False
-
-    def __init__(self) -> None:
-        self.context = multiprocessing.get_context("forkserver")
-
-    def preload(self, modules: tuple[str, ...]) -> None:
-        """Import modules, if there are any, before the first run."""
-        if modules:
-            self.context.set_forkserver_preload(["__main__", *modules])
-            first = self.context.Process(target=os.getpid)
-            first.start()
-            first.join()
-            self.preloaded = True
-
-
-FORKS = _Forks()
-
-
-class Forked:
-    """A run as a fork, with what is used here of `subprocess.Popen`."""
-
-    def __init__(self, words: list[str], environment: dict[str, str], said: Path) -> None:
-        self._process = FORKS.context.Process(target=_run_here, args=(words, environment, said))
-        self._process.start()
-        self.pid = self._process.pid or 0
-
-    @property
-    def returncode(self) -> int | None:
-        """Exit code, once it has ended."""
-        return self._process.exitcode
-
-    def poll(self) -> int | None:
-        """Exit code; None while it runs."""
-        return self._process.exitcode
-
-    def wait(self, timeout: float | None = None) -> int:
-        """Wait for its end; `subprocess.TimeoutExpired` if that does not come in time."""
-        self._process.join(timeout)
-        if self._process.exitcode is None:
-            raise subprocess.TimeoutExpired("fork", timeout or 0)
-        return self._process.exitcode
-
-
-def _run_here(words: list[str], environment: dict[str, str], said: Path) -> None:
-    """In the fork: run what Python was to run."""
-    os.setsid()
-    os.environ.update(environment)
-    os.chdir(ROOT)
-    with said.open("wb") as stream:
-        for number in (1, 2):
-            os.dup2(stream.fileno(), number)
-    kind, *rest = words
-    sys.argv = rest if kind in ("-c", "-m") else words
-    if kind == "-c":
-        exec(compile(rest[0], "counted", "exec"), {"__name__": "__main__"})  # noqa: S102 - our own text
-    elif kind == "-m":
-        runpy.run_module(rest[0], run_name="__main__", alter_sys=True)
-    else:
-        runpy.run_path(kind, run_name="__main__")
 
 
 def _trial(stage: Stage, whole: Undisturbed, folder: Path, most: int, instants: random.Random, tally: Tally) -> None:
     folder.mkdir()
     begun = [Counter[int]()]
     for number in range(most):
-        process = _start(stage, folder)
+        process = start(stage, folder)
         if instants.random() < 0.25:
-            ended = _ends_within(process, instants.uniform(0, whole.seconds))
+            ended = ends_within(process, instants.uniform(0, whole.seconds))
         else:  # what is left to do becomes less
             busy_seconds = (whole.seconds - whole.first_write_seconds) / (1 + number)
-            ended = _waits_for_write(process, folder) or _ends_within(process, instants.uniform(0, busy_seconds))
+            ended = ends_before_it_writes(process, folder) or ends_within(process, instants.uniform(0, busy_seconds))
         if ended:
             break
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        kill(process)
         tally.kills += 1
         tally.failures += [f"{folder.name}: {name} is half-written" for name in _half_written(stage, whole, folder)]
         begun.append(_begun(folder))
-    process = _start(stage, folder)
+    process = start(stage, folder)
     code = process.wait(LIMIT_SECONDS)
-    differing = [f"exit code {code}: {_said(folder)}"] if code else _differences(whole.files, contents(folder))
+    differing = [f"exit code {code}: {said_last(folder)}"] if code else differences(whole.files, contents(folder))
     for before, after in pairwise([*begun, _begun(folder)]):
         tally.frames_done_again.append(sum(count - before[frame] for frame, count in after.items() if before[frame]))
     tally.trials += 1
     tally.equal += not differing
     tally.failures += [f"{folder.name}: {text}" for text in differing]
-
-
-def _ends_within(process: subprocess.Popen[bytes] | Forked, seconds: float) -> bool:
-    try:
-        process.wait(seconds)
-        return True
-    except subprocess.TimeoutExpired:
-        return False
-
-
-def _waits_for_write(process: subprocess.Popen[bytes] | Forked, folder: Path) -> bool:
-    """Wait until a run writes something; True if it ended before."""
-    before = _last_write(folder)
-    while process.poll() is None:
-        if _last_write(folder) > before:
-            return False
-        time.sleep(0.005)
-    return True
-
-
-def _last_write(folder: Path) -> int:
-    times = [folder.stat().st_mtime_ns]
-    for path in folder.rglob("*"):
-        with suppress(FileNotFoundError):
-            times.append(path.stat().st_mtime_ns)
-    return max(times)
 
 
 def _begun(folder: Path) -> Counter[int]:
@@ -361,38 +241,6 @@ def _half_written(stage: Stage, whole: Undisturbed, folder: Path) -> Iterator[st
         for name, digest in contents(folder).items():
             if not name.startswith(".") and digest != whole.files.get(name, digest):
                 yield name
-
-
-def contents(folder: Path) -> dict[str, str]:
-    """Hash of what counts in every file, by relative path."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    return {str(path.relative_to(folder)): hashlib.sha256(_essence(path)).hexdigest() for path in files}
-
-
-def _essence(path: Path) -> bytes:
-    """A file without its times."""
-    if any(path.match(pattern) for pattern in NAMES_ONLY):
-        return b""
-    if path.suffix not in (".json", ".jsonl"):
-        return path.read_bytes()
-    lines = path.read_text().splitlines() if path.suffix == ".jsonl" else [path.read_text()]
-    return json.dumps([_timeless(json.loads(line)) for line in lines]).encode()
-
-
-def _timeless(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _timeless(item) for key, item in value.items() if key not in TIME_KEYS}
-    return [_timeless(item) for item in value] if isinstance(value, list) else value
-
-
-def _differences(wanted: dict[str, str], found: dict[str, str]) -> list[str]:
-    lost = [f"{name} is missing" for name in wanted.keys() - found.keys()]
-    more = [f"{name} is left over" for name in found.keys() - wanted.keys()]
-    return lost + more + [f"{name} differs" for name in wanted.keys() & found.keys() if wanted[name] != found[name]]
-
-
-def _said(folder: Path) -> str:
-    return " | ".join(folder.with_suffix(".said").read_text(errors="replace").splitlines()[-3:])
 
 
 def _figures(options: FaultOptions, tallies: dict[str, Tally]) -> str:
