@@ -30,7 +30,7 @@ LEAST_FREE_GB = 10
 _INSTALL = "Run: make setup"
 # Packages without which a stage still runs.
 _OPTIONAL = {"openvino", "tensorrt-rtx-cu12", "cuda-bindings", "pytest", "pytest-timeout", "pytest-xdist", "hypothesis",
-             "playwright", "ruff", "mypy", "types-pyyaml", "spandrel", "transformers", "effdet"}  # fmt: skip
+             "playwright", "ruff", "mypy", "types-pyyaml", "pdoc", "spandrel", "transformers", "effdet"}  # fmt: skip
 
 Status = Literal["ok", "warning", "failure"]
 
