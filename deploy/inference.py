@@ -35,6 +35,7 @@ from deploy.sources import FrameSource, open_source
 LATENCY_SCHEMA_VERSION = 1
 DEPTH = 4
 """Frames that may wait between two stages."""
+_USED = np.empty(0)
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class Work:
     lr: NDArray[np.uint8]
     """(height_px, width_px, 3) uint8 RGB."""
     batch: NDArray[Any]
-    """As the model takes it."""
+    """As the model takes it, several times as large as the frame; empty once it is predicted: frames may wait long."""
     prediction: Prediction | None = None
     """What the model says."""
     predicted: bool = True
@@ -159,7 +160,7 @@ def _predicted(
                 output = predictor.backend.run(work.batch)
             with clock.stage("postprocess"):
                 last[work.stream] = predictor.postprocess(output)
-        yield replace(work, prediction=last[work.stream], predicted=wanted)
+        yield replace(work, batch=_USED, prediction=last[work.stream], predicted=wanted)
 
 
 def _selected(items: Iterator[Work], clock: StageClock, options: InferenceOptions) -> Iterator[Work]:

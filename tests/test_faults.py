@@ -303,7 +303,8 @@ def test_killing_at_random_instants(vtest: Path, tmp_path: Path) -> None:
     """A short run of the driver, which `make nightly` runs for longer."""
     report = tmp_path / "faults.json"
     options = ["--kills", 2, "--seed", 3, "--stages", "label", "--frames", 12, "--json", report, "--video", vtest]
-    ended = run_script("benchmarks/faults.py", *options)
+    preload = ["labeling.pipelines.label_videos", "labeling.pipelines.labeller", "labeling.detectors.hog"]
+    ended = run_script("benchmarks/faults.py", *options, "--preload", *preload)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     record = json.loads(report.read_text())
     assert record["total"]["kills"] == 2 and record["total"]["equal"] == record["total"]["trials"] > 0
