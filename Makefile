@@ -1,6 +1,7 @@
 # make demo    a video in, a page to look at out (VIDEO=path for your own)
 # make zoo     ladder models side by side (DATASET=folder, MINUTES=5 for each model)
-# make nightly every ladder model trains, converts, agrees and builds with TensorRT-RTX; 200 kills, 100,000 damaged files
+# make nightly make ladder (every model trains, converts, agrees and builds with TensorRT-RTX) and
+#              make faults (200 kills, 100,000 damaged files)
 # make test    every test          make check   lint and types          make clean   remove runs/ and .venv/
 # make docs    API reference from the docstrings: runs/docs/index.html
 # make doctor  what works on this machine, and how to mend what does not
@@ -13,7 +14,7 @@ PY := .venv/bin/python
 INSTALLED := .venv/installed
 TOOLS := $(wildcard paddleseg_configs/paddleseg_tools/pyproject.toml paddleseg_configs/paddleseg_tools/paddleseg/tools/*.py)
 
-.PHONY: demo zoo nightly test check docs setup doctor clean
+.PHONY: demo zoo nightly ladder faults test check docs setup doctor clean
 
 demo: setup
 	$(PY) -m labeling.demo $(if $(VIDEO),--video "$(VIDEO)")
@@ -21,13 +22,17 @@ demo: setup
 zoo: setup
 	$(PY) paddleseg_configs/compare.py $(DATASET) --minutes $(MINUTES) --report docs/results/zoo
 
+nightly: ladder faults
+
 # 360 is no multiple of 32: the padding is tried as well. The labels do not matter, so they are the cheapest there are.
-nightly: setup
+ladder: setup
 	$(PY) datasets/get_demo_clip.py
 	$(PY) labeling/make_labels.py datasets/cache/vtest.avi --out runs/ladder/dataset --height 360 --scale 1 \
 		--upscaler reference --variant gradient --every 40 --gap-seconds 2
 	OMP_NUM_THREADS=1 $(PY) paddleseg_configs/check_ladder.py runs/ladder/dataset --readme
 	OMP_NUM_THREADS=1 REGEN_WHOLE_LADDER=1 $(PY) -m pytest tests/test_tensorrt_ladder.py
+
+faults: setup
 	OMP_NUM_THREADS=1 REGEN_FUZZ_EXAMPLES=100000 $(PY) -m pytest tests/test_fuzz.py
 	OMP_NUM_THREADS=1 $(PY) benchmarks/faults.py --kills 200
 

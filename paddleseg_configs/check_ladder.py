@@ -22,7 +22,7 @@ class CheckOptions:
     """Options of one check."""
 
     dataset: Annotated[Path, tyro.conf.Positional]
-    """Dataset folder made by make_labels.py; `make nightly` makes one."""
+    """Dataset folder made by make_labels.py; `make ladder` makes one."""
     models: tuple[str, ...] = ()
     """Configurations by name; the default is all."""
     out: Path = Path("runs/ladder")

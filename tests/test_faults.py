@@ -300,7 +300,7 @@ def test_what_killed_writers_left_is_no_part_of_a_dataset(
 
 
 def test_killing_at_random_instants(vtest: Path, tmp_path: Path) -> None:
-    """A short run of the driver, which `make nightly` runs for longer."""
+    """A short run of the driver, which `make faults` runs for longer."""
     report = tmp_path / "faults.json"
     options = ["--kills", 2, "--seed", 3, "--stages", "label", "--frames", 12, "--json", report, "--video", vtest]
     preload = ["labeling.pipelines.label_videos", "labeling.pipelines.labeller", "labeling.detectors.hog"]

@@ -1,6 +1,6 @@
 """Damaged files of every kind are read or refused by name: no traceback, crash, hang, or gigabyte.
 
-REGEN_FUZZ_EXAMPLES says how many in all; `make nightly` takes 100,000. REGEN_FUZZ_JSON names a file for the counts.
+REGEN_FUZZ_EXAMPLES says how many in all; `make faults` takes 100,000. REGEN_FUZZ_JSON names a file for the counts.
 """
 
 from __future__ import annotations

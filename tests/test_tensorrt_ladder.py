@@ -36,7 +36,7 @@ def ladder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)
 def test_rtx_builds_every_model_of_the_ladder(ladder: Path, tmp_path: Path, config: Path) -> None:
     if config.stem not in QUICK and not os.environ.get("REGEN_WHOLE_LADDER"):
-        pytest.skip("make nightly builds every model (REGEN_WHOLE_LADDER=1)")
+        pytest.skip("make ladder builds every model (REGEN_WHOLE_LADDER=1)")
     settings = load_settings(config, dataset=ladder)
     network = LevelBuilder(settings).model
     network.eval()
