@@ -99,7 +99,9 @@ def points_with_intervals(
         axes.axhline(height, color="#7b7b7b", linestyle=style, linewidth=1, label=name)
     for name, (x, y, low, high) in points.items():
         axes.errorbar(x, y, [[y - low], [high - y]], fmt="o", markersize=4, linewidth=0.8, color="#3182bd")
-        axes.annotate(name, (x, y), textcoords="offset points", xytext=(4, 4), fontsize=7)
+        # Along its interval: names beside each other would cover one another where models are worth the same.
+        text = axes.annotate(name, (x, low), textcoords="offset points", xytext=(2, 2))
+        text.set(rotation=90, va="bottom", fontsize=6.5)
     best: list[tuple[float, float]] = []
     for x, y, *_ in sorted(points.values()):
         if not best or y > best[-1][1]:
@@ -108,7 +110,7 @@ def points_with_intervals(
         axes.plot(*zip(*best, strict=True), color="#d62728", linewidth=1.2, label="Pareto front")
     axes.set(xlabel=x_label, ylabel=y_label, xscale="log")
     axes.grid(alpha=0.3)
-    axes.legend(frameon=False, fontsize="small", loc="lower right")
+    figure.legend(frameon=False, fontsize="small", loc="outside upper center", ncols=len(lines) + 1)
     return _data_uri(figure)
 
 
