@@ -219,7 +219,9 @@ def test_an_image_that_vanishes(
     assert call(monkeypatch, module, *arguments) == 0 and out.exists()
 
 
-@pytest.mark.parametrize(("stage", "started"), [("label", ".out.partial-*/frames/*/*.npz"), ("infer", ".out.partial/draft")])
+@pytest.mark.parametrize(
+    ("stage", "started"), [("label", ".out.partial-*/frames/*/*.npz"), ("infer", ".out.partial/draft")]
+)
 def test_ctrl_c(stage: str, started: str, material: dict[str, Path], tmp_path: Path) -> None:
     frames = [striped_frame(shift=number) for number in range(3000)]
     long = write_h264(tmp_path / "long.mp4", frames) if stage == "infer" else material["video"]
