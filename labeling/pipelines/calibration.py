@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from pathlib import Path
 
 from deploy.core.errors import OptionError
 from labeling.dataset.manifest import MANIFEST_NAME, Manifest, ModelRecord, read_manifest
 from labeling.options import LabelOptions
+from labeling.pipelines.importance_kind import require_same_kind
 
 # What the unit of raw importance hangs on.
 _SCALE_OPTIONS = (
@@ -41,15 +41,13 @@ def read_calibration(path: Path, options: LabelOptions, models: tuple[ModelRecor
             f"--calibration {path}: its importance was normalised over each {manifest.scope}",
             hint="Only a scale over a whole dataset can be carried over; label that one with --scope dataset.",
         )
-    defaults = {field.name: field.default for field in fields(LabelOptions)}
-    wanted = {name: getattr(options, name) for name in _SCALE_OPTIONS}
-    theirs = {name: manifest.options.get(name, defaults[name]) for name in _SCALE_OPTIONS}
-    wanted |= {"detector": models[0], "upscaler": models[1], "levels": options.levels}
-    theirs |= {"detector": manifest.detector, "upscaler": manifest.upscaler, "levels": manifest.num_levels}
-    for name, value in wanted.items():
-        if theirs[name] != value:
-            raise OptionError(
-                f"--calibration {path} was made with another {name}: {theirs[name]}, here {value}",
-                hint="Importances of different kinds have no common scale; use the same options and weights.",
-            )
+    require_same_kind(
+        manifest,
+        options,
+        models,
+        _SCALE_OPTIONS,
+        {"levels": (options.levels, manifest.num_levels)},
+        named=f"--calibration {path}",
+        hint="Importances of different kinds have no common scale; use the same options and weights.",
+    )
     return manifest

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from pathlib import Path
 
-from deploy.core.errors import OptionError
 from deploy.core.files import read_image
-from labeling.dataset.manifest import SPLITS, Manifest, ModelRecord, read_manifest
+from labeling.dataset.manifest import SPLITS, ModelRecord, read_manifest
 from labeling.dataset.reader import read_split
 from labeling.options import LabelOptions
 from labeling.pipelines.assemble_dataset import WorkFolder
+from labeling.pipelines.importance_kind import require_same_kind
 from labeling.pipelines.label_job import LabelJob, option_values
 
 # What is done to raw importance, and which frames are taken: it may differ.
@@ -43,7 +42,15 @@ def reuse_importance(
         DatasetError: it cannot be read.
     """
     manifest = read_manifest(dataset)
-    _require_same_kind(dataset, manifest, options, models, versions)
+    require_same_kind(
+        manifest,
+        options,
+        models,
+        sorted(option_values(options).keys() - _AFTERWARDS),
+        {"versions": (versions, manifest.versions)},
+        named=f"--importance-from {dataset}",
+        hint="Give the same options and weights, but for levels, curve, scope and frames; or label anew.",
+    )
     ids = {source.sha256: source.video_id for source in manifest.sources}
     frames = {frame.key: frame for split in SPLITS for frame in read_split(dataset, manifest, split)}
     taken = 0
@@ -55,28 +62,3 @@ def reuse_importance(
                 work.store_frame(video.video_id, index, frame.importance, frame.num_detections)
                 taken += 1
     return taken
-
-
-def _require_same_kind(
-    dataset: Path,
-    manifest: Manifest,
-    options: LabelOptions,
-    models: tuple[ModelRecord, ModelRecord],
-    versions: dict[str, str],
-) -> None:
-    here: dict[str, object] = {name: value for name, value in option_values(options).items() if name not in _AFTERWARDS}
-    defaults = {field.name: field.default for field in fields(LabelOptions)}
-    there = {name: manifest.options.get(name, defaults[name]) for name in here}
-    here |= {"classes": list(options.classes), "detector": models[0], "upscaler": models[1], "versions": versions}
-    there |= {
-        "classes": list(manifest.options.get("classes", [])),  # type: ignore[call-overload]
-        "detector": manifest.detector,
-        "upscaler": manifest.upscaler,
-        "versions": manifest.versions,
-    }
-    for name, value in here.items():
-        if there[name] != value:
-            raise OptionError(
-                f"--importance-from {dataset} was made with another {name}: {there[name]}, here {value}",
-                hint="Give the same options and weights, but for levels, curve, scope and frames; or label anew.",
-            )

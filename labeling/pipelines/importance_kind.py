@@ -1,0 +1,46 @@
+"""Is the raw importance of an earlier dataset of the same kind as the one that is to be made?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import fields
+
+from deploy.core.errors import OptionError
+from labeling.dataset.manifest import Manifest, ModelRecord
+from labeling.options import LabelOptions
+
+
+def require_same_kind(
+    manifest: Manifest,
+    options: LabelOptions,
+    models: tuple[ModelRecord, ModelRecord],
+    names: Iterable[str],
+    more: Mapping[str, tuple[object, object]],
+    *,
+    named: str,
+    hint: str,
+) -> None:
+    """Raise OptionError at the first difference.
+
+    Args:
+        manifest: of the earlier dataset.
+        options: of the new labels.
+        models: their detector and upscaler.
+        names: the options that must be equal; one that the manifest lacks had its default.
+        more: what else must be equal, by name: here, and there.
+        named: how the user named the dataset, for the message.
+        hint: what to do.
+    """
+    defaults = {field.name: field.default for field in fields(LabelOptions)}
+    pairs: dict[str, tuple[object, object]] = {
+        name: (getattr(options, name), manifest.options.get(name, defaults[name])) for name in names
+    }
+    pairs |= {"detector": (models[0], manifest.detector), "upscaler": (models[1], manifest.upscaler), **more}
+    for name, (here, there) in pairs.items():
+        if _plain(here) != _plain(there):
+            raise OptionError(f"{named} was made with another {name}: {there}, here {here}", hint=hint)
+
+
+def _plain(value: object) -> object:
+    """Tuples as JSON keeps them."""
+    return list(value) if isinstance(value, tuple) else value
