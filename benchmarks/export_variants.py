@@ -24,14 +24,14 @@ from deploy.core.files import read_image, write_npz
 from deploy.model_card import METADATA_KEY, ModelCard, Precision, write_card
 from deploy.postprocess import block_predictions
 from export.conversion import paddle_to_onnx
-from export.exporter import finish_graph
+from export.exporter import finish_graph, plain_card
 from export.parity import measure_parity
 from export.precision import spread
 from paddleseg_configs.training.components import LevelBuilder
 from paddleseg_configs.training.device import set_device
 from paddleseg_configs.training.inference_model import save_inference_model
 from paddleseg_configs.training.settings import load_settings
-from paddleseg_configs.training.trained import load_trained, normalization_of, split_dataset
+from paddleseg_configs.training.trained import load_trained, split_dataset
 
 CALIBRATION_FRAMES = 32
 
@@ -72,18 +72,7 @@ def export_variants(options: VariantOptions) -> None:
         dynamic = options.batch == "dynamic"
         save_inference_model(model, settings.manifest, Path(temporary), dynamic_batch=dynamic)
         core = paddle_to_onnx(Path(temporary), opset=17)
-    mean, std = normalization_of(settings)
-    base = ModelCard(
-        name=options.config.stem,
-        grid=settings.manifest.make_grid(),
-        level_values=settings.manifest.level_values,
-        mean=mean,
-        std=std,
-        input_name=core.graph.input[0].name,
-        output_name=core.graph.output[0].name,
-        dynamic_batch=dynamic,
-        dataset_manifest_sha256=settings.manifest_sha256,
-    )
+    base = plain_card(core, settings, options.config.stem, dynamic_batch=dynamic)
     frames = [train[index][0][None] for index in spread(len(train), CALIBRATION_FRAMES)]
     ends: tuple[tuple[str, dict[str, Any]], ...] = (
         ("logits", {}),

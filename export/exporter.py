@@ -74,19 +74,26 @@ def _check(options: ExportOptions) -> None:
             raise OptionError(f"{flag} {getattr(options, name)} is not positive", hint=f"Use {usual}.")
 
 
-def _make_card(graph: onnx.ModelProto, settings: Settings, options: ExportOptions) -> ModelCard:
+def plain_card(graph: onnx.ModelProto, settings: Settings, name: str, *, dynamic_batch: bool) -> ModelCard:
+    """The card of a network as it was converted: fp32, normalised frames in, logits out."""
     mean, std = normalization_of(settings)
-    opset = max(entry.version for entry in graph.opset_import if entry.domain in ("", "ai.onnx"))
     return ModelCard(
-        name=options.config.stem,
+        name=name,
         grid=settings.manifest.make_grid(),
         level_values=settings.manifest.level_values,
         mean=mean,
         std=std,
         input_name=graph.graph.input[0].name,
         output_name=graph.graph.output[0].name,
-        dynamic_batch=options.batch == "dynamic",
+        dynamic_batch=dynamic_batch,
         dataset_manifest_sha256=settings.manifest_sha256,
+    )
+
+
+def _make_card(graph: onnx.ModelProto, settings: Settings, options: ExportOptions) -> ModelCard:
+    opset = max(entry.version for entry in graph.opset_import if entry.domain in ("", "ai.onnx"))
+    return replace(
+        plain_card(graph, settings, options.config.stem, dynamic_batch=options.batch == "dynamic"),
         versions={**{name: version(name) for name in _PACKAGES}, "onnx_opset": str(opset)},
         input_kind=options.input,
         output_kind=options.output,
