@@ -27,13 +27,13 @@ class StandIn:
 
     _resolved: NDArray[Any] | None = None
 
-    def resolve(self) -> NDArray[Any]:
+    def resolve(self) -> Any:
         """The array that it stands for; the same one each time, however often the pickle names it."""
         if self._resolved is None:
             self._resolved = self._make()
         return self._resolved
 
-    def _make(self) -> NDArray[Any]:
+    def _make(self) -> Any:
         raise NotImplementedError
 
 
@@ -69,7 +69,7 @@ class _Array(StandIn):
         return flat.reshape(shape, order="F" if fortran else "C").astype(flat.dtype.newbyteorder("="), order="C")
 
 
-class _Left:
+class _Left(StandIn):
     """Stands in for an object of a package whose objects are left out: whatever it is given is dropped."""
 
     def __init__(self, *_arguments: object) -> None:
@@ -77,6 +77,9 @@ class _Left:
 
     def __setstate__(self, state: object) -> None:
         pass
+
+    def _make(self) -> Any:
+        return None
 
 
 def _array(shape: tuple[int, ...], dtype: _Dtype, raw: bytes | str, *, fortran: bool = False) -> _Array:
@@ -180,8 +183,6 @@ class _Resolver:
             raise pickle.UnpicklingError(f"nested deeper than {_MAX_DEPTH}, or more values than bytes")
         if isinstance(value, StandIn):
             return value.resolve()
-        if isinstance(value, _Left):
-            return None
         if isinstance(value, dict):
             return {self.resolve(key, depth + 1): self.resolve(item, depth + 1) for key, item in value.items()}
         if isinstance(value, list | tuple):

@@ -40,6 +40,7 @@ def _periodic(image: NDArray[np.uint8], height_px: int, width_px: int) -> NDArra
     return small.reshape(height_px, width_px, 3)
 
 
+@lru_cache(maxsize=16)
 def _coverage(size_px: int, out_px: int) -> NDArray[np.float32]:
     """(out_px, size_px): which part of an output pixel each input pixel covers."""
     taps, weights = _taps(size_px, out_px)
