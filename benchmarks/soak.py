@@ -1,6 +1,6 @@
 """Does inference of many frames on two streams take ever more memory or file descriptors? Watches it from outside.
 
-    python benchmarks/soak.py --model MODEL.onnx [--frames 30000] [--json FILE]
+    python benchmarks/soak.py --model MODEL.onnx [--frames 10000] [--json FILE]
 
 A clip's frames are repeated into two long videos of the model's height; deploy/trt_infer.py predicts both as two
 streams. Exit code 0: from the fifth tenth of the work to the last, memory grew by no more than `GROWTH_BYTES_A_FRAME`
@@ -29,7 +29,7 @@ from deploy.model_card import read_card
 
 ROOT = Path(__file__).resolve().parents[1]
 STREAMS = 2
-GROWTH_BYTES_A_FRAME = 1024
+GROWTH_BYTES_A_FRAME = 512
 """What may stay of each frame: its time, its index, the durations of its stages, its place in the overlay video."""
 
 
@@ -41,7 +41,7 @@ class SoakOptions:
     """The .onnx file, its card beside it."""
     video: Path = ROOT / "datasets" / "cache" / "vtest.avi"
     """Where the frames are from; of the model's shape."""
-    frames: int = 30_000
+    frames: int = 10_000
     """In both streams together."""
     every_seconds: float = 0.2
     """Between two looks."""

@@ -14,7 +14,7 @@ import av
 from av.error import FFmpegError
 
 from deploy.core.errors import InputError
-from deploy.core.video import Fit, Frame, FrameSelection, upright
+from deploy.core.video import Fit, Frame, FrameSelection, Upright
 
 _PROTOCOLS = ("rtsp://", "rtsps://", "http://", "https://")
 _WEBCAM = "webcam:"
@@ -62,6 +62,7 @@ def read_live(
         InputError: no frame ever came.
     """
     index, attempt, begun, last = 0, 0, 0.0, Fraction(-1)
+    upright = Upright(fit)
     while True:
         reason = "it ended"
         try:
@@ -73,7 +74,7 @@ def read_live(
                 if selection.is_past(pts_seconds):
                     return
                 if selection.takes(index, pts_seconds):
-                    yield Frame(index, pts_seconds, upright(decoded, fit))
+                    yield Frame(index, pts_seconds, upright(decoded))
                 index, attempt, last = index + 1, 0, pts_seconds
             if index and name.startswith("http"):
                 return

@@ -6,7 +6,7 @@ import struct
 import tracemalloc
 from collections.abc import Callable, Sequence
 from fractions import Fraction
-from itertools import pairwise
+from itertools import pairwise, product
 from pathlib import Path
 
 import av
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from deploy.core.errors import InputError, OptionError
 from deploy.core.resize import area_resize
-from deploy.core.video import Frame, FrameSelection, probe, read_frames
+from deploy.core.video import Frame, FrameSelection, Upright, probe, read_frames
 
 Image = NDArray[np.uint8]
 MILLISECOND = Fraction(1, 1000)
@@ -208,6 +208,18 @@ def test_frames_do_not_share_memory(tmp_path: Path) -> None:
     first, second = read_frames(write(tmp_path / "two.mp4", numbered(2)))
     assert not np.shares_memory(first.image, second.image)
     assert number_of(first) == 0 and number_of(second) == 1
+
+
+def test_a_stream_may_change_its_size_and_colours_midway() -> None:
+    rng = np.random.default_rng(0)
+    upright = Upright(fit=lambda height, width: (height // 2, width) if width == 64 else (height, width))
+    kinds = product([(48, 64), (40, 50), (33, 47)], ["yuv420p", "yuvj420p", "yuv444p", "gray", "nv12"], [1, 5, 9])
+    for (height, width), pixels, colours in rng.permutation(np.array(list(kinds), object)):
+        image = rng.integers(0, 256, (height, width, 3), np.uint8)
+        decoded = av.VideoFrame.from_ndarray(image, format="rgb24").reformat(format=pixels)
+        decoded.colorspace = colours
+        scaled = {"height": height // 2, "width": width, "interpolation": "AREA"} if width == 64 else {}
+        np.testing.assert_array_equal(upright(decoded), decoded.to_ndarray(format="rgb24", **scaled))
 
 
 def test_memory_stays_flat(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import av
 import numpy as np
 from av.error import FFmpegError
+from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
 from deploy.core.errors import InputError, OptionError
@@ -117,7 +118,7 @@ def probe(path: Path) -> VideoInfo:
             raise InputError(f"cannot decode {path}: {error.strerror}", hint=_REENCODE) from None
         if first is None:
             raise InputError(f"no frames in {path}", hint=_REENCODE)
-        height_px, width_px = upright(first).shape[:2]
+        height_px, width_px = Upright()(first).shape[:2]
     times, num_packets = _packet_times(path, rate)
     if num_packets < declared:
         raise InputError(
@@ -147,7 +148,7 @@ def read_frames(path: Path, selection: FrameSelection = FrameSelection(), fit: F
         rate = Fraction(stream.average_rate or stream.base_rate or 25)
         # AVI has no presentation times: with B-frames the decoder gives those of decoding, out of order.
         times = _packet_times(path, rate)[0] if container.format.name == "avi" else ()
-        index = -1
+        index, upright = -1, Upright(fit)
         try:
             for index, decoded in enumerate(container.decode(stream)):
                 known = index < len(times)
@@ -155,7 +156,7 @@ def read_frames(path: Path, selection: FrameSelection = FrameSelection(), fit: F
                 if selection.is_past(pts_seconds):
                     return
                 if selection.takes(index, pts_seconds):
-                    yield Frame(index, pts_seconds, upright(decoded, fit))
+                    yield Frame(index, pts_seconds, upright(decoded))
         except FFmpegError as error:
             raise InputError(f"cannot decode {path} after frame {index}: {error.strerror}", hint=_REENCODE) from None
 
@@ -199,31 +200,36 @@ def _pts_seconds(pts: int | None, time_base: Fraction | None, index: int, rate: 
     return index / rate if pts is None or time_base is None else pts * time_base
 
 
-def upright(decoded: av.VideoFrame, fit: Fit | None = None) -> NDArray[np.uint8]:
-    """A decoded frame as (H, W, 3) uint8 RGB, turned as its display matrix says.
+class Upright:
+    """Decoded frames of one stream as (H, W, 3) uint8 RGB, turned as their display matrix says.
+
+    Keeps FFmpeg's scaler, and has it work in this thread: a new one for each frame takes longer than its work.
 
     Args:
-        decoded: as the decoder gives it.
-        fit: the size to scale it to, by area, in one pass with the conversion of colours: several times faster than
-            converting first, and within rounding of it.
+        fit: the size to scale frames to, by area, in one pass with the conversion of colours: several times faster
+            than converting first, and within rounding of it. None keeps their own.
     """
-    matrix: Any = decoded.side_data.get("DISPLAYMATRIX")
-    # A pixel (x, y) is shown at (a x + c y, b x + d y), up to a shift.
-    a, b, _, c, d = (1, 0, 0, 0, 1) if matrix is None else np.frombuffer(bytes(matrix), np.int32)[:5].tolist()
-    lies_on_its_side = abs(b) > abs(a)
-    image = _converted(decoded, fit, swapped=lies_on_its_side)
-    if matrix is None:
-        return image
-    if lies_on_its_side:
-        image, a, d = image.swapaxes(0, 1), c, b
-    return np.ascontiguousarray(image[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1])
 
+    def __init__(self, fit: Fit | None = None) -> None:
+        self._fit, self._scaler = fit, VideoReformatter()
 
-def _converted(decoded: av.VideoFrame, fit: Fit | None, *, swapped: bool) -> NDArray[np.uint8]:
-    own = (decoded.width, decoded.height) if swapped else (decoded.height, decoded.width)
-    wanted = own if fit is None else fit(*own)
-    if wanted == own:
-        return decoded.to_ndarray(format="rgb24").astype(np.uint8, copy=False)
-    height_px, width_px = reversed(wanted) if swapped else wanted
-    small = decoded.to_ndarray(format="rgb24", height=height_px, width=width_px, interpolation="AREA", threads=1)
-    return small.astype(np.uint8, copy=False)
+    def __call__(self, decoded: av.VideoFrame) -> NDArray[np.uint8]:
+        """One frame, as the decoder gives it."""
+        matrix: Any = decoded.side_data.get("DISPLAYMATRIX")
+        # A pixel (x, y) is shown at (a x + c y, b x + d y), up to a shift.
+        a, b, _, c, d = (1, 0, 0, 0, 1) if matrix is None else np.frombuffer(bytes(matrix), np.int32)[:5].tolist()
+        lies_on_its_side = abs(b) > abs(a)
+        image = self._converted(decoded, swapped=lies_on_its_side)
+        if matrix is None:
+            return image
+        if lies_on_its_side:
+            image, a, d = image.swapaxes(0, 1), c, b
+        return np.ascontiguousarray(image[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1])
+
+    def _converted(self, decoded: av.VideoFrame, *, swapped: bool) -> NDArray[np.uint8]:
+        own = (decoded.width, decoded.height) if swapped else (decoded.height, decoded.width)
+        wanted = own if self._fit is None else self._fit(*own)
+        height_px, width_px = reversed(wanted) if swapped else wanted
+        by = None if wanted == own else "AREA"
+        small = self._scaler.reformat(decoded, width_px, height_px, "rgb24", interpolation=by, threads=1)
+        return small.to_ndarray().astype(np.uint8, copy=False)
