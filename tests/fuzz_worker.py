@@ -15,6 +15,7 @@ import sys
 import traceback
 import warnings
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
@@ -30,32 +31,53 @@ _WORDS = [b"null", b"true", b"-1", b"0", b"1e999", b"NaN", b"-Infinity", b"99999
 _WORDS += [b"[" * 5000, b'"\\ud800"', b"2147483648", b"0.5", b"1e-320"]
 
 
-@st.composite
-def damages(draw: st.DrawFn, whole: bytes, is_text: bool) -> bytes:
-    """The file with up to three damages: bytes, runs or words overwritten, taken out or doubled, or its end cut off."""
-    data = bytearray(whole)
-    kinds = ["byte", "bit", "over", "byte", "bit", "over", "drop", "double", "cut", *(["word"] * 9 if is_text else [])]
-    for _ in range(draw(st.integers(1, 3))):
-        # Headers decide more than payloads do.
-        size = len(data) if draw(st.booleans()) else min(len(data), 512)
-        at = draw(st.integers(0, max(0, size - 1)))
-        kind, length = draw(st.sampled_from(kinds)), draw(st.integers(1, 16))
-        if kind == "byte":
-            data[at : at + 1] = bytes([draw(st.integers(0, 255))])
-        elif kind == "bit" and data:
-            data[at] ^= 1 << draw(st.integers(0, 7))
-        elif kind == "over":
-            run = draw(st.sampled_from(_RUNS))
-            data[at : at + len(run)] = run
-        elif kind == "drop":
-            del data[at : at + length]
-        elif kind == "double":
-            data[at:at] = data[at : at + length] * draw(st.sampled_from([1, 2, 50]))
-        elif kind == "cut":
+@dataclass(frozen=True)
+class Damage:
+    """One: small, because Hypothesis keeps all that it ever drew."""
+
+    kind: str
+    at: int
+    length: int
+    value: int
+    run: bytes
+    word: bytes
+    times: int
+
+    def apply(self, data: bytearray) -> None:
+        """Overwrite, take out or double bytes, runs or words, or cut off the end."""
+        at = min(self.at, max(0, len(data) - 1))
+        if self.kind == "byte":
+            data[at : at + 1] = bytes([self.value])
+        elif self.kind == "bit" and data:
+            data[at] ^= 1 << self.value % 8
+        elif self.kind == "over":
+            data[at : at + len(self.run)] = self.run
+        elif self.kind == "drop":
+            del data[at : at + self.length]
+        elif self.kind == "double":
+            data[at:at] = data[at : at + self.length] * self.times
+        elif self.kind == "cut":
             del data[at:]
-        elif kind == "word":
-            _replace_word(data, at, draw(st.sampled_from(_WORDS)))
-    return bytes(data)
+        elif self.kind == "word":
+            _replace_word(data, at, self.word)
+
+
+def damages(size: int, is_text: bool) -> st.SearchStrategy[list[Damage]]:
+    """Up to three damages of a file of so many bytes."""
+    kinds = ["byte", "bit", "over", "byte", "bit", "over", "drop", "double", "cut", *(["word"] * 9 if is_text else [])]
+    # Headers decide more than payloads do.
+    anywhere, header = st.integers(0, max(0, size - 1)), st.integers(0, max(0, min(size, 512) - 1))
+    damage = st.builds(
+        Damage,
+        kind=st.sampled_from(kinds),
+        at=st.one_of(anywhere, header),
+        length=st.integers(1, 16),
+        value=st.integers(0, 255),
+        run=st.sampled_from(_RUNS),
+        word=st.sampled_from(_WORDS),
+        times=st.sampled_from([1, 2, 50]),
+    )
+    return st.lists(damage, min_size=1, max_size=3)
 
 
 def _replace_word(data: bytearray, at: int, word: bytes) -> None:
@@ -87,9 +109,12 @@ def fuzz(target: Target, examples: int, seconds: int, folder: Path) -> dict[str,
         report_multiple_bugs=False,
         suppress_health_check=list(HealthCheck),
     )
-    @given(damages(whole, target.is_text))
-    def read_one(data: bytes) -> None:
-        path.write_bytes(target.repair(data))
+    @given(damages(len(whole), target.is_text))
+    def read_one(found: list[Damage]) -> None:
+        data = bytearray(whole)
+        for damage in found:
+            damage.apply(data)
+        path.write_bytes(target.repair(bytes(data)))
         signal.alarm(seconds)  # nobody handles it: it ends this process
         try:
             target.read(path)
@@ -108,12 +133,12 @@ def fuzz(target: Target, examples: int, seconds: int, folder: Path) -> dict[str,
 
 
 def main(group: str, examples: int, seconds: int, folder: Path) -> None:
-    """Fuzz every target of a group under a limit on memory."""
+    """Fuzz every target of a group, each under a limit on memory."""
     warnings.simplefilter("ignore")
     for number, target in enumerate(GROUPS[group]):
         _warm(target, folder / f"{number}-whole")
-    _limit_memory()
     for number, target in enumerate(GROUPS[group]):
+        _limit_memory()
         place = folder / f"{number}-damaged"
         print(json.dumps({"target": target.title, "input": str(place / target.name)}), flush=True)
         place.mkdir()

@@ -43,9 +43,12 @@ class OnnxRuntimeBackend(Closing):
         self.description = f"onnxruntime {ort.__version__} (CPU, {self.threads} {unit}, {self.precision})"
         self._model, self._card = model, card
         self._session = _load(model, self.threads, spinning=spinning)
-        _check_embedded_card(self._session, card, model)
-        _check_input(self._session, card, model)
-        _check_output(self._session, card, model)
+        try:
+            _check_embedded_card(self._session, card, model)
+            _check_input(self._session, card, model)
+            _check_output(self._session, card, model)
+        except UnicodeDecodeError as error:
+            raise WeightsError(f"{model}: a name in it is not text ({error})", hint=_EXPORT_AGAIN) from None
 
     def run(self, batch: NDArray[Any]) -> NDArray[Any]:
         """Compute the output; see `Backend.run`. A model of fixed batch size takes the frames one by one."""
@@ -77,7 +80,8 @@ def _load(model: Path, threads: int, *, spinning: bool) -> Any:
     options.log_severity_level = _ERRORS_ONLY
     options.add_session_config_entry("session.intra_op.allow_spinning", "1" if spinning else "0")
     try:
-        return ort.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+        # Its fallback would print a banner and try the same once more.
+        return ort.InferenceSession(str(model), options, providers=["CPUExecutionProvider"], enable_fallback=0)
     except Exception as error:  # ONNX Runtime's exceptions have no base of their own
         raise WeightsError(f"cannot load {model}: {error}", hint="Export the model again.") from error
 
