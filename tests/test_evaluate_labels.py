@@ -12,6 +12,7 @@ from torch.nn import functional
 from deploy.core.errors import DatasetError
 from deploy.core.grid import Grid
 from deploy.core.video import Frame
+from deploy.core.work_folder import hold
 from labeling.dataset.label_study_record import LabelStudy, StudyRun, read_study
 from labeling.detectors import DETECTORS
 from labeling.maths.accuracy import SumOfScores
@@ -84,6 +85,12 @@ def test_a_run_is_measured_once_and_written_up(vtest: Path, tmp_path: Path) -> N
     before = out.read_bytes()
     again = run_script(*command)
     assert "done before" in again.stdout and out.read_bytes() == before
+    other = run_script(*command[:-1], 0.3)
+    assert other.returncode == 2 and "--budgets 0.3 are not those of the runs" in other.stderr
+    assert out.read_bytes() == before
+    with hold(tmp_path / ".labels.json.partial" / "lock"):
+        second = run_script(*command)
+    assert second.returncode == 2 and "another process is working on" in second.stderr
 
 
 def study_of(f1: dict[str, list[list[float]]], example: StudyRun) -> LabelStudy:

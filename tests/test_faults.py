@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -116,6 +117,11 @@ def test_output_below_a_file(
     assert (tmp_path / "file").read_text() == "precious"
 
 
+def stop_half_way(*values: Any) -> None:
+    (values[4].root / "something").touch()
+    raise RegenError("no", hint="no")
+
+
 def rival(stage: str, folder: Path) -> object:
     """What a process holds that does the same."""
     if stage == "label":
@@ -137,7 +143,7 @@ def test_a_second_process_is_refused(
     module, arguments, out = command(stage, material, tmp_path)
     if stage == "label":  # a run that stops at once leaves the folder whose name is the job's
         with monkeypatch.context() as patch:
-            patch.setattr(label_pipeline, "_label_video", lambda *_: (_ for _ in ()).throw(RegenError("no", hint="no")))
+            patch.setattr(label_pipeline, "_label_video", stop_half_way)
             assert call(monkeypatch, module, *arguments) == 2
         capsys.readouterr()
     with rival(stage, tmp_path):  # type: ignore[attr-defined]

@@ -386,14 +386,18 @@ def test_an_interrupted_run_ends_as_an_undisturbed_one(
     assert sorted(path.name for path in options.out.parent.iterdir()) == [options.out.name, undisturbed.out.name]
 
 
+def interrupt(*_: Any) -> None:
+    raise KeyboardInterrupt
+
+
 def test_other_options_never_resume(
     options: TrainUpscalerOptions, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(upscaler_training, "save_edsr", lambda *_: None)
-        patch.setattr(Path, "unlink", lambda *_, **__: None)  # the checkpoint stays
-        train_upscaler(options)
-    assert list(options.out.parent.glob(".*.partial-*.pt")), "no checkpoint to resume from"
+        patch.setattr(upscaler_training, "save_edsr", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            train_upscaler(options)
+    assert list(options.out.parent.glob(".*.partial/*.pt")), "no checkpoint to resume from"
     train_upscaler(replace(options, seed=1))
     assert "resuming" not in capsys.readouterr().out
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,24 +15,39 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from deploy.core.errors import InputError
+from deploy.core.work_folder import acquire
 
+MOST_BYTES_OF_A_NAME = 200
 IMAGE_FORMATS = ("BMP", "JPEG", "PNG", "TIFF", "WEBP")
 """What images are read as. Pillow goes by a file's content and knows forty more, old and seldom looked at."""
+IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+"""Names by which images are told from videos and other files."""
 
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; rename it to `path` on success, delete it on failure."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=".tmp-", suffix=path.suffix, dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        yield temporary
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    """Yield a temporary path beside `path`; rename it to `path` on success, delete it on failure.
+
+    Its name tells whose it is: what a killed writer left is overwritten by the next, and a living one is waited for.
+    """
+    temporary = path.with_name(f".tmp-{_short(path.name)}")
+    if temporary.is_symlink():  # writing would follow it
+        temporary.unlink()
+    with acquire(temporary, fcntl.LOCK_EX):
+        try:
+            yield temporary
+            temporary.chmod(0o644)
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+
+
+def _short(name: str) -> str:
+    """The name itself, or its hash and suffix where the prefix would make it longer than file systems allow."""
+    if len(os.fsencode(name)) <= MOST_BYTES_OF_A_NAME:
+        return name
+    return hashlib.sha256(os.fsencode(name)).hexdigest() + Path(name).suffix
 
 
 def write_text(path: Path, text: str) -> None:
@@ -43,8 +58,8 @@ def write_text(path: Path, text: str) -> None:
 
 def write_npz(path: Path, **arrays: NDArray[Any]) -> None:
     """Write arrays atomically as a compressed .npz whose bytes depend only on the arrays."""
-    with atomic_path(path) as temporary:
-        np.savez_compressed(temporary, allow_pickle=False, **arrays)
+    with atomic_path(path) as temporary, temporary.open("wb") as stream:  # numpy appends .npz to other names
+        np.savez_compressed(stream, allow_pickle=False, **arrays)
 
 
 def read_npz(path: Path) -> dict[str, NDArray[Any]]:

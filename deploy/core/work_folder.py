@@ -5,12 +5,15 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
 
 from deploy.core.errors import OutputError
+
+_TRIES = 100
 
 
 @contextmanager
@@ -18,38 +21,58 @@ def hold(lock: Path, *, shared: bool = False) -> Iterator[None]:
     """Keep other processes off what `lock` stands for, until the context is left or the process dies.
 
     Args:
-        lock: a file that is made for this and removed afterwards; a shared one stays.
+        lock: a file that is made for this and removed afterwards, with its folder if that is empty; a shared one stays.
         shared: others may share it, but nobody may have it alone.
 
     Raises:
         OutputError: another process holds it.
     """
-    stream = _acquire(lock, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
+    try:
+        stream = acquire(lock, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise OutputError(
+            f"another process is working on {lock.parent}", hint="Wait for it, or choose another output."
+        ) from None
     try:
         yield
     finally:
-        if not shared:
-            lock.unlink(missing_ok=True)
+        if not shared and _is_still(lock, stream):
+            lock.unlink()
+            with suppress(OSError):  # it holds something, or another process has begun
+                lock.parent.rmdir()
         stream.close()
 
 
-def _acquire(lock: Path, kind: int) -> TextIO:
+def acquire(lock: Path, kind: int) -> TextIO:
+    """Open a file, made if missing, with a lock that ends when it is closed or the process dies.
+
+    Args:
+        lock: the file.
+        kind: what `fcntl.flock` is to do.
+
+    Raises:
+        BlockingIOError: another process holds it, and `kind` has LOCK_NB.
+    """
     while True:
-        lock.parent.mkdir(parents=True, exist_ok=True)
+        stream = _open(lock)
         try:
-            stream = lock.open("a", encoding="utf-8")
-        except FileNotFoundError:  # the one before has just removed the folder
-            continue
-        try:
-            fcntl.flock(stream, kind | fcntl.LOCK_NB)
-        except BlockingIOError:
+            fcntl.flock(stream, kind)
+        except BaseException:
             stream.close()
-            raise OutputError(
-                f"another process is working on {lock.parent}", hint="Wait for it, or choose another output."
-            ) from None
+            raise
         if _is_still(lock, stream):
             return stream
         stream.close()
+
+
+def _open(lock: Path) -> TextIO:
+    for _ in range(_TRIES):
+        with suppress(FileNotFoundError, FileExistsError):  # who held it before may just remove the folder
+            lock.parent.mkdir(parents=True, exist_ok=True)
+            return lock.open("a", encoding="utf-8")
+        time.sleep(0.001)
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    return lock.open("a", encoding="utf-8")
 
 
 def _is_still(lock: Path, stream: TextIO) -> bool:
@@ -80,7 +103,16 @@ def work_folder(out: Path) -> Iterator[Path]:
             draft.mkdir()
             yield draft
         finally:
-            shutil.rmtree(root, ignore_errors=True)
+            clear(root)
+
+
+def clear(folder: Path) -> None:
+    """Remove all that a work folder holds but its locks, which go when they are let go."""
+    for path in folder.iterdir() if folder.exists() else ():
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        elif not path.name.startswith("lock"):
+            path.unlink(missing_ok=True)
 
 
 def replace_folder(draft: Path, out: Path) -> None:

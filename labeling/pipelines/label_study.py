@@ -16,11 +16,13 @@ import torch
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
+from deploy.core.errors import OptionError
 from deploy.core.files import sha256_of, write_npz, write_text
 from deploy.core.grid import Grid
 from deploy.core.progress import track
 from deploy.core.video import FrameSelection, VideoInfo, probe
-from labeling.dataset.label_study_record import StudyRun, StudySettings, read_study
+from deploy.core.work_folder import hold
+from labeling.dataset.label_study_record import LabelStudy, StudyRun, StudySettings, read_study
 from labeling.detectors import DETECTORS, Detections, Detector
 from labeling.frames import FramePair, FrameSize, frame_size, read_pairs, to_tensor
 from labeling.maths.quantise import Curve, Knots, fit_knots, normalise, to_levels
@@ -59,11 +61,10 @@ class Study:
         true = self.grid.height_px * self.grid.scale, self.grid.width_px * self.grid.scale
         has_reference = self.info.height_px >= true[0] and self.info.width_px >= true[1]
         size = FrameSize(self.grid.height_px, self.grid.width_px, self.grid.scale, has_reference)
-        for pair in read_pairs(self.info.path, size, FrameSelection()):
-            if pair.frame.index in indices:
-                yield pair.frame.index, self._enlarge(pair)
-                if pair.frame.index == max(indices):
-                    return
+        for pair in read_pairs(self.info.path, size, FrameSelection(indices=frozenset(indices))):
+            yield pair.frame.index, self._enlarge(pair)
+            if pair.frame.index == max(indices):
+                return
 
     def _enlarge(self, pair: FramePair) -> FrameUnderStudy:
         with torch.no_grad():
@@ -81,18 +82,35 @@ def evaluate_labels(options: EvaluateLabelsOptions) -> None:
     Raises:
         RegenError: bad options, videos or weights.
     """
-    study_record = read_study(options.out)
-    for video in options.videos:
-        study = _plan(options, video)
-        if any(run.settings == study.settings for run in study_record.runs):
-            print(f"{video.name} with {options.detector}: done before")
-            continue
-        work = _work_folder(options.out, study.settings)
-        run = _run(study, work)
-        study_record = read_study(options.out).with_run(run)
-        write_text(options.out, study_record.model_dump_json(indent=1) + "\n")
-        shutil.rmtree(work)
-    write_pages(study_record, options.out)
+    work = options.out.resolve().with_name(f".{options.out.name}.partial")
+    with hold(work / "lock"):
+        record = read_study(options.out)
+        _check_budgets(options, record)
+        for video in options.videos:
+            study = _plan(options, video)
+            if any(run.settings == study.settings for run in record.runs):
+                print(f"{video.name} with {options.detector}: done before")
+                continue
+            scratch = work / _key(study.settings)
+            record = record.with_run(_run(study, scratch))
+            write_text(options.out, record.model_dump_json(indent=1) + "\n")
+            shutil.rmtree(scratch)
+        write_pages(record, options.out)
+
+
+def _check_budgets(options: EvaluateLabelsOptions, record: LabelStudy) -> None:
+    """Tables show all runs side by side."""
+    wanted = tuple(sorted(options.budgets))
+    for run in record.runs:
+        if run.settings.budgets != wanted:
+            raise OptionError(
+                f"--budgets {_words(wanted)} are not those of the runs in {options.out}",
+                hint=f"Use --budgets {_words(run.settings.budgets)}, or another --out.",
+            )
+
+
+def _words(budgets: tuple[float, ...]) -> str:
+    return " ".join(map(str, budgets))
 
 
 def _plan(options: EvaluateLabelsOptions, video: Path) -> Study:
@@ -118,9 +136,8 @@ def _plan(options: EvaluateLabelsOptions, video: Path) -> Study:
     return Study(detector, upscaler, pick_device(options.device), grid, info, settings)
 
 
-def _work_folder(out: Path, settings: StudySettings) -> Path:
-    key = hashlib.sha256(settings.model_dump_json().encode() + _versions()["torch"].encode()).hexdigest()
-    return out.resolve().parent / f".{out.name}.partial-{key[:12]}"
+def _key(settings: StudySettings) -> str:
+    return hashlib.sha256(settings.model_dump_json().encode() + _versions()["torch"].encode()).hexdigest()[:12]
 
 
 def _versions() -> dict[str, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections import deque
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from deploy.core.errors import OptionError, OutputError
 from deploy.core.progress import track
-from deploy.core.work_folder import hold
+from deploy.core.work_folder import clear, hold
 from labeling.dataset.manifest import MANIFEST_NAME, read_manifest
 from labeling.maths.quantise import Knots
 from labeling.options import LabelOptions, parse_shard
@@ -75,7 +74,7 @@ def label_videos(options: LabelOptions) -> None:
         assemble_dataset(
             job, options, work, models=models, versions=versions, fingerprint=fingerprint, calibration=calibration
         )
-        shutil.rmtree(work.root)
+        clear(work.root)
 
 
 def _label_video(
@@ -105,7 +104,7 @@ def _is_done(options: LabelOptions, fingerprint: str, work: WorkFolder) -> bool:
             f"{options.out} exists and is not a dataset of this project", hint="Choose another --out, or move it away."
         )
     if read_manifest(options.out).job_sha256 == fingerprint:
-        shutil.rmtree(work.root, ignore_errors=True)  # left over if the last run was killed after its last step
+        clear(work.root)  # left over if the last run was killed after its last step
         print(f"{options.out} is complete already: the same videos, options and weights")
         return True
     if not options.overwrite:

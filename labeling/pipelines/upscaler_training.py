@@ -17,17 +17,17 @@ from torch import Tensor
 from torch.nn import functional
 
 from deploy.core.errors import InputError, OptionError, WeightsError
-from deploy.core.files import atomic_path, read_image, sha256_of
+from deploy.core.files import IMAGE_SUFFIXES, atomic_path, read_image, sha256_of
 from deploy.core.progress import track
 from deploy.core.resize import area_resize
 from deploy.core.video import FrameSelection, read_frames
+from deploy.core.work_folder import clear, hold
 from labeling.upscalers.edsr import Edsr, read_edsr, save_edsr
 from labeling.upscalers.simple import interpolate
 
 if TYPE_CHECKING:
     from labeling.train_upscaler import TrainUpscalerOptions
 
-IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp"}
 Pair = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 """An LR frame (H, W, 3) and its HR twin (H * scale, W * scale, 3), RGB."""
 
@@ -64,12 +64,13 @@ def train_upscaler(options: TrainUpscalerOptions) -> None:
     for shift in (network.sub_mean, network.add_mean):
         shift.requires_grad_(False)
     key = hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()[:12]
-    checkpoint = options.out.with_name(f".{options.out.name}.partial-{key}.pt")
-    _optimise(network, pairs, options, checkpoint)
-    network.eval()
-    record["psnr_db"] = {str(path.name): _psnr_of(network, path, options) for path in options.validate}
-    save_edsr(network, options.out, record)
-    checkpoint.unlink(missing_ok=True)
+    work = options.out.with_name(f".{options.out.name}.partial")
+    with hold(work / "lock"):
+        _optimise(network, pairs, options, work / f"{key}.pt")
+        network.eval()
+        record["psnr_db"] = {str(path.name): _psnr_of(network, path, options) for path in options.validate}
+        save_edsr(network, options.out, record)
+        clear(work)
     print(f"wrote {options.out}: {sum(p.numel() for p in network.parameters())} parameters")
     for name, value in record["psnr_db"].items():  # type: ignore[attr-defined]
         print(f"{name}: PSNR {value['edsr']:.2f} dB, bicubic {value['bicubic']:.2f} dB")
