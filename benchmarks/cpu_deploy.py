@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import subprocess
 import sys
 import time
@@ -25,21 +24,25 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime as ort
 import openvino as ov
 import tyro
-from graph_costs import count_macs, measure_peaks
 from numpy.typing import NDArray
+from processor_peaks import measure_peaks
 
 from deploy.backends import BACKENDS
 from deploy.backends.base import Backend
 from deploy.core.cli import run
 from deploy.core.errors import OptionError, RegenError
 from deploy.core.files import write_text
+from deploy.core.runtimes import import_onnxruntime
 from deploy.model_card import ModelCard, read_card
 from deploy.postprocess import read_output
 from deploy.preprocess import to_batch
 from paddleseg_configs.training.metrics import top_block_recall
+from paddleseg_configs.zoo.comparison import processor
+from paddleseg_configs.zoo.macs import count_macs
+
+ort = import_onnxruntime()
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 BASELINE_COMBINATION = ("logits", "fp32", "onnxruntime", 1)
@@ -268,7 +271,7 @@ class Report:
         peaks = {precision: round(rate, 1) for precision, rate in self._peaks.items()}
         return {
             "schema_version": SCHEMA_VERSION,
-            "cpu": _cpu_name(),
+            "cpu": processor(),
             "cpus_usable": len(os.sched_getaffinity(0)),
             "load_average": [round(value, 2) for value in os.getloadavg()],
             "threads": list(self._options.threads),
@@ -287,11 +290,6 @@ class Report:
             write_text(self._options.json, json.dumps(report, indent=1) + "\n")
         if self._options.page:
             write_text(self._options.page, page_of(report))
-
-
-def _cpu_name() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").is_file() else []
-    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
 def page_of(report: dict[str, Any]) -> str:

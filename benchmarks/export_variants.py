@@ -26,7 +26,7 @@ from deploy.postprocess import block_predictions
 from export.conversion import paddle_to_onnx
 from export.exporter import finish_graph, plain_card
 from export.parity import measure_parity
-from export.precision import spread
+from labeling.maths.split import evenly_spaced
 from paddleseg_configs.training.components import LevelBuilder
 from paddleseg_configs.training.device import set_device
 from paddleseg_configs.training.inference_model import save_inference_model
@@ -73,7 +73,7 @@ def export_variants(options: VariantOptions) -> None:
         save_inference_model(model, settings.manifest, Path(temporary), dynamic_batch=dynamic)
         core = paddle_to_onnx(Path(temporary), opset=17)
     base = plain_card(core, settings, options.config.stem, dynamic_batch=dynamic)
-    frames = [train[index][0][None] for index in spread(len(train), CALIBRATION_FRAMES)]
+    frames = [train[index][0][None] for index in evenly_spaced(range(len(train)), CALIBRATION_FRAMES)]
     ends: tuple[tuple[str, dict[str, Any]], ...] = (
         ("logits", {}),
         ("graph", {"input_kind": "rgb8", "output_kind": "importance"}),
@@ -97,7 +97,7 @@ def export_variants(options: VariantOptions) -> None:
 
 def _write_reference(options: VariantOptions, model: Any, val: Any, card: ModelCard) -> None:
     frames, labels, importance, levels = [], [], [], []
-    for index in spread(len(val), options.frames):
+    for index in evenly_spaced(range(len(val)), options.frames):
         image, label = val[index]
         with paddle.no_grad():
             logits = model(paddle.to_tensor(image[None]))[0].numpy()[0]

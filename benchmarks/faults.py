@@ -255,4 +255,4 @@ def _figures(options: FaultOptions, tallies: dict[str, Tally]) -> str:
 
 
 if __name__ == "__main__":
-    run(main, resumes=False)
+    run(main)

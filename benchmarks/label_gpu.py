@@ -165,4 +165,4 @@ def _now(device: str) -> float:
 
 
 if __name__ == "__main__":
-    run(main, resumes=False)
+    run(main)

@@ -116,4 +116,4 @@ def _summary(seen: list[tuple[float, int, float]], frames: int) -> dict[str, obj
 
 
 if __name__ == "__main__":
-    run(main, resumes=False)
+    run(main)

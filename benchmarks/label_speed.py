@@ -330,4 +330,4 @@ def _random_weights(name: str, frame: Any, path: Path) -> Path:
 
 
 if __name__ == "__main__":
-    run(main, resumes=False)
+    run(main)

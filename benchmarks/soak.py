@@ -117,4 +117,4 @@ def summary(looks: list[Look], frames: int) -> dict[str, float | list[float]]:
 
 
 if __name__ == "__main__":
-    run(main, resumes=False)
+    run(main)

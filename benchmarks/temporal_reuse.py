@@ -29,8 +29,6 @@ from labeling.dataset.manifest import SPLITS, read_manifest
 from labeling.dataset.reader import LabelledFrame, read_levels, read_split
 from labeling.evaluate_utility import EvaluateUtilityOptions
 from labeling.maths.utility import mean_f1
-from labeling.pipelines import utility_evaluation
-from labeling.pipelines.rankers import Rankers
 from paddleseg_configs.training.metrics import top_block_recall
 
 STRIDES = (1, 2, 4, 8)
@@ -164,19 +162,21 @@ def utilities(
     predictor: Predictor, rules: dict[str, tuple[int | None, float | None]], options: ReuseOptions
 ) -> dict[str, float]:
     """Mean F1 with the top 20 % enhanced by each rule's maps, on the test split, against the super-resolved frame."""
+    from labeling.pipelines.rankers import Rankers
+    from labeling.pipelines.utility_evaluation import evaluate_frame, load_bench, with_pairs
+
     choices = EvaluateUtilityOptions(
         dataset=options.dataset, out=Path("unused.json"), detector_weights=options.detector_weights, budgets=(BUDGET,)
     )
     manifest = read_manifest(options.dataset)
-    bench = utility_evaluation._load_bench(choices, manifest)
+    bench = load_bench(choices, manifest)
     replays: Any = {name: Replay(predictor, ReuseRule(*rule)) for name, rule in rules.items()}
-    rankers = Rankers(bench, replays, None)
+    rankers = Rankers(bench, replays, None, {})
+    methods = [*rules, "label", "random"]
     frames = list(read_split(options.dataset, manifest, "test"))
     counts: dict[str, list[Any]] = {}
-    for frame, pair in track(utility_evaluation._with_pairs(frames, bench), total=len(frames), label="evaluating"):
-        for (method, budget), matched in utility_evaluation._evaluate_frame(frame, pair, rankers, (BUDGET,))[
-            "sr"
-        ].items():
+    for frame, pair in track(with_pairs(frames, bench), total=len(frames), label="evaluating"):
+        for (method, budget), matched in evaluate_frame(frame, pair, rankers, methods, (BUDGET,))["sr"].items():
             if budget == BUDGET:
                 counts.setdefault(method, []).append(matched)
             elif budget == 0:

@@ -50,9 +50,12 @@ def get_demo_detector(out: Path) -> None:
         )
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        result = subprocess.run(
-            [npm, "pack", PACKAGE], cwd=folder, capture_output=True, text=True, timeout=TIMEOUT_SECONDS, check=False
-        )
+        try:
+            result = subprocess.run(
+                [npm, "pack", PACKAGE], cwd=folder, capture_output=True, text=True, timeout=TIMEOUT_SECONDS, check=False
+            )
+        except subprocess.TimeoutExpired as error:
+            raise InputError(f"npm pack {PACKAGE}: {error}", hint="Use --detector hog, or try again.") from None
         if result.returncode != 0:
             last = (result.stderr.strip().splitlines() or ["no message"])[-1]
             raise InputError(f"npm pack {PACKAGE}: {last}", hint="Use --detector hog, which needs no download.")

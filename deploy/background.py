@@ -38,7 +38,7 @@ class Ahead(Generic[Item]):
         return self
 
     def __iter__(self) -> Iterator[Item]:
-        while (item := self._queue.get()) is not _END:
+        while (item := self._next()) is not _END:
             yield item  # type: ignore[misc]  # everything else in the queue is an item
         if self._error is not None:
             raise self._error
@@ -46,8 +46,20 @@ class Ahead(Generic[Item]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._stopped.set()
+        self.stop()
         self._thread.join()
+
+    def stop(self) -> None:
+        """End the iteration after the items that wait already."""
+        self._stopped.set()
+
+    def _next(self) -> object:
+        while True:
+            try:
+                return self._queue.get(timeout=_POLL_SECONDS)
+            except queue.Empty:
+                if self._stopped.is_set():
+                    return _END
 
     def _work(self) -> None:
         try:

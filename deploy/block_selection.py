@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deploy.core.errors import OptionError
+from deploy.postprocess import best, count_of
 
 _FORMS = {
     "top": re.compile(r"top-(\d+(?:\.\d+)?)%"),
@@ -74,14 +75,13 @@ class SelectionRule:
         if self.kind == "threshold":
             chosen = values >= float(self.amount)
         else:
-            chosen = np.zeros(len(values), np.bool_)
-            chosen[np.argsort(-values, kind="stable")[: self._count(len(values), window, window_seconds)]] = True
+            chosen = best(values, self._count(len(values), window, window_seconds))
         ends = np.cumsum([frame.size for frame in importance])[:-1]
         parts = np.split(chosen, ends)
         return [part.reshape(frame.shape) for part, frame in zip(parts, importance, strict=True)]
 
     def _count(self, total: int, window: int, window_seconds: Fraction) -> int:
         if self.kind == "top":
-            return math.ceil(self.amount * total)
+            return count_of(self.amount, total)
         rate = self.amount * window_seconds
         return math.floor(rate * (window + 1)) - math.floor(rate * window)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import heapq
 import json
 import math
-import sys
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -21,11 +21,12 @@ from numpy.typing import NDArray
 from deploy.background import Ahead, Behind
 from deploy.core.errors import InputError
 from deploy.core.files import write_text
+from deploy.core.interrupts import on_interrupt
 from deploy.core.progress import track
 from deploy.core.video import Frame, FrameSelection
 from deploy.inference_options import InferenceOptions
 from deploy.latency import StageClock
-from deploy.live import shown_name
+from deploy.live import file_name_of, shown_name
 from deploy.output_folder import check_output, replacing
 from deploy.predictor import Prediction, Predictor
 from deploy.preprocess import decoded_size, fit_frame, to_batch
@@ -99,9 +100,11 @@ def _infer_into(
             stack.enter_context(Ahead(_prepare(position, source, predictor, clock), DEPTH, drop_oldest=source.is_live))
             for position, source in enumerate(sources)
         ]
+        if any(source.is_live for source in sources):  # Ctrl-C is the only end that they have
+            stack.enter_context(on_interrupt(lambda: deque(map(Ahead.stop, streams), maxlen=0)))
         merged = heapq.merge(*streams, key=lambda work: (work.frame.pts_seconds, work.stream))
         total = sum(source.num_frames for source in sources) if all(s.num_frames for s in sources) else 0
-        tracked = track(_until_interrupted(merged, sources), total=total, label="inference")
+        tracked = track(merged, total=total, label="inference")
         for work in _selected(_predicted(tracked, predictor, clock, options), clock, options):
             write.put(work)
         dropped = sum(stream.num_dropped for stream in streams)
@@ -116,7 +119,7 @@ def _folder_of(folder: Path, names: tuple[str, ...], position: int) -> Path:
     """The results' own folder, or one a stream where there are several."""
     if len(names) == 1:
         return folder
-    label = "".join(c if c.isalnum() or c in "._-" else "_" for c in Path(names[position]).stem)[:48] or "input"
+    label = "".join(c if c.isalnum() or c in "._-" else "_" for c in file_name_of(names[position]))[:48] or "input"
     stream = folder / f"stream-{position:02d}-{label}"
     stream.mkdir()
     return stream
@@ -135,16 +138,6 @@ def _prepare(position: int, source: FrameSource, predictor: Predictor, clock: St
             lr = fit_frame(frame.image, predictor.card)
             batch = to_batch(lr, predictor.card)
         yield Work(position, frame, lr, batch)
-
-
-def _until_interrupted(items: Iterator[Work], sources: list[FrameSource]) -> Iterator[Work]:
-    """Ctrl-C ends a live stream, which has no other end; files are interrupted as ever."""
-    try:
-        yield from items
-    except KeyboardInterrupt:
-        if not any(source.is_live for source in sources):
-            raise
-        print("\nstopped: writing what was predicted", file=sys.stderr)
 
 
 def _predicted(

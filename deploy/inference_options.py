@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -63,9 +64,11 @@ class InferenceOptions:
     def __post_init__(self) -> None:
         if not 0 <= self.top <= 1:
             raise OptionError(f"top={self.top} must be in [0, 1]", hint="Use --top 0.2 for one macroblock in five.")
+        if self.segment_seconds is not None and not 0 < self.segment_seconds < math.inf:
+            raise OptionError(f"segment_seconds={self.segment_seconds} must be positive", hint="Leave it out.")
         if self.overlays < 0:
             raise OptionError(f"overlays={self.overlays} is negative", hint="Use --overlays 0 for none.")
-        if self.window_seconds is not None and self.window_seconds <= 0:
+        if self.window_seconds is not None and not 0 < self.window_seconds < math.inf:
             raise OptionError(f"window_seconds={self.window_seconds} must be positive", hint="Leave it out.")
         _ = self.rule, self.reuse(), self.map_options  # each refuses what it cannot use
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import av
@@ -38,8 +39,15 @@ def is_live(name: str) -> bool:
 
 
 def shown_name(name: str) -> str:
-    """An input's name for messages: without the password of an address."""
-    return re.sub(r"//[^/@]*@", "//***@", name)
+    """An input's name for messages: an address without its password and its query, which may hold a key."""
+    return re.sub(r"\?.*", "?***", re.sub(r"//[^/]*@", "//***@", name)) if is_live(name) else name
+
+
+def file_name_of(name: str) -> str:
+    """What to call an input in file names: an address without protocol, password and query; a file without suffix."""
+    if is_live(name):
+        return re.sub(r"^[^/]*//([^/]*@)?|\?.*", "", name)
+    return Path(name).stem
 
 
 def read_live(

@@ -91,10 +91,19 @@ def top_blocks(importance: NDArray[np.float32], fraction: float) -> NDArray[np.b
     """
     if not 0 <= fraction <= 1:
         raise OptionError(f"{fraction=} of blocks must be in [0, 1]", hint="Give 0.2 for one block in five.")
-    count = math.ceil(Fraction(str(fraction)) * importance.size)
-    chosen = np.zeros(importance.size, np.bool_)
-    chosen[np.argsort(-importance.ravel(), kind="stable")[:count]] = True
-    return chosen.reshape(importance.shape)
+    return best(importance.ravel(), count_of(fraction, importance.size)).reshape(importance.shape)
+
+
+def count_of(share: float | Fraction, total: int) -> int:
+    """A share of a number, rounded up; exact: 7 % of 100 are 7, which floating point takes for a little more."""
+    return math.ceil(Fraction(str(share)) * total)
+
+
+def best(values: NDArray[Any], count: int) -> NDArray[np.bool_]:
+    """(N,) bool, True for the `count` highest of (N,) values. Among equals the first are chosen."""
+    chosen = np.zeros(len(values), np.bool_)
+    chosen[np.argsort(-values, kind="stable")[:count]] = True
+    return chosen
 
 
 def block_rectangles(grid: Grid) -> NDArray[np.int64]:

@@ -8,11 +8,10 @@ from fractions import Fraction
 from pathlib import Path
 
 from deploy.core.errors import InputError, OptionError
-from deploy.core.files import read_image
+from deploy.core.files import IMAGE_SUFFIXES, read_image
 from deploy.core.video import Fit, Frame, FrameSelection, probe, read_frames
 from deploy.live import is_live, read_live
 
-IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 IMAGE_RATE = Fraction(25)
 """Images have no times; a folder is taken as a video of so many frames a second."""
 LIVE_RATE = Fraction(25)

@@ -11,12 +11,14 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime as ort  # type: ignore[import-untyped, unused-ignore]  # it has no stubs
 import paddle2onnx
 from numpy.typing import NDArray
 
+from deploy.core.runtimes import import_onnxruntime
 from export.conversion import ONNX_NAME
 from paddleseg_configs.training.inference_model import GRAPH_NAME, PARAMETERS_NAME
+
+ort = import_onnxruntime()
 
 SLIM_TOLERANCE = 1e-5
 """Largest difference, over the largest logit, that slimming may make."""

@@ -18,7 +18,8 @@ from deploy.model_card import METADATA_KEY, ModelCard, card_path, write_card
 from export.conversion import paddle_to_onnx
 from export.graph_ends import attach_block_output, attach_rgb_input, blank_unused_scales, cut_enlargement
 from export.parity import Parity, measure_parity
-from export.precision import Calibration, convert_precision, spread
+from export.precision import Calibration, convert_precision
+from labeling.maths.split import evenly_spaced
 from paddleseg_configs.training.arguments import overrides_of
 from paddleseg_configs.training.device import set_device
 from paddleseg_configs.training.evaluation import require_frames
@@ -126,7 +127,7 @@ def finish_graph(core: onnx.ModelProto, card: ModelCard, calibration: Calibratio
 def _calibration(settings: Settings, options: ExportOptions) -> Iterator[NDArray[np.float32]]:
     """Normalised frames spread over the train split."""
     dataset = split_dataset(settings, "train")
-    for index in spread(len(dataset), options.calibration_frames):
+    for index in evenly_spaced(range(len(dataset)), options.calibration_frames):
         yield dataset[index][0][None]
 
 

@@ -12,12 +12,14 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime as ort  # type: ignore[import-untyped, unused-ignore]  # it has no stubs
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from deploy.core.grid import Grid
+from deploy.core.runtimes import import_onnxruntime
 from deploy.model_card import ModelCard
+
+ort = import_onnxruntime()
 
 PREFIX = "regen_"
 """Begins the name of every node and tensor of the ends, which stay in fp32."""

@@ -17,7 +17,7 @@ from deploy.core.files import read_image
 from deploy.model_card import ModelCard, Precision
 from deploy.postprocess import block_predictions, read_output
 from deploy.preprocess import fit_frame, to_batch
-from export.precision import spread
+from labeling.maths.split import evenly_spaced
 from paddleseg_configs.training.level_dataset import MacroblockLevels
 from paddleseg_configs.training.metrics import top_block_recall
 
@@ -97,7 +97,7 @@ def measure_parity(model: Any, dataset: MacroblockLevels, onnx_file: Path, card:
         card: its model card.
         frames: at most so many frames.
     """
-    chosen = spread(len(dataset), frames)
+    chosen = evenly_spaced(range(len(dataset)), frames)
     pairs = []
     with OnnxRuntimeBackend(model=onnx_file, card=card) as backend:
         for index in chosen:

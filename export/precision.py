@@ -74,8 +74,3 @@ def _to_int8(model: onnx.ModelProto, precision: Precision, calibration: Calibrat
             extra_options=extra,
         )
         return onnx.load(str(quantised))
-
-
-def spread(count: int, wanted: int) -> list[int]:
-    """At most `wanted` positions spread evenly over `count`, first and last included."""
-    return [int(position) for position in np.unique(np.linspace(0, count - 1, wanted).round())]

@@ -15,7 +15,7 @@ from pathlib import Path
 import tyro
 
 from deploy.core.cli import run
-from deploy.core.errors import InputError
+from deploy.core.errors import InputError, OptionError
 from deploy.core.stages import ROOT, Stage, execute, run_stage
 from deploy.core.video import probe
 from labeling.dataset.manifest import read_manifest
@@ -44,6 +44,11 @@ class DemoOptions:
     """Training iterations."""
     evaluate_frames: int = 20
     """Test frames that the utility is measured on."""
+
+    def __post_init__(self) -> None:
+        for name in ("frames", "iters", "evaluate_frames"):
+            if getattr(self, name) < 1:
+                raise OptionError(f"--{name.replace('_', '-')} must be at least 1", hint="Leave it out.")
 
 
 def main() -> None:
@@ -140,4 +145,4 @@ def _default_folder(video: Path | None) -> Path:
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, resumes=True)

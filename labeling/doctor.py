@@ -9,7 +9,6 @@ that crashes is a line, not the end. Exit code 0: no failure. 2: something that 
 from __future__ import annotations
 
 import argparse
-import ctypes
 import json
 import os
 import re
@@ -23,6 +22,9 @@ from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Literal
+
+from deploy.core.errors import DeviceError
+from deploy.core.nvidia import count_nvidia_gpus, first_gpu
 
 ROOT = Path(__file__).parents[1]
 PYTHON = (3, 11)
@@ -72,6 +74,7 @@ _TRIALS: tuple[tuple[str, bool, str, str], ...] = (
     ("paddle2onnx", True, "import paddle2onnx; print('imports')", _INSTALL),
     (
         "ONNX Runtime", True,
+        "import os; os.environ.setdefault('ORT_DISABLE_TELEMETRY', '1'); "
         "import onnxruntime as o; print(o.__version__, 'providers', ', '.join(o.get_available_providers()))", _INSTALL,
     ),
     (
@@ -176,17 +179,10 @@ def _gpu() -> list[Line]:
     """The driver, asked without any library of NVIDIA's but itself."""
     fix = "Only for GPUs: install NVIDIA's driver; the CPU serves every stage."
     try:
-        driver = ctypes.CDLL("libcuda.so.1")
-    except OSError:
-        return [Line("NVIDIA GPU", "warning", "no driver (libcuda.so.1)", fix)]
-    count, version = ctypes.c_int(), ctypes.c_int()
-    if driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count)) or not count.value:
-        return [Line("NVIDIA GPU", "warning", "a driver, but no GPU that it can use", fix)]
-    name = ctypes.create_string_buffer(100)
-    driver.cuDeviceGetName(name, 100, 0)
-    driver.cuDriverGetVersion(ctypes.byref(version))
-    cuda = f"CUDA {version.value // 1000}.{version.value % 1000 // 10}"
-    return [Line("NVIDIA GPU", "ok", f"{count.value}, first {name.value.decode()}, driver for {cuda}")]
+        gpu = first_gpu()
+    except DeviceError as error:
+        return [Line("NVIDIA GPU", "warning", str(error), fix)]
+    return [Line("NVIDIA GPU", "ok", f"{count_nvidia_gpus()}, first {gpu.name}, driver for CUDA {gpu.cuda}")]
 
 
 def _disk(root: Path) -> list[Line]:

@@ -11,7 +11,7 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
-from deploy.core.errors import WeightsError
+from deploy.core.errors import OptionError, WeightsError, first_line
 from deploy.core.files import sha256_of
 
 
@@ -29,14 +29,19 @@ def read_state(path: Path) -> dict[str, Tensor]:
                 return {key: stream.get_tensor(key) for key in stream.keys()}  # noqa: SIM118
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # safetensors and torch raise whatever they meet
-        first_line = (str(error).splitlines() or [type(error).__name__])[0]
-        raise WeightsError(f"not plain weights: {path} ({first_line})", hint="Give a state dict.") from None
+        raise WeightsError(f"not plain weights: {path} ({first_line(error)})", hint="Give a state dict.") from None
     for wrapper in ("state_dict", "params_ema", "params"):  # as training frameworks wrap it
         if isinstance(state, dict) and isinstance(state.get(wrapper), dict):
             state = state[wrapper]
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise WeightsError(f"{path} is not a dictionary of tensors", hint="Give a state dict.")
     return state
+
+
+def refuse_weights(kind: str, name: str, weights: Path | None) -> None:
+    """Raise OptionError if weights were given to a detector or upscaler that has none."""
+    if weights is not None:
+        raise OptionError(f"{kind} {name!r} takes no weights, got {weights}", hint="Drop the option.")
 
 
 def read_metadata(path: Path) -> dict[str, str]:
@@ -83,7 +88,7 @@ def cached_download(url: str, *, offline: bool) -> Path:
     name = Path(urlparse(url).path).name
     path = Path(torch.hub.get_dir()) / "checkpoints" / name
     digits = re.search(r"-([0-9a-f]{8,})\.", name)
-    by_hand = f"Get it by hand: curl -L --create-dirs -o {path} {url}, or name a file with --detector-weights."
+    by_hand = f"Get it by hand: curl -L --create-dirs -o {path} {url}, or name such a file."
     if not path.is_file():
         if offline:
             raise WeightsError(f"offline, and {name} is not in {path.parent}", hint=by_hand)

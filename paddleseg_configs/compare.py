@@ -16,7 +16,7 @@ from typing import Annotated
 
 import tyro
 
-from deploy.core.cli import run
+from deploy.core.cli import named, run
 from deploy.core.errors import OptionError
 
 
@@ -65,8 +65,23 @@ class CompareOptions:
         for name in ("iters", "batch_size", "max_frames", "segments"):
             if getattr(self, name) < 1:
                 raise OptionError(f"--{name.replace('_', '-')} must be at least 1", hint="Leave it out.")
+        if not all(0 < budget < 1 for budget in self.budgets):
+            raise OptionError(f"--budgets {self.budgets} must lie between 0 and 1", hint="0.2 means 20 %.")
+        for _, path in self.named_extra + self.named_others:  # here, not after hours of training
+            if not path.exists():
+                raise OptionError(f"{path} does not exist", hint="Check --extra and --other-labels.")
         if self.minutes is not None and not self.minutes > 0:
             raise OptionError(f"--minutes {self.minutes} must be positive", hint="Try 5.")
+
+    @property
+    def named_extra(self) -> list[tuple[str, Path]]:
+        """Names and files of `extra`."""
+        return [named(word, "--extra") for word in self.extra]
+
+    @property
+    def named_others(self) -> list[tuple[str, Path]]:
+        """Names and folders of `other_labels`."""
+        return [named(word, "--other-labels") for word in self.other_labels]
 
 
 def main() -> None:
@@ -78,4 +93,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, resumes=True)

@@ -102,7 +102,7 @@ def trt_infer_command(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> in
     """Run deploy/trt_infer.py in this process; return its exit code."""
     monkeypatch.setattr(sys, "argv", ["trt_infer.py", *map(str, arguments)])
     try:
-        run(trt_infer.main, resumes=False)
+        run(trt_infer.main)
     except SystemExit as end:
         return int(end.code or 0)
     return 0

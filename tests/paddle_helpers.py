@@ -14,7 +14,15 @@ from PIL import Image
 
 from deploy.core.grid import Grid
 from deploy.core.overlay import level_palette
-from labeling.dataset.manifest import GridRecord, Manifest, ModelRecord, SourceRecord, SplitRecord, write_manifest
+from labeling.dataset.manifest import (
+    SPLITS,
+    GridRecord,
+    Manifest,
+    ModelRecord,
+    SourceRecord,
+    SplitRecord,
+    write_manifest,
+)
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 ULTRA_LIGHT = REPOSITORY / "paddleseg_configs" / "mobileseg_mobilenetv3_small_x035.yml"
@@ -47,7 +55,8 @@ def make_dataset(
     random, jitter = np.random.default_rng(7), np.random.default_rng(8)
     (folder / "importance").mkdir(parents=True)
     splits: dict[Any, SplitRecord] = {}
-    for split, count in frames.items():
+    for split in SPLITS:
+        count = frames.get(split, 0)
         lines, histogram, importance = [], np.zeros(LEVELS, int), []
         for number in range(count):
             frame, levels = draw(grid, random)
@@ -84,6 +93,7 @@ def _manifest(grid: Grid, splits: dict[Any, SplitRecord]) -> Manifest:
             num_frames=record.num_frames,
         )
         for split, record in splits.items()
+        if record.num_frames
     )
     return Manifest(
         frame_height_px=grid.height_px,

@@ -8,7 +8,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-import onnxruntime as ort
+
+from deploy.core.runtimes import import_onnxruntime
+
+ort = import_onnxruntime()
 
 SUCCESS = 0
 

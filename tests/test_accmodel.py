@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -160,6 +161,35 @@ def test_an_interrupted_training_goes_on_to_the_same_end(
         assert torch.equal(one, other)
     with pytest.raises(OptionError, match="holds another training"):
         train_accmodel(replace(options, seed=1))
+
+
+def test_a_run_killed_at_its_first_model_goes_on(
+    trained: TrainAccModelOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from labeling.pipelines import accmodel_training
+
+    options = replace(trained, out=tmp_path / "run", onnx=None)
+    save = accmodel_training.save_accmodel
+
+    def mortal(*arguments: Any) -> None:
+        save(*arguments)
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as patch, pytest.raises(ZeroDivisionError):
+        patch.setattr(accmodel_training, "save_accmodel", mortal)
+        train_accmodel(options)
+    train_accmodel(options)
+    names = ("accmodel.safetensors", "metrics.jsonl")
+    assert all((options.out / name).read_bytes() == (trained.out / name).read_bytes() for name in names)
+
+
+def test_a_training_whose_time_is_spent_is_not_trained_further(trained: TrainAccModelOptions, tmp_path: Path) -> None:
+    options = replace(trained, out=tmp_path / "run", onnx=None, minutes=1e-6)
+    names = ("accmodel.safetensors", "metrics.jsonl", "training.json")
+    train_accmodel(options)
+    before = [(options.out / name).read_bytes() for name in names]
+    train_accmodel(options)
+    assert [(options.out / name).read_bytes() for name in names] == before
 
 
 def test_published_layouts_are_taken(tmp_path: Path) -> None:

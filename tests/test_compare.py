@@ -8,6 +8,7 @@ import shutil
 import subprocess
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -20,10 +21,11 @@ from labeling.dataset.utility_record import UtilityReport
 from labeling.maths.utility import MatchCounts
 from labeling.pipelines.utility_curves import Counts, make_curve
 from paddleseg_configs.check_ladder import CheckOptions
+from paddleseg_configs.compare import CompareOptions
 from paddleseg_configs.zoo import ladder_check
 from paddleseg_configs.zoo.ladder_check import BEGIN, END, check_ladder, table, write_table
 from paddleseg_configs.zoo.macs import count_macs
-from paddleseg_configs.zoo.model_runs import RunOptions, model_folder, run_model
+from paddleseg_configs.zoo.model_runs import check_name, model_folder
 from paddleseg_configs.zoo.page import write_pages
 from paddleseg_configs.zoo.record import Latency, Measurement, ModelRow, Settings, ZooReport, read_zoo
 from paddleseg_configs.zoo.tables import difference, tables
@@ -73,6 +75,16 @@ def test_stages_run_once_and_say_why_they_fail(tmp_path: Path, capsys: pytest.Ca
         run_stage(failing, tmp_path / "stamps", tmp_path / "log.txt")
 
 
+@pytest.mark.parametrize(
+    ("name", "kind"), [("SIGKILL", RegenError), ("SIGSEGV", RegenError), ("SIGINT", KeyboardInterrupt)]
+)
+def test_only_ctrl_c_interrupts_a_stage(name: str, kind: type[BaseException], tmp_path: Path) -> None:
+    stage = Stage("s", ("-c", f"import os, signal; os.kill(os.getpid(), signal.{name})"), (), ())
+    with pytest.raises(kind) as caught:
+        run_stage(stage, tmp_path / "stamps", tmp_path / "log.txt")
+    assert kind is KeyboardInterrupt or f"was killed by {name}" in str(caught.value)
+
+
 def test_stages_find_what_the_user_named_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("-here").write_text("found")
@@ -105,7 +117,7 @@ def report_of(failure: str = "out of luck") -> ZooReport:
         segments=tuple(SEGMENTS.tolist()),
         manifest_sha256="0" * 64,
         models={"m": "1" * 64},
-        curves=tuple(make_curve(name, "true", frames, SEGMENTS) for name in wanted),
+        curves=tuple(make_curve(name, "true", frames, SEGMENTS, [0, 0.2, 1]) for name in wanted),
     )
     settings = Settings(
         dataset="d", manifest_sha256="0" * 64, max_iters=5, minutes=None, batch_size=2, seed=0, opts=(), machine="x",
@@ -123,6 +135,7 @@ def test_tables_say_what_was_found(tmp_path: Path) -> None:
     report = report_of()
     found = {re.split(", |:", table.title)[0]: table for table in tables(report)}
     assert found["What the models cost"].rows[1][:2] == ("bad", "failed: out of luck")
+    assert all(len(row) == len(table.header) for table in found.values() for row in table.rows)
     worth = {row[0]: row for row in found["What they are worth"].rows}
     assert worth["m"][1].startswith("0.400") and worth["m"][2] == "0.600 (0.400, 0.800)"
     assert worth["m"][3] == "+0.100 (0.050, 0.150)" and worth["random"][3] == "+0.000 (0.000, 0.000)"
@@ -148,11 +161,25 @@ def test_the_readmes_table_is_replaced_between_its_marks(tmp_path: Path) -> None
 
 def test_another_schedule_has_another_folder(tmp_path: Path) -> None:
     dataset = make_dataset(tmp_path / "dataset", frames={"train": 1})
-    options = {"dataset": dataset, "out": tmp_path, "minutes": None, "batch_size": 2, "seed": 0, "opts": ()}
-    folders = {model_folder(MODEL, RunOptions(iters=iters, **options)) for iters in (3, 4, 3)}  # type: ignore[arg-type]
+    folders = {model_folder(MODEL, CompareOptions(dataset, out=tmp_path, iters=iters)) for iters in (3, 4, 3)}
     assert len(folders) == 2
     with pytest.raises(OptionError, match="no model 'nothing'"):
-        run_model("nothing", RunOptions(iters=3, **options))  # type: ignore[arg-type]
+        check_name("nothing")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"budgets": (0.1, 2.0)}, "must lie between 0 and 1"),
+        ({"extra": ("model.onnx",)}, "is not NAME=PATH"),
+        ({"extra": ("mine=absent.onnx",)}, "absent.onnx does not exist"),
+        ({"other_labels": ("mine=absent",)}, "absent does not exist"),
+        ({"iters": 0}, "--iters must be at least 1"),
+    ],
+)
+def test_bad_options_are_told_before_any_training(options: dict[str, Any], words: str) -> None:
+    with pytest.raises(OptionError, match=words):
+        CompareOptions(Path("dataset"), **options)
 
 
 @pytest.fixture(scope="module")
@@ -194,6 +221,18 @@ def test_comparison_goes_on_where_it_was(compared: tuple[Path, list[object]]) ->
     result = compare(command)
     assert result.returncode == 0 and result.stdout.count("up to date") == 4  # train, export, measure, utility
     assert (folder / "zoo.json").read_bytes() == before
+
+
+def test_reuse_of_predictions_is_measured(compared: tuple[Path, list[object]], tmp_path: Path) -> None:
+    folder, _ = compared
+    (model,) = folder.glob(f"models/*/{MODEL}.onnx")
+    measured = run_script(
+        "benchmarks/temporal_reuse.py", "--dataset", folder / "dataset", "--model", model, "--json", tmp_path / "r.json"
+    )
+    assert measured.returncode == 0, measured.stderr
+    report = json.loads((tmp_path / "r.json").read_text())
+    assert report["rules"][0]["predicted"] == 1 and all(0 <= row["f1_top20"] <= 1 for row in report["rules"])
+    assert set(report["f1_bounds"]) == {"nothing enhanced", "label", "random"}
 
 
 def test_the_ladder_is_checked(

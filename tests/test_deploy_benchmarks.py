@@ -17,11 +17,12 @@ from deploy.postprocess import read_output
 from deploy.predictor import Predictor
 from deploy.preprocess import to_batch
 from deploy.reuse import ReuseRule
+from paddleseg_configs.zoo.macs import count_macs
 from tests.label_helpers import REPOSITORY
 
 sys.path.append(str(REPOSITORY / "benchmarks"))
 import cpu_deploy
-import graph_costs
+import processor_peaks
 import temporal_reuse
 
 
@@ -45,12 +46,12 @@ def small_network(path: Path) -> Path:
 def test_multiply_adds(tmp_path: Path) -> None:
     first, depthwise = 4 * 4 * 6 * 3 * 9, 4 * 4 * 6 * 9
     transposed, product = 4 * 4 * 6 * 4 * 4, 4 * 8 * 12 * 5
-    assert graph_costs.count_macs(small_network(tmp_path / "m.onnx")) == first + depthwise + transposed + product
+    assert count_macs(small_network(tmp_path / "m.onnx")) == first + depthwise + transposed + product
 
 
 def test_peaks_are_measured_for_each_precision(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(graph_costs, "SIDES", (64, 96))
-    peaks = graph_costs.measure_peaks(0.05)
+    monkeypatch.setattr(processor_peaks, "SIDES", (64, 96))
+    peaks = processor_peaks.measure_peaks(0.05)
     assert set(peaks) == {"fp32", "bf16", "int8"}
     assert all(0.01 < rate < 1e6 for rate in peaks.values())
 

@@ -9,8 +9,7 @@ import pytest
 from PIL import Image
 
 from deploy.core.errors import InputError
-from deploy.core.files import IMAGE_FORMATS, read_image
-from deploy.sources import IMAGE_SUFFIXES
+from deploy.core.files import IMAGE_FORMATS, IMAGE_SUFFIXES, read_image
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (6, 9, 3), np.uint8)
 

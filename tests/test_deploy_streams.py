@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import threading
 import time
@@ -11,7 +13,7 @@ from contextlib import contextmanager
 from fractions import Fraction
 from functools import partial
 from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
-from itertools import pairwise
+from itertools import count, pairwise
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -27,9 +29,11 @@ from deploy.background import Ahead, Behind
 from deploy.block_selection import SelectionRule
 from deploy.core.cli import EXIT_USER_ERROR
 from deploy.core.errors import InputError, OptionError
-from deploy.core.video import FrameSelection, read_frames
-from deploy.live import LiveOptions, is_live, read_live
+from deploy.core.video import Frame, FrameSelection, read_frames
+from deploy.live import LiveOptions, file_name_of, is_live, read_live, shown_name
+from deploy.predictor import Predictor
 from deploy.reuse import ReuseRule, frame_change
+from deploy.sources import FrameSource
 
 RATE = Fraction(10)
 IMPATIENT = LiveOptions(timeout_seconds=3, reconnects=2, wait_seconds=0.01)
@@ -339,6 +343,39 @@ def test_http_stream_end_to_end(model: Path, tmp_path: Path, monkeypatch: pytest
     assert (out / "overlay.mp4").is_file()
 
 
+@pytest.mark.parametrize("at_work_on", ["reading", "predicting", "writing"])
+def test_ctrl_c_ends_a_camera_and_keeps_its_results(
+    at_work_on: str, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the process is doing when the signal comes."""
+
+    def interrupt_at_the_fifth(kind: str, number: int) -> None:
+        if kind == at_work_on and number == 5:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    def frames() -> Iterator[Frame]:
+        for index in count():
+            interrupt_at_the_fifth("reading", index)
+            yield Frame(index, index / RATE, striped_frame())
+
+    def watched(kind: str, function: Any) -> Any:
+        numbers = count(1)
+
+        def call(*arguments: Any) -> Any:
+            interrupt_at_the_fifth(kind, next(numbers))
+            return function(*arguments)
+
+        return call
+
+    monkeypatch.setattr(Predictor, "postprocess", watched("predicting", Predictor.postprocess))
+    monkeypatch.setattr(Behind, "put", watched("writing", Behind.put))
+    monkeypatch.setattr("deploy.inference.open_source", lambda *_: FrameSource(frames(), 0, RATE, is_live=True))
+    out = tmp_path / "out"
+    assert command(monkeypatch, "--model", model, "--input", "rtsp://me:secret@camera", "--out", out) == 0
+    assert 4 <= len(np.load(out / "importance.npz")["frame_index"]) < 20
+    assert (out / "latency.json").is_file() and (out / "overlay.mp4").is_file()
+
+
 def test_a_torn_stream_is_connected_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     whole = [frame.image for frame in read_frames(transport_stream(tmp_path))]
     with served(tmp_path, [0.5]) as address:
@@ -457,6 +494,19 @@ def test_passwords_are_not_shown(capsys: pytest.CaptureFixture[str]) -> None:
         list(read_live(f"http://me:secret@127.0.0.1:{port}/x.ts", FrameSelection(), options))
     assert "//***@127.0.0.1" in str(caught.value)
     assert "secret" not in str(caught.value) + capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "shown", "file_name"),
+    [
+        ("rtsp://me:p@ss@10.0.0.7/live?key=1", "rtsp://***@10.0.0.7/live?***", "10.0.0.7/live"),
+        ("rtsp://10.0.0.7", "rtsp://10.0.0.7", "10.0.0.7"),
+        ("webcam:0", "webcam:0", "webcam:0"),
+        ("a//b@c?d.mp4", "a//b@c?d.mp4", "b@c?d"),
+    ],
+)
+def test_names_of_inputs(name: str, shown: str, file_name: str) -> None:
+    assert (shown_name(name), file_name_of(name)) == (shown, file_name)
 
 
 def test_a_missing_webcam_is_one_message() -> None:

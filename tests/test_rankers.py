@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from deploy.core.errors import OptionError
 from labeling.dataset.manifest import read_manifest
 from labeling.dataset.reader import read_levels, read_split
 from labeling.maths.utility import MatchCounts
-from labeling.pipelines.rankers import frames_before
+from labeling.pipelines.rankers import Rankers, frames_before
 from labeling.pipelines.utility_curves import make_curve
 from labeling.pipelines.utility_evaluation import _load_predictors, _other_labels
 from tests.deploy_helpers import card_of, write_model
@@ -34,13 +36,22 @@ def test_the_frame_before_is_of_the_same_video(tmp_path: Path) -> None:
 def test_a_curve_says_what_its_frames_say() -> None:
     f1 = {0.0: [2, 4], 0.5: [6, 8], 1.0: [8, 8]}
     frames = [{("m", k): MatchCounts(found[i], 10, 10) for k, found in f1.items()} for i in range(2)]
-    curve = make_curve("m", "true", frames, np.array([0, 1]))
+    for counts in frames:
+        counts["m", 0.1] = MatchCounts(9, 9, 9)  # of an earlier evaluation with other budgets
+    curve = make_curve("m", "true", frames, np.array([0, 1]), sorted(f1))
     assert [point.f1_mean for point in curve.points] == pytest.approx([0.3, 0.7, 0.8])
     assert curve.points[1].recovery == pytest.approx(0.8)
     assert (curve.points[1].recovery_low, curve.points[1].recovery_high) == pytest.approx((4 / 6, 1.0))
     assert curve.f1_area.value == pytest.approx(0.5) and curve.f1_area.low == pytest.approx(0.4)
     assert curve.recovery_area is not None and curve.recovery_area.value == pytest.approx(0.4)
     assert curve.f1_frames == ((0.2, 0.6, 0.8), (0.4, 0.8, 0.8))
+
+
+@pytest.mark.parametrize("name", ["label", "edges", "boxes + 32 px", "twice"])
+def test_two_rankings_of_one_name_are_refused(name: str) -> None:
+    bench: Any = None
+    with pytest.raises(OptionError, match=f"two rankings are called '{re.escape(name)}'"):
+        Rankers(bench, {name: bench}, None, {"twice": {}})
 
 
 def test_models_are_called_as_asked(tmp_path: Path) -> None:

@@ -6,10 +6,10 @@ import errno
 import sys
 from collections.abc import Callable
 from io import TextIOWrapper
+from pathlib import Path
 
-from deploy.core.errors import RegenError
+from deploy.core.errors import OptionError, RegenError
 
-EXIT_OK = 0
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130
 
@@ -23,7 +23,7 @@ _OS_HINTS = {
 }
 
 
-def run(main: Callable[[], None], *, resumes: bool = True) -> None:
+def run(main: Callable[[], None], *, resumes: bool = False) -> None:
     """Run `main` and exit: 0 on success, 2 on a user's error, 130 on Ctrl-C. Programming errors propagate.
 
     Args:
@@ -43,9 +43,25 @@ def run(main: Callable[[], None], *, resumes: bool = True) -> None:
         where = error.filename or "while reading or writing"
         _fail(f"{error.strerror}: {where}", _OS_HINTS.get(error.errno, "Check that path and its file system."))
     except KeyboardInterrupt:
-        advice = "run the same command again to go on where it stopped" if resumes else "nothing was written"
+        advice = (
+            "run the same command again to go on where it stopped"
+            if resumes
+            else "nothing was kept; the same command starts anew"
+        )
         print(f"\ninterrupted: {advice}", file=sys.stderr)
         sys.exit(EXIT_INTERRUPTED)
+
+
+def named(word: str, option: str) -> tuple[str, Path]:
+    """A NAME=PATH of the command line.
+
+    Raises:
+        OptionError: it is none.
+    """
+    name, _, path = word.partition("=")
+    if not name or not path:
+        raise OptionError(f"{option} {word!r} is not NAME=PATH", hint=f"Give {option} mine={path or name or 'PATH'}.")
+    return name, Path(path)
 
 
 def _fail(message: str, hint: str) -> None:

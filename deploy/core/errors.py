@@ -49,3 +49,17 @@ class DeviceError(RegenError):
 
 class OutputError(RegenError):
     """A result cannot be written."""
+
+
+def first_line(error: BaseException) -> str:
+    """How a library's error begins, for a message of ours: at most 200 characters; its type if it says nothing."""
+    return _said(error)[0][:200]
+
+
+def last_line(error: BaseException) -> str:
+    """How a library's error ends, where that is what tells most; see `first_line`."""
+    return _said(error)[-1][:200]
+
+
+def _said(error: BaseException) -> list[str]:
+    return str(error).strip().splitlines() or [type(error).__name__]

@@ -22,13 +22,17 @@ def track(items: Iterable[Item], *, total: int, label: str, done: int = 0, unit:
     """
     started, count, last_report = time.monotonic(), done, -1e9
     interval = 0.2 if sys.stderr.isatty() else 10.0
-    for item in items:
-        yield item
-        count += 1
-        now = time.monotonic()
-        if now - last_report >= interval or count == total:
-            last_report = now
-            _report(label, count, total, (count - done) / max(now - started, 1e-9), unit)
+    try:
+        for item in items:
+            yield item
+            count += 1
+            now = time.monotonic()
+            if now - last_report >= interval or count == total:
+                last_report = now
+                _report(label, count, total, (count - done) / max(now - started, 1e-9), unit)
+    finally:
+        if sys.stderr.isatty() and count > done:
+            print(file=sys.stderr)  # ends the living line
 
 
 def _report(label: str, count: int, total: int, per_second: float, unit: str) -> None:
@@ -39,4 +43,4 @@ def _report(label: str, count: int, total: int, per_second: float, unit: str) ->
     if not sys.stderr.isatty():
         print(line, file=sys.stderr, flush=True)
         return
-    print(f"\r{line}\x1b[K", end="\n" if count == total else "", file=sys.stderr, flush=True)
+    print(f"\r{line}\x1b[K", end="", file=sys.stderr, flush=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shlex
+import signal
 import subprocess
 import sys
 import time
@@ -13,11 +14,13 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from deploy.core.cli import EXIT_INTERRUPTED
 from deploy.core.errors import RegenError
 from deploy.core.files import sha256_of, write_text
 
 ROOT = Path(__file__).parents[2]
 """The project's folder, in which stages run."""
+_KILLED = "Often the memory ran out: end other programs, or use smaller frames or batches; then run it again."
 
 
 @dataclass(frozen=True)
@@ -50,8 +53,8 @@ def run_stage(stage: Stage, stamps: Path, log: Path | None = None) -> None:
         log: file for what the command says; None lets it speak here.
 
     Raises:
-        RegenError: it failed; without a log it has said why.
-        KeyboardInterrupt: it was interrupted or killed.
+        RegenError: it failed, and without a log has said why; or it was killed.
+        KeyboardInterrupt: it was interrupted.
     """
     stamp = stamps / f"{stage.name}.txt"
     fingerprint = stage.fingerprint()
@@ -74,12 +77,18 @@ def execute(stage: Stage, log: Path | None = None) -> None:
         stream = None if log is None else stack.enter_context(log.open("w", encoding="utf-8"))
         command = [sys.executable, "-u", *shown]
         code = subprocess.run(command, cwd=ROOT, stdout=stream, stderr=stream, check=False).returncode
-    if code < 0 or code == 130:
+    if code in (-signal.SIGINT, -signal.SIGTERM, EXIT_INTERRUPTED):
         raise KeyboardInterrupt
+    if code < 0:
+        raise RegenError(f"stage {stage.name!r} was killed by {_signal_name(-code)}", hint=_KILLED)
     if code:
         reason = "its own message is above" if log is None else _reason(log)
         raise RegenError(f"stage {stage.name!r} failed with exit code {code}: {reason}", hint="Mend that, run again.")
     print(f"[{stage.name}] {time.monotonic() - started:.0f} s", flush=True)
+
+
+def _signal_name(number: int) -> str:
+    return signal.Signals(number).name if number in signal.valid_signals() else f"signal {number}"
 
 
 def _relative(part: str) -> str:

@@ -37,7 +37,7 @@ class VideoWriter:
     def __init__(self, path: Path, *, frame_rate: Fraction) -> None:
         self.path = path
         self.codec = "libx264" if "libx264" in av.codecs_available else "mpeg4"
-        self._frame_rate = frame_rate.limit_denominator(1001)
+        self._frame_rate = max(frame_rate, Fraction(1, 1000)).limit_denominator(1001)
         self._time_base = TIME_BASES[self.codec]
         self._stream: av.VideoStream | None = None
         self._last_pts = -1
@@ -86,9 +86,9 @@ class VideoWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            if kind is None:
-                self._flush()
-            self._container.close()
+            with self._container:
+                if kind is None:
+                    self._flush()
         except FFmpegError as failure:
             raise self._failure(failure) from error
 

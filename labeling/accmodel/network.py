@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from deploy.core.errors import WeightsError
+from deploy.core.errors import WeightsError, first_line
 from deploy.core.files import atomic_path
 from deploy.core.grid import Grid, GridName
 from labeling.accmodel.features import CHANNELS, FrozenFeatures
@@ -153,6 +153,6 @@ def load_accmodel(path: Path) -> AccModel:
         TypeError,
         ValueError,
     ) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         raise WeightsError(f"{path} is not an AccModel: {reason}", hint=hint) from None
     return model.eval()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from deploy.core.errors import DatasetError, RegenError
+from deploy.core.errors import DatasetError, first_line
 from deploy.core.files import sha256_of
 from labeling.dataset.lists import read_lines, split_line, stays_inside
 from labeling.dataset.manifest import SPLITS, Manifest, SplitName, calibration_key, read_manifest
@@ -57,8 +56,9 @@ def check_dataset(dataset: Path) -> Iterator[Problem]:
     yield from _check_counts(pairs, manifest)
     yield from _check_doubles(dataset, pairs)
     yield from _check_strays(dataset, pairs)
-    yield from _check_pictures(dataset, pairs, manifest)
-    yield from _check_importance(dataset, pairs, manifest)
+    levels: dict[str, NDArray[np.uint8]] = {}
+    yield from _check_pictures(dataset, pairs, manifest, levels)
+    yield from _check_importance(dataset, pairs, manifest, levels)
     yield from _check_sources(manifest)
 
 
@@ -113,7 +113,7 @@ def _check_doubles(dataset: Path, pairs: list[Pair]) -> Iterator[Problem]:
         path = dataset / pair.image
         if not path.is_file():
             continue
-        twin = content.setdefault(hashlib.sha256(path.read_bytes()).hexdigest(), pair)
+        twin = content.setdefault(sha256_of(path), pair)
         if twin.split != pair.split:
             yield Problem(
                 pair.image, f"the same picture as {twin.image} of {twin.split}", "Leave out one; or a larger gap."
@@ -129,7 +129,10 @@ def _check_strays(dataset: Path, pairs: list[Pair]) -> Iterator[Problem]:
                 yield Problem(name, "is in no list", "Remove it, or restore the list.")
 
 
-def _check_pictures(dataset: Path, pairs: list[Pair], manifest: Manifest) -> Iterator[Problem]:
+def _check_pictures(
+    dataset: Path, pairs: list[Pair], manifest: Manifest, levels: dict[str, NDArray[np.uint8]]
+) -> Iterator[Problem]:
+    """Frames and labels; the blocks' levels of those that can be read are added to `levels`, by name."""
     grid = manifest.make_grid()
     histograms = {split: np.zeros(manifest.num_levels, np.int64) for split in SPLITS}
     broken = set()
@@ -137,15 +140,16 @@ def _check_pictures(dataset: Path, pairs: list[Pair], manifest: Manifest) -> Ite
         try:
             _read_frame(dataset / pair.image, manifest)
         except Exception as error:  # Pillow's readers raise whatever they meet
-            yield Problem(pair.image, _first_line(error), _RESTORE)
+            yield Problem(pair.image, first_line(error), _RESTORE)
         try:
-            levels = read_label(dataset / pair.label, manifest)
+            label = read_label(dataset / pair.label, manifest)
         except DatasetError as error:
             broken.add(pair.split)
-            yield Problem(pair.label, _first_line(error), error.hint)
+            yield Problem(pair.label, first_line(error), error.hint)
             continue
-        histograms[pair.split] += np.bincount(levels.ravel(), minlength=manifest.num_levels)
-        if not np.array_equal(grid.upsample(np.rint(grid.pool(levels)).astype(np.uint8)), levels):
+        histograms[pair.split] += np.bincount(label.ravel(), minlength=manifest.num_levels)
+        levels[pair.label] = np.rint(grid.pool(label)).astype(np.uint8)
+        if not np.array_equal(grid.upsample(levels[pair.label]), label):
             yield Problem(pair.label, "has more than one level in a macroblock", _RESTORE)
     for split in SPLITS:
         wanted = list(manifest.splits[split].level_histogram)
@@ -163,35 +167,29 @@ def _read_frame(path: Path, manifest: Manifest) -> None:
         require_frame_size(np.asarray(image), manifest, path)
 
 
-def _check_importance(dataset: Path, pairs: list[Pair], manifest: Manifest) -> Iterator[Problem]:
+def _check_importance(
+    dataset: Path, pairs: list[Pair], manifest: Manifest, levels: dict[str, NDArray[np.uint8]]
+) -> Iterator[Problem]:
     """The raw importance gives the labels, and knows the same frames."""
     listed = {(pair.split, pair.image) for pair in pairs}
     for split in SPLITS:
         try:
             for frame in read_split(dataset, manifest, split):
-                name = frame.image.relative_to(dataset).as_posix()
+                name, label = (path.relative_to(dataset).as_posix() for path in (frame.image, frame.label))
                 if (split, name) not in listed:
                     yield Problem(f"importance/{frame.video_id}.npz", f"has {name}, {split}.txt has not", _RESTORE)
-                elif not _gives_its_label(frame, manifest):
-                    yield Problem(
-                        frame.label.relative_to(dataset).as_posix(), "is not what its importance gives", _RESTORE
-                    )
+                elif label in levels and not _gives(frame, levels[label], manifest):
+                    yield Problem(label, "is not what its importance gives", _RESTORE)
         except DatasetError as error:
             yield Problem("importance", str(error), error.hint)
             return
 
 
-def _gives_its_label(frame: LabelledFrame, manifest: Manifest) -> bool:
-    """Unreadable labels were named before."""
-    try:
-        found: NDArray[np.uint8] = read_label(frame.label, manifest)
-    except RegenError:
-        return True
+def _gives(frame: LabelledFrame, levels: NDArray[np.uint8], manifest: Manifest) -> bool:
     knots = manifest.calibrations.get(calibration_key(manifest.scope, frame.video_id, frame.index))
     if knots is None:
         return False
-    levels = to_levels(normalise(frame.importance, knots.knots()), manifest.num_levels)
-    return np.array_equal(manifest.make_grid().upsample(levels), found)
+    return np.array_equal(to_levels(normalise(frame.importance, knots.knots()), manifest.num_levels), levels)
 
 
 def _check_sources(manifest: Manifest) -> Iterator[Problem]:
@@ -200,7 +198,3 @@ def _check_sources(manifest: Manifest) -> Iterator[Problem]:
         path = Path(source.path)
         if path.is_file() and sha256_of(path) != source.sha256:
             yield Problem("manifest.json", f"{path} has changed since it was labelled", _MAKE_AGAIN)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

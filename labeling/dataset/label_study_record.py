@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import Field, ValidationError
 
-from deploy.core.errors import DatasetError
+from deploy.core.errors import DatasetError, first_line
 from labeling.dataset.manifest import ModelRecord, Record, Sha256
 
 Figures = tuple[float | None, ...]
@@ -73,5 +73,5 @@ def read_study(path: Path) -> LabelStudy:
         return LabelStudy.model_validate_json(path.read_bytes())
     except (OSError, ValidationError) as error:
         raise DatasetError(
-            f"{path} is not a comparison of labels: {str(error).splitlines()[0]}", hint="Choose another --out."
+            f"{path} is not a comparison of labels: {first_line(error)}", hint="Choose another --out."
         ) from None

@@ -127,6 +127,8 @@ class Manifest(Record):
         grid = self.make_grid()
         if (grid.rows, grid.cols) != (self.grid.rows, self.grid.cols):
             raise ValueError(f"grid is {self.grid.rows} x {self.grid.cols}, the frame needs {grid.rows} x {grid.cols}")
+        if set(self.splits) != set(SPLITS):
+            raise ValueError(f"splits are {', '.join(self.splits) or 'none'}, not {', '.join(SPLITS)}")
         for name, split in self.splits.items():
             if len(split.level_histogram) != self.num_levels:
                 raise ValueError(f"histogram of {name} has {len(split.level_histogram)} levels, not {self.num_levels}")

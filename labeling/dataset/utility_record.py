@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field, ValidationError
 
-from deploy.core.errors import DatasetError
+from deploy.core.errors import DatasetError, first_line
 from labeling.dataset.manifest import Record, Sha256, SplitName
 
 
@@ -81,5 +81,5 @@ def read_utility(path: Path) -> UtilityReport:
         return UtilityReport.model_validate_json(path.read_bytes())
     except (OSError, ValidationError) as error:
         raise DatasetError(
-            f"cannot read {path}: {str(error).splitlines()[0]}", hint="Run labeling/evaluate_utility.py again."
+            f"cannot read {path}: {first_line(error)}", hint="Run labeling/evaluate_utility.py again."
         ) from None

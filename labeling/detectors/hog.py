@@ -17,7 +17,7 @@ from torch.nn import functional
 from torchvision.ops import nms
 
 from labeling.detectors.base import Detections, check_score_threshold, class_indices
-from labeling.upscalers.base import refuse_weights
+from labeling.weights import refuse_weights
 
 WINDOW_HEIGHT_PX, WINDOW_WIDTH_PX = 128, 64
 BLOCK_PX, STRIDE_PX, CELL_PX, NUM_BINS = 16, 8, 8, 9
@@ -47,7 +47,7 @@ class HogDetector:
     ) -> None:
         import cv2
 
-        refuse_weights(self.name, weights)
+        refuse_weights("detector", self.name, weights)
         class_indices(classes, self.class_names)
         self.classes = self.class_names
         self.score_threshold = check_score_threshold(0.5 if score_threshold is None else score_threshold)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.ops import batched_nms
 
-from deploy.core.errors import OptionError, WeightsError
+from deploy.core.errors import OptionError, WeightsError, first_line
 from deploy.core.files import sha256_of
 from labeling.detectors.base import Detections, check_score_threshold, class_indices
 from labeling.detectors.coco import COCO_CLASSES, PEOPLE_AND_VEHICLES
@@ -89,7 +89,7 @@ def load_onnx_detector(
             raise ValueError("it keeps tensors in other files, wherever it says they are")
         network = convert(model)
     except Exception as error:  # protobuf, onnx and onnx2torch share no exception
-        message = (str(error).splitlines() or [type(error).__name__])[0]
+        message = first_line(error)
         raise WeightsError(
             f"cannot use {weights} as a detector: {message}", hint="Export it as one file, with opset 11 to 17."
         ) from None

@@ -26,7 +26,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from deploy.core.errors import OptionError, WeightsError
+from deploy.core.errors import OptionError, WeightsError, first_line
 from deploy.core.files import sha256_of
 from labeling.detectors.base import Detections
 from labeling.detectors.candidates import select_detections
@@ -170,7 +170,7 @@ def _has_pickle(config: bytes) -> bool:
 
 
 def _unreadable(path: Path, error: Exception) -> WeightsError:
-    first = (str(error).splitlines() or [type(error).__name__])[0][:200]
+    first = first_line(error)
     return WeightsError(
         f"cannot read {path} as a program of PyTorch: {first}", hint="Save it with torch.export.save or torch.jit.save."
     )

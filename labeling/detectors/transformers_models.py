@@ -19,7 +19,7 @@ from torchvision.ops import box_convert
 from transformers import AutoConfig, DFineForObjectDetection, PreTrainedModel, RTDetrForObjectDetection
 from transformers.utils.logging import disable_progress_bar
 
-from deploy.core.errors import WeightsError
+from deploy.core.errors import WeightsError, first_line
 from deploy.core.files import sha256_of
 from labeling.detectors.base import Detections
 from labeling.detectors.candidates import select_detections
@@ -107,7 +107,7 @@ def _load(folder: Path, variant: str) -> PreTrainedModel:
             folder, config=config, local_files_only=True, use_safetensors=True, output_loading_info=True
         )
     except (OSError, ValueError, KeyError, RuntimeError, TypeError) as error:
-        first = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        first = first_line(error)
         raise WeightsError(f"cannot load {variant} from {folder}: {first}", hint="Copy the folder again.") from None
     lost = sorted(report["missing_keys"])
     if lost:
@@ -124,7 +124,7 @@ def _from_hub(repository: str, *, offline: bool) -> Path:
         what = "offline, and" if offline else "no connection to the hub, and"
         raise WeightsError(f"{what} {repository} is not in its cache", hint=by_hand) from None
     except (OSError, HfHubHTTPError, ValueError) as error:
-        first = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        first = first_line(error)
         raise WeightsError(f"cannot download {repository}: {first}", hint=by_hand) from None
 
 

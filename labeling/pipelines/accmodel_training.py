@@ -22,6 +22,7 @@ from deploy.core.errors import DatasetError, OptionError, RegenError
 from deploy.core.files import atomic_path, read_image, sha256_of, write_text
 from deploy.core.progress import track
 from deploy.core.work_folder import hold
+from deploy.postprocess import count_of
 from labeling.accmodel.features import load_features
 from labeling.accmodel.network import AccModel, AccModelSpec, HeadName, load_accmodel, save_accmodel, to_images
 from labeling.dataset.manifest import MANIFEST_NAME, Manifest, SplitName, read_manifest
@@ -103,16 +104,18 @@ class _Training:
     def optimise(self) -> None:
         self._restore()
         options = self.options
-        steps = range(self.step, options.iters)
+        steps = range(self.step, self.step if self._is_spent() else options.iters)
         for step in track(steps, total=options.iters, done=self.step, label="training", unit="step"):
             started = time.monotonic()
             loss = self._one_step(step)
             self.step, self.seconds = step + 1, self.seconds + time.monotonic() - started
-            spent = options.minutes is not None and self.seconds >= 60 * options.minutes
-            if self.step % options.evaluate_every == 0 or self.step == options.iters or spent:
+            if self.step % options.evaluate_every == 0 or self.step == options.iters or self._is_spent():
                 self._evaluate(loss)
-            if spent:
+            if self._is_spent():
                 break
+
+    def _is_spent(self) -> bool:
+        return self.options.minutes is not None and self.seconds >= 60 * self.options.minutes
 
     def _one_step(self, step: int) -> float:
         self.model.train()
@@ -132,13 +135,15 @@ class _Training:
     def _evaluate(self, loss: float) -> None:
         correlation = rank_correlation(self.model, self.validation, self.device)
         line = {"iter": self.step, "loss": loss, "rank_correlation": correlation}
-        self.options.out.mkdir(parents=True, exist_ok=True)
         with self.diary.open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(line) + "\n")
         print(f"step {self.step}: loss {loss:.4f}, rank correlation {correlation:.4f}", flush=True)
         if correlation > self.best or not (self.options.out / MODEL_NAME).is_file():
             self.best = correlation
             save_accmodel(self.model, self.options.out / MODEL_NAME)
+        self._save()
+
+    def _save(self) -> None:
         parts = ("model", "optimiser", "schedule")
         state: dict[str, Any] = {name: getattr(self, name).state_dict() for name in parts}
         with atomic_path(self.checkpoint) as temporary:
@@ -148,6 +153,7 @@ class _Training:
         if not self.checkpoint.is_file():
             if (self.options.out / MODEL_NAME).is_file():
                 raise OptionError(f"{self.options.out} holds another training", hint="Choose another --out.")
+            self._save()  # before the first model: one without a checkpoint is another training's
             return
         state = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
         for name in ("model", "optimiser", "schedule"):
@@ -196,7 +202,7 @@ def _targets(levels: Levels, options: TrainAccModelOptions, num_levels: int) -> 
         return torch.from_numpy(levels)
     if options.head == "regression":
         return torch.from_numpy(((levels + 0.5) / num_levels).astype(np.float32))
-    limit = np.sort(levels, axis=None)[-math.ceil(options.share * levels.size)]
+    limit = np.sort(levels, axis=None)[-count_of(options.share, levels.size)]
     return torch.from_numpy((levels >= limit).astype(np.int64))
 
 

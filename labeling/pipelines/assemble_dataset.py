@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import glob
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from PIL import Image
 
 from deploy.core.files import read_npz, write_image, write_npz, write_text
 from deploy.core.overlay import level_palette
-from deploy.core.work_folder import remove_temporaries
+from deploy.core.work_folder import remove_temporaries, replace_folder
 from labeling.dataset.findings import detection_findings, level_findings
 from labeling.dataset.manifest import (
     SPLITS,
@@ -143,7 +142,8 @@ def assemble_dataset(
         manifest = manifest.model_copy(update={"options": manifest.options | {"calibration": calibration.job_sha256}})
     write_manifest(work.dataset, manifest)
     remove_temporaries(work.dataset, below=True)
-    _publish(work, options.out)
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    replace_folder(work.dataset, options.out)
     _report(manifest, videos, options)
 
 
@@ -225,16 +225,6 @@ def _manifest(
         versions=versions,
         job_sha256=fingerprint,
     )
-
-
-def _publish(work: WorkFolder, out: Path) -> None:
-    """Put the finished dataset in its place; what it replaces is removed with the work folder."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    if out.exists() and any(out.iterdir()):
-        replaced = work.root / "replaced"
-        shutil.rmtree(replaced, ignore_errors=True)
-        out.rename(replaced)
-    work.dataset.rename(out)
 
 
 def _report(manifest: Manifest, videos: dict[str, VideoImportance], options: LabelOptions) -> None:

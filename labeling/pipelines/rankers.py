@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from deploy.core.errors import DatasetError
+from deploy.core.errors import DatasetError, OptionError
 from deploy.core.files import read_image, sha256_of
 from deploy.core.grid import Grid
 from deploy.predictor import Predictor
@@ -28,6 +28,7 @@ from labeling.upscalers import Upscaler
 Rankings = Mapping[str, NDArray[np.float64]]
 GROWTH_PX = (32, 64)
 """By how much boxes are grown for more baselines, in SR pixels."""
+_OWN = ("importance", "label")
 _BASELINES = ("|SR - IN|", "edges", "detector boxes", "random")
 _MORE_BASELINES = [*(f"boxes + {px} px" for px in GROWTH_PX), "label of the frame before"]
 
@@ -46,7 +47,11 @@ class Bench:
 
 @dataclass(frozen=True)
 class Rankers:
-    """Every way to rank the blocks of a frame."""
+    """Every way to rank the blocks of a frame.
+
+    Raises:
+        OptionError: two have one name.
+    """
 
     bench: Bench
     predictors: Mapping[str, Predictor]
@@ -55,9 +60,15 @@ class Rankers:
     other_labels: Mapping[str, Mapping[FrameKey, LabelledFrame]]
     """Name -> the frames of another dataset of the same videos."""
 
+    def __post_init__(self) -> None:
+        names = [*_OWN, *_BASELINES, *_MORE_BASELINES, *self.other_labels, *self.predictors]
+        for name in names:
+            if names.count(name) > 1:
+                raise OptionError(f"two rankings are called {name!r}", hint="Give NAME=PATH with another name.")
+
     def identities(self) -> dict[str, str]:
         """Name of every method -> what it is: with another model of the same name it is another method."""
-        names = ["importance", "label", *self.other_labels, *self.predictors, *_BASELINES]
+        names = [*_OWN, *self.other_labels, *self.predictors, *_BASELINES]
         names += [] if self.frames_before is None else _MORE_BASELINES
         made_of = {name: sha256_of(predictor.path) for name, predictor in self.predictors.items()}
         made_of |= {name: _hash_of(frames) for name, frames in self.other_labels.items()}

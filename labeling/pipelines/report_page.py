@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from deploy.core.errors import InputError
+from deploy.core.errors import InputError, OptionError
 from deploy.core.files import read_image, read_npz, write_text
 from deploy.core.overlay import colors_of, importance_overlay
 from deploy.model_card import ModelCard, read_card
@@ -131,9 +131,14 @@ def _picture(image: NDArray[np.uint8], alt: str) -> Picture:
 
 
 def _predictions(folder: Path | None, manifest: Manifest) -> dict[int, NDArray[np.float32]]:
-    """Frame index -> predicted importance map."""
+    """Frame index -> predicted importance map. Predictions do not name their video, so there must be only one."""
     if folder is None:
         return {}
+    if len(manifest.sources) != 1:
+        raise OptionError(
+            f"--predictions {folder} are of one video, the dataset has {len(manifest.sources)}",
+            hint="Leave them out; the models' own figures are still shown.",
+        )
     path = folder / "importance.npz"
     stored = read_npz(path)
     maps, indices = (stored.get(name, np.empty(0)) for name in ("importance", "frame_index"))

@@ -26,7 +26,11 @@ Counts = dict[tuple[str, float], MatchCounts]
 
 
 def make_curve(
-    method: str, reference: ReferenceName, frames: Sequence[Counts], segments: NDArray[np.int64]
+    method: str,
+    reference: ReferenceName,
+    frames: Sequence[Counts],
+    segments: NDArray[np.int64],
+    budgets: Sequence[float],
 ) -> UtilityCurve:
     """One method's curve.
 
@@ -35,8 +39,8 @@ def make_curve(
         reference: against which it was judged.
         frames: what was found on each frame.
         segments: (N,) group of each frame, which the bootstrap resamples as a whole.
+        budgets: in increasing order, from 0 to 1; of other ones more may be known.
     """
-    budgets = sorted(budget for name, budget in frames[0] if name == method)
     f1 = np.array([[counts[method, budget].f1 for budget in budgets] for counts in frames])
     draws = resampled_means(f1, segments)
     shares = recoveries(draws)

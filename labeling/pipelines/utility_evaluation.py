@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import torch
 
+from deploy.core.cli import named
 from deploy.core.errors import DatasetError, InputError, OptionError, WeightsError
 from deploy.core.files import sha256_of, write_text
 from deploy.core.grid import Grid
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 def evaluate_utility(options: EvaluateUtilityOptions) -> None:
     """Evaluate, write ``options.out`` and print a table."""
     manifest = read_manifest(options.dataset)
-    bench = _load_bench(options, manifest)
+    bench = load_bench(options, manifest)
     predictors = _load_predictors(options.models, bench.grid)
     before = frames_before(options.dataset, manifest) if options.more_baselines else None
     rankers = Rankers(bench, predictors, before, _other_labels(options.other_labels, bench.grid))
@@ -46,16 +47,17 @@ def evaluate_utility(options: EvaluateUtilityOptions) -> None:
     cache = UtilityCache(options.out.with_name(f".{options.out.name}.cache"), made_of, rankers.identities())
     left = [frame for frame in frames if cache.missing(frame.key, options.budgets)]
     done = len(frames) - len(left)
-    for frame, pair in track(_with_pairs(left, bench), total=len(frames), done=done, label="evaluating"):
+    for frame, pair in track(with_pairs(left, bench), total=len(frames), done=done, label="evaluating"):
         missing = cache.missing(frame.key, options.budgets)
-        cache.add(frame.key, _evaluate_frame(frame, pair, rankers, missing, options.budgets))
+        cache.add(frame.key, evaluate_frame(frame, pair, rankers, missing, options.budgets))
     counts: dict[ReferenceName, list[Counts]] = {"true": [], "sr": []}
     for frame in frames:
         for reference, frame_counts in cache.counts(frame.key).items():
             counts[reference].append(frame_counts)
+    budgets = sorted({0.0, *options.budgets, 1.0})
     segments = segments_of([frame.video_id for frame in frames], options.segments)
     curves = [
-        make_curve(method, reference, frame_counts, segments)
+        make_curve(method, reference, frame_counts, segments, budgets)
         for reference, frame_counts in counts.items()
         if frame_counts
         for method in rankers.identities()
@@ -85,7 +87,12 @@ def format_table(report: UtilityReport) -> str:
     return "\n".join(lines)
 
 
-def _load_bench(options: EvaluateUtilityOptions, manifest: Manifest) -> Bench:
+def load_bench(options: EvaluateUtilityOptions, manifest: Manifest) -> Bench:
+    """The detector and the upscaler that made a dataset's labels.
+
+    Raises:
+        WeightsError: their weights are not those.
+    """
     record = manifest.detector
     classes = record.settings.get("classes", ())
     detector = DETECTORS.create(
@@ -111,13 +118,13 @@ def _load_bench(options: EvaluateUtilityOptions, manifest: Manifest) -> Bench:
 def _load_predictors(models: Sequence[str], grid: Grid) -> dict[str, Predictor]:
     predictors: dict[str, Predictor] = {}
     for model in models:
-        name, equals, path = model.partition("=")
-        predictor = Predictor(path if equals else model)
+        given, path = named(model, "--models") if "=" in model else ("", Path(model))
+        predictor = Predictor(path)
         if predictor.card.grid != grid:
             raise WeightsError(
                 f"{model} was made for {predictor.card.grid}, the labels are on {grid}", hint="Retrain it."
             )
-        name = name if equals else predictor.card.name
+        name = given or predictor.card.name
         if name in predictors:
             raise OptionError(f"two models are called {name}", hint="Give NAME=MODEL.onnx.")
         predictors[name] = predictor
@@ -126,12 +133,12 @@ def _load_predictors(models: Sequence[str], grid: Grid) -> dict[str, Predictor]:
 
 def _other_labels(datasets: Sequence[str], grid: Grid) -> dict[str, dict[FrameKey, LabelledFrame]]:
     found = {}
-    for named in datasets:
-        name, _, path = named.partition("=")
-        manifest = read_manifest(Path(path))
+    for dataset in datasets:
+        name, path = named(dataset, "--other-labels")
+        manifest = read_manifest(path)
         if manifest.make_grid() != grid:
-            raise OptionError(f"--other-labels {named} has another grid", hint="Label the same videos at one size.")
-        frames = [frame for split in SPLITS for frame in read_split(Path(path), manifest, split)]
+            raise OptionError(f"--other-labels {dataset} has another grid", hint="Label the same videos at one size.")
+        frames = [frame for split in SPLITS for frame in read_split(path, manifest, split)]
         found[name] = {frame.key: frame for frame in frames}
     return found
 
@@ -143,7 +150,7 @@ def _choose_frames(options: EvaluateUtilityOptions, manifest: Manifest) -> list[
     return evenly_spaced(frames, options.max_frames)
 
 
-def _with_pairs(frames: Sequence[LabelledFrame], bench: Bench) -> Iterator[tuple[LabelledFrame, FramePair]]:
+def with_pairs(frames: Sequence[LabelledFrame], bench: Bench) -> Iterator[tuple[LabelledFrame, FramePair]]:
     """Decode the chosen frames of each source again, at both sizes."""
     grid = bench.grid
     for source in bench.manifest.sources:
@@ -153,9 +160,8 @@ def _with_pairs(frames: Sequence[LabelledFrame], bench: Bench) -> Iterator[tuple
         path = _checked_source(source)
         enough = source.height_px >= grid.height_px * grid.scale and source.width_px >= grid.width_px * grid.scale
         size = FrameSize(grid.height_px, grid.width_px, grid.scale, enough)
-        for pair in read_pairs(path, size, FrameSelection()):
-            if pair.frame.index in wanted:
-                yield wanted.pop(pair.frame.index), pair
+        for pair in read_pairs(path, size, FrameSelection(indices=frozenset(wanted))):
+            yield wanted.pop(pair.frame.index), pair
             if not wanted:
                 break
 
@@ -170,9 +176,10 @@ def _checked_source(source: SourceRecord) -> Path:
     return path
 
 
-def _evaluate_frame(
+def evaluate_frame(
     frame: LabelledFrame, pair: FramePair, rankers: Rankers, methods: Sequence[str], budgets: Sequence[float]
 ) -> dict[ReferenceName, Counts]:
+    """Enhance the best blocks of one frame by each of the methods, and match what is then found with each reference."""
     bench = rankers.bench
     with torch.no_grad():
         lr = to_tensor(pair.lr, bench.device)

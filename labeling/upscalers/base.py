@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -33,11 +32,3 @@ class Upscaler(Protocol):
             (N, 3, H * scale, W * scale) float32 RGB in [0, 1].
         """
         ...
-
-
-def refuse_weights(name: str, weights: Path | None) -> None:
-    """Raise OptionError if weights were given to an upscaler that has none."""
-    if weights is not None:
-        from deploy.core.errors import OptionError
-
-        raise OptionError(f"upscaler {name!r} takes no weights, got {weights}", hint="Drop the option.")

@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 
-from deploy.core.files import write_image
+from deploy.core.errors import InputError
+from deploy.core.files import read_image, write_image
 from labeling.upscalers.base import Upscaler
 
 
@@ -40,9 +40,8 @@ class CachedUpscaler:
         digest = hashlib.sha256(f"{self._key} {pixels.shape}".encode() + pixels.tobytes()).hexdigest()
         path = self._folder / digest[:2] / f"{digest}.png"
         try:
-            stored = np.array(Image.open(path, formats=("PNG",)).convert("RGB"))
-            return torch.from_numpy(stored).permute(2, 0, 1)[None].to(lr.device).float() / 255.0
-        except (OSError, UnidentifiedImageError):  # not there, or damaged: made anew
+            return torch.from_numpy(read_image(path)).permute(2, 0, 1)[None].to(lr.device).float() / 255.0
+        except InputError:  # not there, or damaged: made anew
             sr = self._upscaler.upscale(lr, reference)
             image = (sr[0] * 255.0).round().byte().permute(1, 2, 0).cpu().numpy()
             write_image(path, Image.fromarray(image))

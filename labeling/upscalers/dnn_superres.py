@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from deploy.core.errors import OptionError, WeightsError
+from deploy.core.errors import OptionError, WeightsError, first_line
 from deploy.core.files import sha256_of
 
 FACTORS = (2, 3, 4, 8)
@@ -72,7 +72,7 @@ def _load(weights: Path, variant: str) -> tuple[Any, int]:
                 return network, factor
     except cv2.error as error:
         raise WeightsError(
-            f"OpenCV cannot read {weights}: {str(error).splitlines()[0][:200]}", hint="Give a TensorFlow .pb file."
+            f"OpenCV cannot read {weights}: {first_line(error)}", hint="Give a TensorFlow .pb file."
         ) from None
     finally:
         logging.setLogLevel(log_level)

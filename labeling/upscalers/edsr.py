@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from deploy.core.errors import WeightsError
+from deploy.core.errors import WeightsError, first_line
 from deploy.core.files import sha256_of
 from labeling.upscalers.network import NetworkUpscaler
 from labeling.weights import read_metadata, read_state, require_shapes
@@ -140,7 +140,7 @@ def _network_for(state: dict[str, Tensor], path: Path, metadata: dict[str, str])
         # Official files may leave the fixed mean shifts out.
         missing, unexpected = network.load_state_dict(state, strict=False)
     except (ArithmeticError, LookupError, RuntimeError, ValueError) as error:
-        raise WeightsError(f"{not_edsr}: {str(error).splitlines()[0]}", hint=hint) from None
+        raise WeightsError(f"{not_edsr}: {first_line(error)}", hint=hint) from None
     lost = [key for key in missing if not key.startswith(("sub_mean", "add_mean"))]
     if lost or unexpected:
         raise WeightsError(f"{not_edsr}: missing {lost[:3]}, unexpected {unexpected[:3]}", hint=hint)

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from deploy.core.errors import InputError
-from labeling.upscalers.base import refuse_weights
+from labeling.weights import refuse_weights
 
 
 def interpolate(lr: Tensor, scale: int, mode: Literal["bicubic", "bilinear"] = "bicubic") -> Tensor:
@@ -20,30 +20,29 @@ def interpolate(lr: Tensor, scale: int, mode: Literal["bicubic", "bilinear"] = "
     return functional.interpolate(lr, scale_factor=scale, mode=mode, align_corners=False).clamp(0.0, 1.0)
 
 
-class Bicubic:
-    """Bicubic interpolation."""
-
-    name = "bicubic"
+class _WithoutWeights:
+    name: str
     weights_sha256 = ""
 
     def __init__(self, *, scale: int, weights: Path | None = None) -> None:
-        refuse_weights(self.name, weights)
+        refuse_weights("upscaler", self.name, weights)
         self.scale = scale
+
+
+class Bicubic(_WithoutWeights):
+    """Bicubic interpolation."""
+
+    name = "bicubic"
 
     def upscale(self, lr: Tensor, reference: Tensor | None) -> Tensor:
         """See `Upscaler.upscale`."""
         return interpolate(lr, self.scale)
 
 
-class Lanczos:
+class Lanczos(_WithoutWeights):
     """Lanczos interpolation with three lobes, by Pillow."""
 
     name = "lanczos"
-    weights_sha256 = ""
-
-    def __init__(self, *, scale: int, weights: Path | None = None) -> None:
-        refuse_weights(self.name, weights)
-        self.scale = scale
 
     def upscale(self, lr: Tensor, reference: Tensor | None) -> Tensor:
         """See `Upscaler.upscale`."""
@@ -56,15 +55,10 @@ class Lanczos:
         return sr.clamp(0.0, 1.0).to(lr.device)
 
 
-class Reference:
+class Reference(_WithoutWeights):
     """The true high-resolution frame, where the source is large enough: the best any upscaler could do."""
 
     name = "reference"
-    weights_sha256 = ""
-
-    def __init__(self, *, scale: int, weights: Path | None = None) -> None:
-        refuse_weights(self.name, weights)
-        self.scale = scale
 
     def upscale(self, lr: Tensor, reference: Tensor | None) -> Tensor:
         """See `Upscaler.upscale`.

@@ -7,7 +7,7 @@ from pathlib import Path
 from spandrel import ImageModelDescriptor, ModelLoader, ModelTiling, UnsupportedModelError
 from torch import Tensor
 
-from deploy.core.errors import OptionError, WeightsError
+from deploy.core.errors import OptionError, WeightsError, first_line
 from deploy.core.files import sha256_of
 from labeling.upscalers.network import NetworkUpscaler
 from labeling.weights import read_state
@@ -34,7 +34,7 @@ def load_spandrel(*, scale: int, weights: Path | None = None) -> NetworkUpscaler
             hint="For EDSR and CARN use --upscaler edsr or carn.",
         ) from None
     except (KeyError, ValueError, RuntimeError, AssertionError) as error:  # a known name, but other shapes
-        first = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        first = first_line(error)
         raise WeightsError(f"spandrel cannot build {weights}: {first}", hint="Copy the file again.") from None
     if not isinstance(model, ImageModelDescriptor) or model.scale < 2 or model.input_channels != 3:
         raise WeightsError(

@@ -8,7 +8,7 @@ import paddle
 from paddleseg.cvlibs import SegBuilder
 from paddleseg.utils.utils import CachedProperty
 
-from deploy.core.errors import OptionError, RegenError
+from deploy.core.errors import OptionError, RegenError, last_line
 from paddleseg_configs.training import augmentation as augmentation  # these register what they define
 from paddleseg_configs.training import extra_models as extra_models
 from paddleseg_configs.training import level_dataset as level_dataset
@@ -58,7 +58,7 @@ class LevelBuilder(SegBuilder):  # type: ignore[misc]
         try:
             schedule, optimizer = self.lr_scheduler, self.optimizer
         except (AssertionError, AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
-            reason = str(error).strip().splitlines()[-1]
+            reason = last_line(error)
             raise OptionError(
                 f"cannot build the optimiser: {reason}", hint="Check lr_scheduler and optimizer in --config."
             ) from None
@@ -79,7 +79,7 @@ class LevelBuilder(SegBuilder):  # type: ignore[misc]
         except RuntimeError as error:
             if isinstance(error.__context__, RegenError):
                 raise error.__context__ from None
-            reason = str(error).strip().splitlines()[-1]
+            reason = last_line(error)
             raise OptionError(
                 f"cannot build {cfg.get('type')}: {reason}", hint="Check that part of --config."
             ) from None

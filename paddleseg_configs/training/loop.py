@@ -6,17 +6,18 @@ import math
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
 
 import paddle
 
 from deploy.core.errors import OptionError, RegenError
+from deploy.core.interrupts import on_interrupt
 from deploy.core.progress import track
 from deploy.core.work_folder import hold
 from paddleseg_configs.training import checkpoint
 from paddleseg_configs.training.checkpoint import TrainingState
 from paddleseg_configs.training.components import LevelBuilder, loss_terms
 from paddleseg_configs.training.evaluation import METRIC_NAMES, evaluate, require_frames
-from paddleseg_configs.training.interrupts import StopRequest, stop_on_interrupt
 from paddleseg_configs.training.metrics_log import METRICS_NAME, MetricsLog
 from paddleseg_configs.training.processes import join_processes
 from paddleseg_configs.training.samples import batches, seed_iteration
@@ -113,7 +114,8 @@ class _Training:
             world_size=self.processes.count,
         )
         self.model.train()
-        with stop_on_interrupt() as stop:
+        stop = Event()
+        with on_interrupt(stop.set):
             numbered = enumerate(stream, first)
             for index, (images, levels) in track(numbered, total=last, done=first, label="training", unit="iter"):
                 rate = self.optimizer.get_lr()
@@ -162,16 +164,16 @@ class _Training:
         self.scheduler.step()
         return value
 
-    def _after(self, iteration: int, stop: StopRequest) -> None:
+    def _after(self, iteration: int, stop: Event) -> None:
         """Save what is due, and stop here if the user asked for it."""
         due = iteration % self.options.save_interval == 0 or iteration == self.settings.config.iters
         if due and self.validation is not None:
             self._evaluate(iteration)
-        if due or stop.requested:
+        if due or stop.is_set():
             state = TrainingState(iteration, self.fingerprint, self.best_score, self.stale_evaluations)
             checkpoint.save_checkpoint(self._folder(iteration), self.model, self.optimizer, state)
             checkpoint.prune(self.options.save_dir, self.options.keep_checkpoint_max)
-        if stop.requested and iteration < self.settings.config.iters:
+        if stop.is_set() and iteration < self.settings.config.iters:
             raise KeyboardInterrupt
 
     def _evaluate(self, iteration: int) -> None:

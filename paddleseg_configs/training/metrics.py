@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
+from deploy.postprocess import best, count_of
+
 Confusion = NDArray[np.int64]
 """(L, L): number of pixels with label level = row and predicted level = column."""
 
@@ -86,9 +88,9 @@ def top_block_recall(label: NDArray[np.floating], predicted: NDArray[np.floating
     truth, guess = label.ravel(), predicted.ravel()
     if truth.min() == truth.max():
         return math.nan
-    count = math.ceil(share * len(truth))
+    count = count_of(share, len(truth))
     limit = np.sort(truth)[-count]
-    chosen = truth[np.argsort(-guess, kind="stable")[:count]]
+    chosen = truth[best(guess, count)]
     tied_needed = count - int((truth > limit).sum())
     return (int((chosen > limit).sum()) + min(int((chosen == limit).sum()), tied_needed)) / count
 

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from deploy.core.cli import run
 from deploy.core.errors import InputError
+from deploy.core.files import IMAGE_SUFFIXES
+from labeling.dataset.lists import read_lines
 from paddleseg_configs.training.arguments import add_weights, make_parser, overrides_of
-
-IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp"})
 
 
 def find_images(source: Path) -> list[tuple[Path, Path]]:
@@ -27,7 +27,7 @@ def find_images(source: Path) -> list[tuple[Path, Path]]:
         found = sorted(path for path in source.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
         pairs = [(path, path.relative_to(source)) for path in found]
     elif source.suffix.lower() == ".txt" and source.is_file():
-        lines = source.read_text(encoding="utf-8").splitlines()
+        lines = read_lines(source)
         found = [source.parent / line.split(" ")[0] for line in lines if line.strip()]
         pairs = [(path, Path(f"{number:06d}_{path.name}")) for number, path in enumerate(found)]
     else:

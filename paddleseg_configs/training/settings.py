@@ -13,7 +13,7 @@ import yaml
 from paddleseg.cvlibs import Config
 from paddleseg.cvlibs.config import merge_config_dicts
 
-from deploy.core.errors import OptionError
+from deploy.core.errors import OptionError, last_line
 from deploy.core.files import sha256_of
 from labeling.dataset.manifest import MANIFEST_NAME, Manifest, read_manifest
 from paddleseg_configs.training.level_weights import level_weights
@@ -151,7 +151,7 @@ def _to_config(content: dict[str, Any], path: Path) -> Config:
     try:
         config = ReadConfig(str(path))
     except (AssertionError, RuntimeError, TypeError, KeyError, ValueError) as error:
-        reason = str(error).strip().splitlines()[-1]
+        reason = last_line(error)
         raise OptionError(f"{path}: {reason}", hint="Compare it with mobileseg_*.yml.") from None
     for key in ("iters", "batch_size"):
         if not isinstance(config.dic[key], int) or config.dic[key] < 1:

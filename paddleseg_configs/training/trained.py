@@ -46,8 +46,11 @@ def normalization_of(settings: Settings) -> tuple[Color, Color]:
     for section in (settings.config.val_dataset_cfg, settings.config.train_dataset_cfg):
         items = section.get("transforms") or []
         found.append([item for item in items if item.get("type") == "Normalize"])
-    evaluation = settings.config.val_dataset_cfg.get("transforms") or []
-    if len(evaluation) != 1 or found[0] != found[1] or len(found[0]) != 1:
+    evaluation, training = (
+        section.get("transforms") or []
+        for section in (settings.config.val_dataset_cfg, settings.config.train_dataset_cfg)
+    )
+    if len(evaluation) != 1 or found[0] != found[1] or len(found[0]) != 1 or training[-1:] != found[0]:
         raise OptionError(
             "training must end with, and evaluation consist of, one and the same Normalize transform",
             hint="Share it between both by a YAML anchor, as _base_/macroblock_levels.yml does.",

@@ -13,7 +13,7 @@ from deploy.core.files import sha256_of, write_text
 from deploy.core.stages import Stage, run_stage, words_of
 from labeling.dataset.manifest import MANIFEST_NAME, Manifest, read_manifest
 from labeling.dataset.utility_record import UtilityReport, read_utility
-from paddleseg_configs.zoo.model_runs import ACCMODEL_HEADS, RunOptions, ladder_names, model_file, run_model
+from paddleseg_configs.zoo.model_runs import ACCMODEL_HEADS, check_name, ladder_names, model_file, run_model
 from paddleseg_configs.zoo.page import write_pages
 from paddleseg_configs.zoo.record import Settings, ZooReport
 
@@ -30,30 +30,22 @@ def compare(options: CompareOptions) -> None:
         RegenError: the dataset cannot be used, or no model could be made.
     """
     manifest = read_manifest(options.dataset)
-    how = RunOptions(
-        dataset=options.dataset,
-        out=options.out,
-        iters=options.iters,
-        minutes=options.minutes,
-        batch_size=options.batch_size,
-        seed=options.seed,
-        opts=options.opts,
-        accmodel_features=options.accmodel_features,
-    )
     names = options.models or (*ladder_names(), *ACCMODEL_HEADS)
-    rows = tuple(run_model(name, how) for name in names)
-    made = {row.name: model_file(row.name, how) for row in rows if not row.failure}
-    made |= {name: Path(path) for name, _, path in (extra.partition("=") for extra in options.extra)}
+    for name in names:  # all, before the first is trained
+        check_name(name)
+    rows = tuple(run_model(name, options) for name in names)
+    made = {row.name: model_file(row.name, options) for row in rows if not row.failure}
+    made |= dict(options.named_extra)
     if not made:
         raise RegenError("no model could be made", hint="The reasons are above.")
-    settings = settings_of(how, manifest)
+    settings = settings_of(options, manifest)
     report = ZooReport(settings=settings, rows=rows, utility=_utility(options, made) if options.utility else None)
     json_path = options.report.with_name(f"{options.report.name}.json")
     write_text(json_path, report.model_dump_json(indent=1) + "\n")
     write_pages(report, options.report)
 
 
-def settings_of(how: RunOptions, manifest: Manifest) -> Settings:
+def settings_of(options: CompareOptions, manifest: Manifest) -> Settings:
     """What a report says of how its models were trained."""
     videos = ", ".join(source.video_id for source in manifest.sources)
     frames = ", ".join(f"{split.num_frames} {name}" for name, split in manifest.splits.items())
@@ -62,12 +54,12 @@ def settings_of(how: RunOptions, manifest: Manifest) -> Settings:
     levels = f"{manifest.num_levels} levels of {label}"
     return Settings(
         dataset=f"{videos}: {frames} frames of {size}, {levels}; detector {manifest.detector.name}",
-        manifest_sha256=sha256_of(how.dataset / MANIFEST_NAME),
-        max_iters=how.iters,
-        minutes=how.minutes,
-        batch_size=how.batch_size,
-        seed=how.seed,
-        opts=how.opts,
+        manifest_sha256=sha256_of(options.dataset / MANIFEST_NAME),
+        max_iters=options.iters,
+        minutes=options.minutes,
+        batch_size=options.batch_size,
+        seed=options.seed,
+        opts=options.opts,
         machine=f"{processor()}, {platform.system()}",
         versions={name: version(name) for name in _PACKAGES},
     )
@@ -82,12 +74,12 @@ def _utility(options: CompareOptions, models: Mapping[str, Path]) -> UtilityRepo
         "--budgets",
         *options.budgets,
     ]
-    others = [(name, Path(path).resolve()) for name, _, path in (word.partition("=") for word in options.other_labels)]
-    command += ["--other-labels", *(f"{name}={path}" for name, path in others)] if others else []
+    others = options.named_others
+    command += ["--other-labels", *(f"{name}={path.resolve()}" for name, path in others)] if others else []
     command += ["--max-frames", options.max_frames, "--segments", options.segments]
     command += ["--detector-weights", options.detector_weights] if options.detector_weights else []
     command += ["--upscaler-weights", options.upscaler_weights] if options.upscaler_weights else []
-    inputs = (options.dataset / MANIFEST_NAME, *models.values())
+    inputs = (options.dataset / MANIFEST_NAME, *models.values(), *(path / MANIFEST_NAME for _, path in others))
     run_stage(Stage("utility", words_of(command), inputs, (result,)), options.out / "stamps")
     return read_utility(result)
 

@@ -8,6 +8,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from deploy.core.errors import OptionError, RegenError
 from deploy.core.files import sha256_of
@@ -16,28 +17,12 @@ from deploy.model_card import read_card
 from labeling.dataset.manifest import MANIFEST_NAME, read_manifest
 from paddleseg_configs.zoo.record import Measurement, ModelRow
 
+if TYPE_CHECKING:
+    from paddleseg_configs.compare import CompareOptions
+
 LADDER = ROOT / "paddleseg_configs"
 TIMING_ITERS = 6
 ACCMODEL_HEADS = {"accmodel": "levels", "accmodel_binary": "binary", "accmodel_regression": "regression"}
-
-
-@dataclass(frozen=True)
-class RunOptions:
-    """How models are trained."""
-
-    dataset: Path
-    out: Path
-    """Folder for everything that is made."""
-    iters: int
-    """Most iterations."""
-    minutes: float | None
-    """Most minutes of training."""
-    batch_size: int
-    seed: int
-    opts: tuple[str, ...]
-    """Overrides of the configurations, KEY=VALUE."""
-    accmodel_features: str = "imagenet"
-    """Frozen weights of AccModel; see labeling/train_accmodel.py."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +30,7 @@ class _Work:
     """What is being made of one model."""
 
     name: str
-    options: RunOptions
+    options: CompareOptions
     folder: Path
     row: ModelRow
 
@@ -61,7 +46,13 @@ def ladder_names() -> list[str]:
     return sorted(path.stem for path in LADDER.glob("*.yml"))
 
 
-def run_model(name: str, options: RunOptions) -> ModelRow:
+def check_name(name: str) -> None:
+    """Raise OptionError if there is no such model."""
+    if name not in ACCMODEL_HEADS and name not in ladder_names():
+        raise OptionError(f"no model {name!r}", hint=f"Known: {', '.join([*ladder_names(), *ACCMODEL_HEADS])}.")
+
+
+def run_model(name: str, options: CompareOptions) -> ModelRow:
     """Train, export and measure. What was done before is not done again.
 
     Args:
@@ -70,12 +61,7 @@ def run_model(name: str, options: RunOptions) -> ModelRow:
 
     Returns:
         Its row; with the reason, if a stage failed.
-
-    Raises:
-        OptionError: there is no such model.
     """
-    if name not in ACCMODEL_HEADS and name not in ladder_names():
-        raise OptionError(f"no model {name!r}", hint=f"Known: {', '.join([*ladder_names(), *ACCMODEL_HEADS])}.")
     work = _Work(name, options, model_folder(name, options), ModelRow(name=name, description=description(name)))
     try:
         return _run_accmodel(work) if name in ACCMODEL_HEADS else _run_ladder_model(work)
@@ -84,7 +70,7 @@ def run_model(name: str, options: RunOptions) -> ModelRow:
         return work.row.model_copy(update={"failure": str(error)})
 
 
-def model_folder(name: str, options: RunOptions) -> Path:
+def model_folder(name: str, options: CompareOptions) -> Path:
     """Where a model's files go: another dataset, configuration or schedule has another folder."""
     config = LADDER / f"{name}.yml"
     parts = [config, *sorted((LADDER / "_base_").glob("*.yml"))] if config.is_file() else []
@@ -97,7 +83,7 @@ def model_folder(name: str, options: RunOptions) -> Path:
     return options.out / f"{name}-{hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:8]}"
 
 
-def model_file(name: str, options: RunOptions) -> Path:
+def model_file(name: str, options: CompareOptions) -> Path:
     """The exported predictor."""
     return model_folder(name, options) / f"{name}.onnx"
 
@@ -137,9 +123,10 @@ def _run_accmodel(work: _Work) -> ModelRow:
     schedule = ["--iters", options.iters, *limit, "--batch-size", options.batch_size, "--seed", options.seed]
     command = ["labeling/train_accmodel.py", options.dataset, "--out", folder / "train", "--name", work.name]
     weights = Path(options.accmodel_features)
-    features = weights if weights.is_file() else options.accmodel_features
+    given = [weights] if weights.is_file() else []
+    features = weights if given else options.accmodel_features
     head = ["--head", ACCMODEL_HEADS[work.name], "--features", features, "--onnx", model]
-    work.run("train", [*command, *head, *schedule], [], [model, record])
+    work.run("train", [*command, *head, *schedule], given, [model, record])
     return _measured(work, model).model_copy(update=json.loads(record.read_text(encoding="utf-8")))
 
 
@@ -171,7 +158,7 @@ def description(name: str) -> str:
     return (LADDER / f"{name}.yml").read_text(encoding="utf-8").splitlines()[0].removeprefix("# ")
 
 
-def _opts(options: RunOptions) -> list[str]:
+def _opts(options: CompareOptions) -> list[str]:
     return ["--opts", *options.opts] if options.opts else []
 
 

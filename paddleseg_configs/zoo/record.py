@@ -1,4 +1,4 @@
-"""What is known of models that were trained and measured side by side: ``zoo.json``, ``ladder.json``."""
+"""What is known of models that were trained and measured side by side: ``zoo.json``, ``row.json``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field, ValidationError
 
-from deploy.core.errors import DatasetError
+from deploy.core.errors import DatasetError, first_line
 from labeling.dataset.manifest import Record, Sha256
 from labeling.dataset.utility_record import UtilityReport
 
@@ -90,4 +90,4 @@ def read_zoo(path: Path) -> ZooReport:
     try:
         return ZooReport.model_validate_json(path.read_bytes())
     except (OSError, ValidationError) as error:
-        raise DatasetError(f"cannot read {path}: {str(error).splitlines()[0]}", hint="Run compare.py again.") from None
+        raise DatasetError(f"cannot read {path}: {first_line(error)}", hint="Run compare.py again.") from None

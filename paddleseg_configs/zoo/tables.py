@@ -60,7 +60,7 @@ def _costs(rows: Sequence[ModelRow]) -> Table:
     lines = []
     for row in rows:
         if row.measured is None:
-            lines.append((row.name, f"failed: {row.failure}", *[""] * (len(header) + 2)))
+            lines.append((row.name, f"failed: {row.failure}", *[""] * (len(header) + 1)))
             continue
         times = [row.measured.latency.get(name) for name in backends]
         shown = [f"{time.p50_ms:.1f} / {time.p95_ms:.1f}" if time else "" for time in times]

@@ -4,4 +4,4 @@ from deploy.core.cli import run
 from paddleseg_configs.training.train import main
 
 if __name__ == "__main__":
-    run(main)
+    run(main, resumes=True)

@@ -1,4 +1,4 @@
-"""What a network costs and what a processor can do: multiply-adds of an ONNX graph, measured peaks of products."""
+"""What a processor can do: measured peaks of matrix products."""
 
 from __future__ import annotations
 
@@ -8,38 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 import openvino as ov
 from onnx import TensorProto, helper, numpy_helper
-from onnxruntime.quantization import QuantType, quantize_static
+
+from deploy.core.runtimes import import_onnxruntime
+
+ort = import_onnxruntime()
 
 SIDES = (768, 1536)
 """Of the square matrices: small ones run undisturbed now and then beside busy neighbours, large ones are quicker."""
-
-
-def count_macs(path: Path) -> int:
-    """Multiply-adds of convolutions and products for one frame."""
-    model = onnx.load(str(path))
-    for value in (*model.graph.input, *model.graph.output):
-        value.type.tensor_type.shape.dim[0].dim_value = 1
-    model = onnx.shape_inference.infer_shapes(model, data_prop=True)
-    graph = model.graph
-    shapes = {constant.name: tuple(constant.dims) for constant in graph.initializer}
-    for value in (*graph.value_info, *graph.input, *graph.output):
-        shapes[value.name] = tuple(entry.dim_value or 1 for entry in value.type.tensor_type.shape.dim)
-    return sum(_macs_of(node, shapes) for node in graph.node)
-
-
-def _macs_of(node: onnx.NodeProto, shapes: dict[str, tuple[int, ...]]) -> int:
-    if node.op_type not in ("Conv", "ConvTranspose", "MatMul", "Gemm"):
-        return 0
-    first, second = (shapes[name] for name in node.input[:2])
-    if node.op_type == "ConvTranspose":
-        return int(np.prod(first) * np.prod(second[1:]))
-    result = int(np.prod(shapes[node.output[0]]))
-    if node.op_type == "Conv":
-        return result * int(np.prod(second[1:]))
-    return result * first[-1]
 
 
 def measure_peaks(seconds: float) -> dict[str, float]:
@@ -106,6 +83,8 @@ def _write_products(folder: Path, side: int) -> tuple[Path, Path]:
         def get_next(self) -> dict[str, np.ndarray] | None:
             """The next batch, or None."""
             return next(self.feeds, None)
+
+    from onnxruntime.quantization import QuantType, quantize_static  # after `import_onnxruntime`
 
     quantize_static(plain, quantised, Once(), activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8)
     return plain, quantised

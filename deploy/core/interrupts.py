@@ -1,0 +1,34 @@
+"""Ctrl-C that waits until what is at hand is done, so that what is saved is consistent."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+
+@contextmanager
+def on_interrupt(stop: Callable[[], object]) -> Iterator[None]:
+    """Call `stop` at the first SIGINT; a second one interrupts at once. Only the main thread gets signals.
+
+    Args:
+        stop: asks for the end; called in the main thread, whatever that is doing.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    previous = signal.getsignal(signal.SIGINT)
+
+    def note(_number: int, _frame: FrameType | None) -> None:
+        signal.signal(signal.SIGINT, previous)
+        stop()
+        print("\nstopping; press Ctrl-C again to stop at once", file=sys.stderr)
+
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous)
