@@ -25,9 +25,10 @@ from deploy.core.files import read_image, write_text
 from deploy.core.progress import track
 from deploy.predictor import Prediction, Predictor
 from deploy.reuse import ReuseRule, frame_change
-from labeling.dataset.manifest import SPLITS, read_manifest
+from labeling.dataset.manifest import read_manifest
 from labeling.dataset.reader import LabelledFrame, read_levels, read_split
 from labeling.evaluate_utility import EvaluateUtilityOptions
+from labeling.maths.split import SPLITS
 from labeling.maths.utility import mean_f1
 from paddleseg_configs.training.metrics import top_block_recall
 

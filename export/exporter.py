@@ -28,7 +28,7 @@ from paddleseg_configs.training.settings import Settings, load_settings
 from paddleseg_configs.training.trained import load_trained, normalization_of, split_dataset
 
 if TYPE_CHECKING:
-    from export.export_onnx import ExportOptions
+    from export.options import ExportOptions
 
 OPSETS = range(11, 22)
 _PACKAGES = ("paddlepaddle", "paddleseg", "paddle2onnx", "onnx", "onnxruntime")

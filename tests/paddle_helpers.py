@@ -14,15 +14,8 @@ from PIL import Image
 
 from deploy.core.grid import Grid
 from deploy.core.overlay import level_palette
-from labeling.dataset.manifest import (
-    SPLITS,
-    GridRecord,
-    Manifest,
-    ModelRecord,
-    SourceRecord,
-    SplitRecord,
-    write_manifest,
-)
+from labeling.dataset.manifest import GridRecord, Manifest, ModelRecord, SourceRecord, SplitRecord, write_manifest
+from labeling.maths.split import SPLITS
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 ULTRA_LIGHT = REPOSITORY / "paddleseg_configs" / "mobileseg_mobilenetv3_small_x035.yml"

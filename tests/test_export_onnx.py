@@ -17,9 +17,9 @@ from deploy.core.errors import DatasetError, OptionError, WeightsError
 from deploy.core.grid import Grid
 from deploy.model_card import METADATA_KEY, ModelCard, Precision, card_path, read_card
 from export.conversion import paddle_to_onnx
-from export.export_onnx import ExportOptions
 from export.exporter import export_onnx, finish_graph
 from export.graph_ends import pooling_matrices
+from export.options import ExportOptions
 from export.parity import Parity, measure_parity
 from paddleseg_configs.training.exact_pooling import averaging_matrix, exact_adaptive_pooling
 from paddleseg_configs.training.settings import load_settings

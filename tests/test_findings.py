@@ -11,8 +11,9 @@ from PIL import Image
 
 from deploy.core.grid import Grid
 from labeling.dataset.findings import all_findings, detection_findings, level_findings, shared_frames
-from labeling.dataset.manifest import SPLITS, read_manifest
+from labeling.dataset.manifest import read_manifest
 from labeling.dataset.reader import LabelledFrame, read_split
+from labeling.maths.split import SPLITS
 from tests.label_helpers import SMALL, crop_clip, run_script
 
 

@@ -11,8 +11,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from deploy.core.errors import OptionError
-from labeling.dataset.manifest import SPLITS
-from labeling.maths.split import Ratios, assign_splits, check_ratios
+from labeling.maths.split import SPLITS, Ratios, assign_splits, check_ratios
 from labeling.options import LabelOptions
 
 RATIOS: Ratios = (0.6, 0.2, 0.2)

@@ -13,9 +13,10 @@ from PIL import Image
 from deploy.core.errors import DatasetError, first_line
 from deploy.core.files import sha256_of
 from labeling.dataset.lists import read_lines, split_line, stays_inside
-from labeling.dataset.manifest import SPLITS, Manifest, SplitName, calibration_key, read_manifest
+from labeling.dataset.manifest import Manifest, calibration_key, read_manifest
 from labeling.dataset.reader import LabelledFrame, read_label, read_split, require_frame_size
 from labeling.maths.quantise import normalise, to_levels
+from labeling.maths.split import SPLITS, SplitName
 
 _MAKE_AGAIN = "Make the dataset again with make_labels.py --overwrite."
 _RESTORE = "Restore the file from a copy, or make the dataset again with make_labels.py --overwrite."

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from deploy.core.files import read_image
 from deploy.core.grid import Grid
-from labeling.dataset.manifest import SPLITS, Manifest, SplitName
+from labeling.dataset.manifest import Manifest
 from labeling.dataset.reader import LabelledFrame
-from labeling.maths.split import evenly_spaced
+from labeling.maths.split import SPLITS, SplitName, evenly_spaced
 
 MOSTLY_LEVEL_0 = 0.95
 SAME_FRAME = 1.5

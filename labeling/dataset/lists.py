@@ -6,7 +6,7 @@ import os
 from pathlib import Path, PurePosixPath
 
 from deploy.core.errors import DatasetError
-from labeling.dataset.manifest import SplitName
+from labeling.maths.split import SplitName
 
 _HINT = "Make the dataset again: python labeling/make_labels.py VIDEO --out DIR"
 

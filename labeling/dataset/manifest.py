@@ -12,11 +12,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from deploy.core.errors import DatasetError
 from deploy.core.files import write_text
 from deploy.core.grid import Grid
+from labeling.maths.split import SPLITS, SplitName
 
 MANIFEST_NAME = "manifest.json"
-SplitName = Literal["train", "val", "test"]
 Scope = Literal["frame", "video", "dataset"]
-SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 

@@ -13,7 +13,8 @@ from PIL import Image
 
 from deploy.core.errors import DatasetError, InputError
 from deploy.core.files import read_npz
-from labeling.dataset.manifest import Manifest, SplitName
+from labeling.dataset.manifest import Manifest
+from labeling.maths.split import SplitName
 
 _HINT = "Make the dataset again: python labeling/make_labels.py VIDEO --out DIR"
 

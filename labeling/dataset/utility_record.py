@@ -8,7 +8,8 @@ from typing import Literal
 from pydantic import Field, ValidationError
 
 from deploy.core.errors import DatasetError, first_line
-from labeling.dataset.manifest import Record, Sha256, SplitName
+from labeling.dataset.manifest import Record, Sha256
+from labeling.maths.split import SplitName
 
 
 class Interval(Record):

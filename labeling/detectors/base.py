@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from deploy.core.errors import OptionError
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -58,8 +60,6 @@ class Detector(Protocol):
 
 def check_score_threshold(value: float) -> float:
     """Return `value` if it is in (0, 1), else raise OptionError."""
-    from deploy.core.errors import OptionError
-
     if not 0.0 < value < 1.0:
         raise OptionError(f"score_threshold={value} is not between 0 and 1", hint="Leave it out for the default.")
     return value
@@ -71,8 +71,6 @@ def class_indices(wanted: tuple[str, ...], known: tuple[str, ...]) -> list[int]:
     Raises:
         OptionError: a name the detector does not know.
     """
-    from deploy.core.errors import OptionError
-
     unknown = [name for name in wanted if name not in known]
     if unknown:
         raise OptionError(f"the detector has no class {unknown[0]!r}", hint=f"Known: {', '.join(known)}.")

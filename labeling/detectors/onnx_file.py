@@ -10,22 +10,19 @@ import onnx
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torchvision.ops import batched_nms
 
 from deploy.core.errors import OptionError, WeightsError, first_line
 from deploy.core.files import sha256_of
-from labeling.detectors.base import Detections, check_score_threshold, class_indices
-from labeling.detectors.coco import COCO_CLASSES, PEOPLE_AND_VEHICLES
+from labeling.detectors.base import Detections
+from labeling.detectors.candidates import select_detections
+from labeling.detectors.coco_detector import CocoDetector
 from labeling.detectors.onnx_decoders import OutputDecoder, Shape, decoder_for
 
-NMS_IOU = 0.5
 
-
-class OnnxDetector:
+class OnnxDetector(CocoDetector):
     """A fixed-size, batch-1 network; frames are stretched to its input size. See `Detector`."""
 
     name = "onnx"
-    class_names = COCO_CLASSES
 
     def __init__(
         self,
@@ -34,14 +31,13 @@ class OnnxDetector:
         input_size: tuple[int, int],
         *,
         weights_sha256: str,
-        score_threshold: float,
+        score_threshold: float | None,
         classes: tuple[str, ...],
     ) -> None:
+        super().__init__(score_threshold, classes)
         self._network = network.eval().requires_grad_(False)
         self._decoder, self._input_size = decoder, input_size
-        self.weights_sha256, self.score_threshold = weights_sha256, score_threshold
-        self.classes = classes
-        self._kept_classes = torch.tensor(class_indices(classes, COCO_CLASSES))
+        self.weights_sha256 = weights_sha256
 
     def detect(self, images: Tensor, *, score_threshold: float | None = None) -> list[Detections]:
         """See `Detector.detect`."""
@@ -56,12 +52,11 @@ class OnnxDetector:
         boxes, scores = self._decoder.decode(
             list(outputs) if isinstance(outputs, tuple | list) else [outputs], height, width
         )
-        scores, kind = scores[:, self._kept_classes.to(scores.device)].max(dim=1)
-        found = (scores.detach() >= least_score).nonzero()[:, 0]
+        scores = scores[:, self._kept_classes.to(scores.device)]
+        scores = scores.where(scores == scores.amax(dim=1, keepdim=True), 0.0)  # a box has one class
         zoom = torch.tensor([image.shape[3] / width, image.shape[2] / height] * 2, device=boxes.device)
-        boxes, scores, kind = boxes[found].float() * zoom, scores[found], kind[found]
-        kept = batched_nms(boxes, scores.detach().float(), kind, NMS_IOU)
-        return Detections(boxes[kept], scores[kept], self._kept_classes.to(kind.device)[kind[kept]])
+        frame = (image.shape[2], image.shape[3])
+        return select_detections(boxes.float() * zoom, scores, self._kept_classes, frame, least_score)
 
 
 def load_onnx_detector(
@@ -105,8 +100,8 @@ def load_onnx_detector(
         decoder_for([_shape(output) for output in model.graph.output]),
         (size[2], size[3]),
         weights_sha256=sha256_of(weights),
-        score_threshold=check_score_threshold(0.3 if score_threshold is None else score_threshold),
-        classes=classes or PEOPLE_AND_VEHICLES,
+        score_threshold=score_threshold,
+        classes=classes,
     )
 
 

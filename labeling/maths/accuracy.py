@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from labeling.detectors.base import Detections, Detector
 from labeling.maths.utility import IOU_THRESHOLD, iou
+
+if TYPE_CHECKING:
+    from labeling.detectors.base import Detections, Detector
 
 Objective = Literal["scores", "agreement", "f1"]
 LOOK_BELOW = 0.2

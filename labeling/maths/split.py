@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import numpy as np
 
 from deploy.core.errors import OptionError
-from labeling.dataset.manifest import SPLITS, SplitName
 
+SplitName = Literal["train", "val", "test"]
+SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
 Item = TypeVar("Item")
 Ratios = tuple[float, float, float]
 """Shares of train, val and test."""

@@ -25,8 +25,9 @@ from deploy.core.work_folder import hold
 from deploy.postprocess import count_of
 from labeling.accmodel.features import load_features
 from labeling.accmodel.network import AccModel, AccModelSpec, HeadName, load_accmodel, save_accmodel, to_images
-from labeling.dataset.manifest import MANIFEST_NAME, Manifest, SplitName, read_manifest
+from labeling.dataset.manifest import MANIFEST_NAME, Manifest, read_manifest
 from labeling.dataset.reader import LabelledFrame, read_levels, read_split
+from labeling.maths.split import SplitName
 from labeling.pipelines.accmodel_export import export_accmodel
 from labeling.pipelines.labeller import pick_device
 

@@ -15,17 +15,16 @@ from deploy.core.overlay import level_palette
 from deploy.core.work_folder import remove_temporaries, replace_folder
 from labeling.dataset.findings import detection_findings, level_findings
 from labeling.dataset.manifest import (
-    SPLITS,
     Calibration,
     GridRecord,
     Manifest,
     ModelRecord,
-    SplitName,
     SplitRecord,
     calibration_key,
     write_manifest,
 )
 from labeling.maths.quantise import Knots, fit_knots, level_edges, normalise, to_levels
+from labeling.maths.split import SPLITS, SplitName
 from labeling.options import LabelOptions
 from labeling.pipelines.label_job import LabelJob, option_values
 

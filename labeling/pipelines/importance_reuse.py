@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from deploy.core.files import read_image
-from labeling.dataset.manifest import SPLITS, ModelRecord, read_manifest
+from labeling.dataset.manifest import ModelRecord, read_manifest
 from labeling.dataset.reader import read_split
+from labeling.maths.split import SPLITS
 from labeling.options import LabelOptions
 from labeling.pipelines.assemble_dataset import WorkFolder
 from labeling.pipelines.importance_kind import require_same_kind

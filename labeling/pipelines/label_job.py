@@ -14,9 +14,9 @@ from deploy.core.errors import InputError, OptionError
 from deploy.core.files import sha256_of
 from deploy.core.grid import Grid
 from deploy.core.video import FrameSelection, VideoInfo, probe
-from labeling.dataset.manifest import Manifest, ModelRecord, SourceRecord, SplitName
+from labeling.dataset.manifest import Manifest, ModelRecord, SourceRecord
 from labeling.frames import FrameSize, frame_size
-from labeling.maths.split import assign_splits
+from labeling.maths.split import SplitName, assign_splits
 from labeling.options import LabelOptions
 
 # Options that do not change a single label.

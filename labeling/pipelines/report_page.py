@@ -19,11 +19,11 @@ from deploy.core.files import read_image, read_npz, write_text
 from deploy.core.overlay import colors_of, importance_overlay
 from deploy.model_card import ModelCard, read_card
 from labeling.dataset.findings import all_findings
-from labeling.dataset.manifest import SPLITS, Manifest, SplitName, calibration_key, read_manifest
+from labeling.dataset.manifest import Manifest, calibration_key, read_manifest
 from labeling.dataset.reader import LabelledFrame, read_levels, read_split
 from labeling.dataset.utility_record import UtilityReport, read_utility
 from labeling.maths.quantise import normalise, to_levels
-from labeling.maths.split import evenly_spaced
+from labeling.maths.split import SPLITS, SplitName, evenly_spaced
 from labeling.pipelines import report_figures
 
 if TYPE_CHECKING:

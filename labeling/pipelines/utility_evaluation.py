@@ -16,12 +16,12 @@ from deploy.core.grid import Grid
 from deploy.core.progress import track
 from deploy.core.video import FrameSelection
 from deploy.predictor import Predictor
-from labeling.dataset.manifest import MANIFEST_NAME, SPLITS, Manifest, SourceRecord, read_manifest
+from labeling.dataset.manifest import MANIFEST_NAME, Manifest, SourceRecord, read_manifest
 from labeling.dataset.reader import FrameKey, LabelledFrame, read_split
 from labeling.dataset.utility_record import UtilityReport
 from labeling.detectors import DETECTORS
 from labeling.frames import FramePair, FrameSize, read_pairs, to_tensor
-from labeling.maths.split import evenly_spaced
+from labeling.maths.split import SPLITS, evenly_spaced
 from labeling.maths.utility import Boxes, match
 from labeling.pipelines.enhancing import detect_boxes, detect_enhanced, segments_of
 from labeling.pipelines.labeller import pick_device

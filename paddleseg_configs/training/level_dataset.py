@@ -15,8 +15,9 @@ from paddleseg.transforms import Compose
 from deploy.core.errors import DatasetError, OptionError
 from deploy.core.files import read_image
 from labeling.dataset.lists import read_pairs
-from labeling.dataset.manifest import SPLITS, Manifest, SplitName, read_manifest
+from labeling.dataset.manifest import Manifest, read_manifest
 from labeling.dataset.reader import read_label, read_split, require_frame_size
+from labeling.maths.split import SPLITS, SplitName
 from paddleseg_configs.training.augmentation import fit_to_grid
 
 _HINT = "Make the dataset again: python labeling/make_labels.py VIDEO --out DIR"

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from deploy.core.errors import RegenError
 from deploy.core.files import write_text
-from export.export_onnx import ExportOptions
 from export.exporter import export_onnx
+from export.options import ExportOptions
 from export.parity import Parity
 from labeling.dataset.manifest import read_manifest
 from paddleseg_configs.training.loop import TrainOptions, train

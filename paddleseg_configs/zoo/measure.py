@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from deploy.predictor import Prediction
-    from labeling.dataset.manifest import SplitName
+    from labeling.maths.split import SplitName
     from paddleseg_configs.zoo.record import Latency, Measurement
 
 BACKENDS_TO_TIME = ("onnxruntime", "openvino")
