@@ -15,7 +15,7 @@ import av
 from av.error import FFmpegError
 
 from deploy.core.errors import InputError
-from deploy.core.video import Fit, Frame, FrameSelection, Upright
+from deploy.core.video import Fit, Frame, FrameSelection, Upright, video_stream
 
 _PROTOCOLS = ("rtsp://", "rtsps://", "http://", "https://")
 _WEBCAM = "webcam:"
@@ -111,9 +111,7 @@ def _connection(name: str, options: LiveOptions) -> Iterator[tuple[Fraction, av.
     elif name.startswith("rtsp"):
         settings["options"] = {"rtsp_transport": "tcp"}  # lost packets would be grey blocks
     with av.open(name, metadata_errors="ignore", **settings) as container:
-        if not container.streams.video:
-            raise InputError(f"no video in {shown_name(name)}", hint="Give a stream that has pictures.")
-        stream, first = container.streams.video[0], None
+        stream, first = video_stream(container, shown_name(name)), None
         rate = Fraction(stream.average_rate or stream.base_rate or 25)
         for count, decoded in enumerate(container.decode(stream)):
             seconds = count / rate  # RTSP's first frames come before the clock is known

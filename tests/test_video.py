@@ -204,6 +204,14 @@ def test_odd_sizes_are_decoded_losslessly(tmp_path: Path, height: int, width: in
     assert (probe(path).height_px, probe(path).width_px) == (height, width)
 
 
+def test_a_codec_that_is_not_safe_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / "clip.avi", numbered(2), "mpeg4")
+    path.write_bytes(path.read_bytes().replace(b"FMP4", b"CSCD"))
+    for read in (probe, lambda file: next(read_frames(file))):
+        with pytest.raises(InputError, match="'camstudio' is not safe"):
+            read(path)
+
+
 def test_frames_do_not_share_memory(tmp_path: Path) -> None:
     first, second = read_frames(write(tmp_path / "two.mp4", numbered(2)))
     assert not np.shares_memory(first.image, second.image)

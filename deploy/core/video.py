@@ -22,6 +22,8 @@ from deploy.core.errors import InputError, OptionError
 Fit = Callable[[int, int], tuple[int, int]]
 """From a frame's height and width in pixels to those it is wanted in."""
 
+UNSAFE_CODECS = frozenset({"camstudio"})
+"""CamStudio: FFmpeg's decoder shows memory that was never written (CVE-2026-125184, docs/known-holes.md)."""
 _REENCODE = "Check that the file plays, or re-encode it: ffmpeg -i INPUT -c:v libx264 OUTPUT.mp4"
 
 
@@ -109,7 +111,7 @@ def probe(path: Path) -> VideoInfo:
         InputError: missing, not a video, no video stream, no frames, or shorter than its container declares.
     """
     with _open(path) as container:
-        stream = _video_stream(container, path)
+        stream = video_stream(container, path)
         declared = stream.frames
         rate = Fraction(stream.average_rate or stream.base_rate or 25)
         try:
@@ -143,7 +145,7 @@ def read_frames(path: Path, selection: FrameSelection = FrameSelection(), fit: F
         InputError: the file cannot be opened, or a frame cannot be decoded.
     """
     with _open(path) as container:
-        stream = _video_stream(container, path)
+        stream = video_stream(container, path)
         stream.thread_type = "AUTO"
         rate = Fraction(stream.average_rate or stream.base_rate or 25)
         # AVI has no presentation times: with B-frames the decoder gives those of decoding, out of order.
@@ -173,10 +175,18 @@ def _open(path: Path) -> av.container.InputContainer:
         raise InputError(f"not a readable video: {path} ({error.strerror})", hint=_REENCODE) from None
 
 
-def _video_stream(container: av.container.InputContainer, path: Path) -> av.VideoStream:
+def video_stream(container: av.container.InputContainer, name: object) -> av.VideoStream:
+    """The first stream of pictures.
+
+    Raises:
+        InputError: there is none, or only one whose decoder is not safe.
+    """
     if not container.streams.video:
-        raise InputError(f"no video stream in {path}", hint="Give a file that has pictures, not only sound.")
-    return container.streams.video[0]
+        raise InputError(f"no video stream in {name}", hint="Give one that has pictures, not only sound.")
+    stream = container.streams.video[0]
+    if stream.codec_context.name in UNSAFE_CODECS:
+        raise InputError(f"{name}: its codec {stream.codec_context.name!r} is not safe to decode", hint=_REENCODE)
+    return stream
 
 
 def _packet_times(path: Path, rate: Fraction) -> tuple[tuple[Fraction, ...], int]:
@@ -188,7 +198,7 @@ def _packet_times(path: Path, rate: Fraction) -> tuple[tuple[Fraction, ...], int
                     _pts_seconds(packet.dts if packet.pts is None else packet.pts, packet.time_base, index, rate),
                     packet.is_discard,
                 )
-                for index, packet in enumerate(container.demux(_video_stream(container, path)))
+                for index, packet in enumerate(container.demux(video_stream(container, path)))
                 if packet.size
             ]
         except FFmpegError as error:
