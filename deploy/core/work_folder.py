@@ -107,11 +107,11 @@ def work_folder(out: Path) -> Iterator[Path]:
 
 
 def clear(folder: Path) -> None:
-    """Remove all that a work folder holds but its locks, which go when they are let go."""
+    """Remove all that a work folder holds but its lock, which goes when it is let go."""
     for path in folder.iterdir() if folder.exists() else ():
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
-        elif not path.name.startswith("lock"):
+        elif path.name != "lock":
             path.unlink(missing_ok=True)
 
 

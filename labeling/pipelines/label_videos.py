@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING
@@ -49,13 +49,17 @@ def label_videos(options: LabelOptions) -> None:
         options = replace(options, curve=calibration.curve, scope="dataset")
     fingerprint = job.fingerprint(options, models, versions, calibration)
     work = WorkFolder.for_output(options.out, fingerprint)
-    if _is_done(options, fingerprint, work):
+    if _is_done(options, fingerprint):
+        if work.root.exists():  # left over: the last run was killed after its last step
+            with suppress(OutputError), hold(work.root / "lock"):
+                clear(work.root)
         return
     for other in work.unfinished_others():
         print(f"note: unfinished work with other options, videos or weights is kept in {other}")
     part, parts = parse_shard(options.shard)
     with _locked(work, options.shard):
-        if _is_done(options, fingerprint, work):  # by a process that ended just now
+        if _is_done(options, fingerprint):  # by a process that ended just now
+            clear(work.root)
             return
         if options.importance_from:
             taken = reuse_importance(options.importance_from, job, options, models, versions, work)
@@ -90,7 +94,7 @@ def _label_video(
         deque(track(frames, total=len(wanted), done=done, label=f"labelling {video.video_id}"), maxlen=0)
 
 
-def _is_done(options: LabelOptions, fingerprint: str, work: WorkFolder) -> bool:
+def _is_done(options: LabelOptions, fingerprint: str) -> bool:
     """Whether the output is this very job's; says so.
 
     Raises:
@@ -104,7 +108,6 @@ def _is_done(options: LabelOptions, fingerprint: str, work: WorkFolder) -> bool:
             f"{options.out} exists and is not a dataset of this project", hint="Choose another --out, or move it away."
         )
     if read_manifest(options.out).job_sha256 == fingerprint:
-        clear(work.root)  # left over if the last run was killed after its last step
         print(f"{options.out} is complete already: the same videos, options and weights")
         return True
     if not options.overwrite:
