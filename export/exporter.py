@@ -24,6 +24,7 @@ from paddleseg_configs.training.arguments import overrides_of
 from paddleseg_configs.training.device import set_device
 from paddleseg_configs.training.evaluation import require_frames
 from paddleseg_configs.training.inference_model import save_inference_model
+from paddleseg_configs.training.origin import Origin, check_origin
 from paddleseg_configs.training.settings import Settings, load_settings
 from paddleseg_configs.training.trained import load_trained, normalization_of, split_dataset
 
@@ -44,6 +45,8 @@ def export_onnx(options: ExportOptions) -> Parity:
     _check(options)
     set_device("cpu")
     settings = load_settings(options.config, dataset=options.dataset, overrides=overrides_of(options.opts))
+    print(f"dataset {settings.dataset}: {Origin.of(settings)}")
+    check_origin(options.weights, settings)
     model, dataset = load_trained(settings, options.weights), split_dataset(settings, options.split)
     require_frames(dataset)
     options.out.parent.mkdir(parents=True, exist_ok=True)

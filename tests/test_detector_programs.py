@@ -262,6 +262,27 @@ def test_archives_with_pickles_are_refused(how: str, weights: Callable[[str], Pa
     assert not (tmp_path / "executed").exists(), "code out of an archive was run"
 
 
+class Answering(nn.Module):
+    """Always the same detection, of any score and class."""
+
+    def __init__(self, score: float, kind: int) -> None:
+        super().__init__()
+        self.score, self.kind = score, kind
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        return torch.ones(1, 4) * 9, x.mean().reshape(1) * 0 + self.score, torch.full((1,), self.kind)
+
+
+@pytest.mark.parametrize(
+    ("score", "kind", "words"),
+    [(90.0, 0, "from 0 to 90, not from 0 to 1"), (0.9, 91, "returns class 91, there are 80")],
+)
+def test_answers_out_of_range_are_refused(tmp_path: Path, images: Tensor, score: float, kind: int, words: str) -> None:
+    torch.jit.script(Answering(score, kind)).save(str(tmp_path / "m.pt"))
+    with pytest.raises(WeightsError, match=words):
+        DETECTORS.create("torch-program", weights=tmp_path / "m.pt").detect(images)
+
+
 def test_programs_that_cannot_be_used(tmp_path: Path, weights: Callable[[str], Path], images: Tensor) -> None:
     with pytest.raises(OptionError, match="needs a file"):
         DETECTORS.create("torch-program")

@@ -23,7 +23,14 @@ from deploy.core.video import Frame
 from labeling.detectors import DETECTORS, Detector
 from labeling.detectors.centernet import DEFAULT_MODEL
 from labeling.detectors.coco import COCO_CLASSES, PEOPLE_AND_VEHICLES
-from labeling.detectors.onnx_decoders import FastestDetDecoder, NanoDetDecoder
+from labeling.detectors.onnx_decoders import (
+    AnchorYoloDecoder,
+    FastestDetDecoder,
+    NanoDetDecoder,
+    YoloDecoder,
+    YoloxDecoder,
+    decoder_for,
+)
 from labeling.detectors.tfjs_graph import TfjsGraph
 
 ONNX_FILES = ("FastestDet.onnx", "nanodet_m.onnx")
@@ -191,12 +198,70 @@ def test_nanodet_by_its_definition() -> None:
     assert boxes[5].tolist() == pytest.approx([20 - 8, 12 - 16, 20 + 24, 12], abs=1e-3)
 
 
+CELLS = 8 * 12 + 4 * 6 + 2 * 3
+"""Of strides 8, 16 and 32 over 64 x 96 pixels."""
+
+
+@pytest.mark.parametrize("layout", ["v8", "v5", "yolox"])
+def test_yolo_by_its_definition(layout: str) -> None:
+    """A car of 30 x 20 pixels around (70, 50): at stride 16, in row 3 and column 4, cell 8 * 12 + 3 * 6 + 4."""
+    cell, car = 96 + 3 * 6 + 4, COCO_CLASSES.index("car")
+    if layout == "v8":
+        output, wanted = torch.zeros(1, 84, CELLS), YoloDecoder
+        output[0, :4, cell], output[0, 4 + car, cell] = torch.tensor([70.0, 50.0, 30.0, 20.0]), 0.72
+    elif layout == "v5":
+        output, wanted = torch.zeros(1, 3 * CELLS, 85), AnchorYoloDecoder
+        output[0, cell, :5], output[0, cell, 5 + car] = torch.tensor([70.0, 50.0, 30.0, 20.0, 0.9]), 0.8
+    else:
+        output, wanted = torch.zeros(1, CELLS, 85), YoloxDecoder
+        box = [70 / 16 - 4, 50 / 16 - 3, np.log(30 / 16), np.log(20 / 16), 0.9]
+        output[0, cell, :5], output[0, cell, 5 + car] = torch.tensor(box), 0.8
+    decoder = decoder_for([tuple(output.shape)], 64, 96)
+    assert decoder is wanted
+    boxes, scores = decoder.decode([output.requires_grad_(True)], 64, 96)
+    assert float(scores[cell, car]) == pytest.approx(0.72) and int(scores.detach().sum(dim=1).count_nonzero()) == 1
+    assert boxes[cell].tolist() == pytest.approx([55, 40, 85, 60], abs=1e-4)
+    assert scores.requires_grad and not boxes.requires_grad
+
+
 def test_networks_get_the_channels_they_were_trained_on() -> None:
     """Both were trained on BGR as OpenCV reads it; NanoDet's mean and deviation are ImageNet's in that order."""
     orange = torch.tensor([1.0, 0.5, 0.0]).view(1, 3, 1, 1)
     assert FastestDetDecoder.normalise(orange).flatten().tolist() == [0.0, 0.5, 1.0]
     wanted = [(0 - 103.53) / 57.375, (127.5 - 116.28) / 57.12, (255 - 123.675) / 58.395]
     assert NanoDetDecoder.normalise(orange).flatten().tolist() == pytest.approx(wanted, rel=1e-5)
+    assert YoloDecoder.normalise(orange).flatten().tolist() == [1.0, 0.5, 0.0]
+    assert YoloxDecoder.normalise(orange).flatten().tolist() == [0.0, 127.5, 255.0]
+
+
+class TinyYolo(torch.nn.Module):
+    """One cell a place, bright ones are persons: YOLOv8's layout."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        parts = []
+        for stride in (8, 16, 32):
+            bright = torch.nn.functional.avg_pool2d(x.mean(1, keepdim=True), stride)[0, 0]
+            rows, cols = bright.shape
+            y = torch.arange(rows).view(-1, 1).expand(rows, cols) * stride + stride / 2
+            x_ = torch.arange(cols).view(1, -1).expand(rows, cols) * stride + stride / 2
+            side = torch.full((rows, cols), float(stride))
+            boxes = torch.stack([x_, y, side, side]).flatten(1)
+            parts.append(torch.cat([boxes, bright.flatten()[None], torch.zeros(79, rows * cols)]))
+        return torch.cat(parts, dim=1)[None]
+
+
+def test_a_yolo_file_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "yolo.onnx"
+    torch.onnx.export(TinyYolo(), (torch.zeros(1, 3, 64, 96),), str(path), opset_version=13, dynamo=False)
+    detector = DETECTORS.create("onnx", weights=path, score_threshold=0.9)
+    image = torch.zeros(1, 3, 128, 192, requires_grad=True)
+    with torch.no_grad():
+        image[0, :, 32:64, 64:96] = 1.0
+    (found,) = detector.detect(image)
+    assert len(found.scores) == 1 + 4 and found.boxes[found.scores.argmax()] is not None
+    assert any(box == pytest.approx([64, 32, 96, 64], abs=1e-3) for box in found.boxes.tolist())
+    (gradient,) = torch.autograd.grad(found.scores.sum(), image)
+    assert gradient[0, :, 40:56, 72:88].abs().sum() > 0 and gradient[0, :, 100:, 140:].abs().sum() == 0
 
 
 # What cannot be used

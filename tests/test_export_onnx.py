@@ -22,6 +22,7 @@ from export.graph_ends import pooling_matrices
 from export.options import ExportOptions
 from export.parity import Parity, measure_parity
 from paddleseg_configs.training.exact_pooling import averaging_matrix, exact_adaptive_pooling
+from paddleseg_configs.training.origin import keep_origin
 from paddleseg_configs.training.settings import load_settings
 from paddleseg_configs.training.trained import load_trained, normalization_of, split_dataset
 from tests.paddle_helpers import FRAMES, HEIGHT, LEVELS, ULTRA_LIGHT, WIDTH, make_dataset, run_module, shared_run
@@ -261,6 +262,30 @@ def _empty_graph(*_arguments: Any, **_options: Any) -> onnx.ModelProto:
     value = onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [1])
     graph = onnx.helper.make_graph([], "empty", [value], [value])
     return onnx.helper.make_model(graph)
+
+
+def test_weights_of_another_dataset_are_noticed(
+    shared: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dataset, weights = shared
+    copied = tmp_path / "train" / "best_model" / "model.pdparams"
+    copied.parent.mkdir(parents=True)
+    copied.write_bytes(weights.read_bytes())
+    larger = make_dataset(tmp_path / "larger", height_px=HEIGHT + 16)
+    keep_origin(tmp_path / "train", load_settings(ULTRA_LIGHT, dataset=larger))
+    options = ExportOptions(ULTRA_LIGHT, copied, tmp_path / "out" / "m.onnx", dataset=dataset)
+    with pytest.raises(OptionError, match=f"learnt from frames of {WIDTH} x {HEIGHT + 16}"):
+        export_onnx(options)
+    assert not (tmp_path / "out" / "m.onnx").exists()
+    keep_origin(
+        tmp_path / "train", load_settings(ULTRA_LIGHT, dataset=make_dataset(tmp_path / "same", frames={"val": 1}))
+    )
+    export_onnx(options)
+    said = capsys.readouterr().out
+    assert f"dataset {dataset}: frames of {WIDTH} x {HEIGHT}" in said and "learnt from another dataset" in said
+    (tmp_path / "train" / "dataset.json").write_text("{}")
+    with pytest.raises(WeightsError, match="cannot read"):
+        export_onnx(options)
 
 
 def test_an_empty_split_is_refused(shared: tuple[Path, Path], tmp_path: Path) -> None:

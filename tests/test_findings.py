@@ -11,7 +11,7 @@ from PIL import Image
 
 from deploy.core.grid import Grid
 from labeling.dataset.findings import all_findings, detection_findings, level_findings, shared_frames
-from labeling.dataset.manifest import read_manifest
+from labeling.dataset.manifest import ModelRecord, read_manifest
 from labeling.dataset.reader import LabelledFrame, read_split
 from labeling.maths.split import SPLITS
 from tests.label_helpers import SMALL, crop_clip, run_script
@@ -30,15 +30,19 @@ from tests.label_helpers import SMALL, crop_clip, run_script
     ],
 )
 def test_levels(histogram: list[int], whole: bool, messages: list[str]) -> None:
-    found = level_findings("train", histogram, splits_whole=whole)
+    found = level_findings("train", histogram, splits_whole=whole, curve="linear")
     assert len(found) == len(messages)
     assert all(message in finding and "train" in finding for message, finding in zip(messages, found, strict=True))
+    again = level_findings("train", histogram, splits_whole=whole, curve="quantile")
+    assert all("--curve" in finding for finding in found) and not any("--curve" in finding for finding in again)
 
 
 def test_detections() -> None:
-    assert detection_findings("a", np.array([1, 2])) == []
-    assert "1 of 2 frames" in detection_findings("a", np.array([0, 2]))[0]
-    assert "any of its 2 frames" in detection_findings("a", np.array([0, 0]))[0]
+    detector = ModelRecord(name="d", weights_sha256="", settings={"score_threshold": 0.4, "classes": ("car", "bus")})
+    assert detection_findings("a", np.array([1, 2]), detector) == []
+    assert detection_findings("a", np.array([0, 2]), detector) == ["a: nothing is detected on 1 of 2 frames"]
+    (found,) = detection_findings("a", np.array([0, 0]), detector)
+    assert "any of its 2 frames" in found and "d reports car, bus from a score of 0.4: try another" in found
 
 
 def frame_of(path: Path, pixels: np.ndarray, index: int) -> LabelledFrame:

@@ -93,6 +93,18 @@ def test_a_frame_without_detections_gives_an_all_zero_map() -> None:
         np.testing.assert_array_equal(importance, np.zeros((grid.rows, grid.cols), np.float32))
 
 
+def test_scores_that_do_not_depend_on_the_frame_are_refused() -> None:
+    def constant(image: torch.Tensor) -> tuple[torch.Tensor, int]:
+        return torch.tensor(0.9), 1
+
+    def of_weights(image: torch.Tensor) -> tuple[torch.Tensor, int]:
+        return torch.tensor(0.9, requires_grad=True) * 1, 1
+
+    for accuracy in (constant, of_weights):
+        with pytest.raises(WeightsError, match="do not depend on the frame"):
+            accuracy_gradient(accuracy, torch.zeros(1, 3, 4, 4))
+
+
 def test_the_input_is_left_alone(vtest_frames: list[Frame]) -> None:
     image = torch.from_numpy(vtest_frames[0].image[ROWS, COLS].copy()).permute(2, 0, 1)[None].float() / 255
     before = image.clone()

@@ -62,4 +62,7 @@ def last_line(error: BaseException) -> str:
 
 
 def _said(error: BaseException) -> list[str]:
-    return str(error).strip().splitlines() or [type(error).__name__]
+    text = str(error).strip()
+    if isinstance(error, KeyError) or not text:  # a key alone says nothing
+        text = f"{type(error).__name__} {text}".strip()
+    return text.splitlines()

@@ -54,6 +54,9 @@ class Grid:
                 hint="Use larger blocks.",
             )
 
+    def __str__(self) -> str:
+        return f"{self.width_px} x {self.height_px} pixels, {self.name} blocks of {self.block_px}, x{self.scale}"
+
     @property
     def rows(self) -> int:
         """Number of block rows, the last one possibly partial."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from deploy.core.files import read_image
 from deploy.core.grid import Grid
-from labeling.dataset.manifest import Manifest
+from labeling.dataset.manifest import Manifest, ModelRecord
 from labeling.dataset.reader import LabelledFrame
 from labeling.maths.split import SPLITS, SplitName, evenly_spaced
 
@@ -22,34 +22,49 @@ MOST_FRAMES = 200
 """Frames of a split that are compared with the others, evenly spaced."""
 
 
-def level_findings(where: str, histogram: Sequence[int], *, splits_whole: bool) -> list[str]:
+def level_findings(where: str, histogram: Sequence[int], *, splits_whole: bool, curve: str) -> list[str]:
     """Levels that are never used, and labels that are nearly all level 0.
 
     Args:
         where: whose histogram, for the message.
         histogram: pixels or blocks at each level.
+        curve: how importance was normalised.
         splits_whole: whether an unused level counts; in a small part of a dataset it is no surprise.
     """
     counts = np.asarray(histogram)
     share = counts[0] / max(1, counts.sum())
     found = []
+    advice = (
+        "more frames with objects, or fewer --levels" if curve == "quantile" else "--curve quantile uses all levels"
+    )
     if share > MOSTLY_LEVEL_0:
-        found.append(f"{where} is {100 * share:.1f} % level 0: a model learns to say nothing; try --curve quantile")
+        found.append(f"{where} is {100 * share:.1f} % level 0: a model learns to say nothing; {advice}")
     unused = np.flatnonzero(counts == 0).tolist()
     if splits_whole and unused and counts.sum():
         names = ", ".join(map(str, unused))
-        found.append(f"{where} never has level {names}: fewer --levels, or --curve quantile, would use all")
+        found.append(f"{where} never has level {names}: {advice}")
     return found
 
 
-def detection_findings(video_id: str, num_detections: NDArray[np.integer]) -> list[str]:
+def detection_findings(video_id: str, num_detections: NDArray[np.integer], detector: ModelRecord) -> list[str]:
     """Frames without a detection, whose labels are all zero."""
-    empty = int((num_detections == 0).sum())
+    empty, count = int((num_detections == 0).sum()), len(num_detections)
     if not empty:
         return []
-    if empty == len(num_detections):
-        return [f"{video_id}: nothing is detected on any of its {empty} frames; it teaches nothing but level 0"]
-    return [f"{video_id}: nothing is detected on {empty} of {len(num_detections)} frames"]
+    of = (
+        f"any of its {count} frames; it teaches nothing but level 0" if empty == count else f"{empty} of {count} frames"
+    )
+    found = f"{video_id}: nothing is detected on {of}"
+    if 2 * empty > count:
+        least = detector.settings.get("score_threshold")
+        found += f". {detector.name} reports {_classes(detector)} from a score of {least}: "
+        found += "try another --detector, --classes, or a lower --score-threshold"
+    return [found]
+
+
+def _classes(detector: ModelRecord) -> str:
+    names = detector.settings.get("classes")
+    return ", ".join(names) if isinstance(names, tuple) else "what it knows"
 
 
 def shared_frames(frames: Mapping[SplitName, list[LabelledFrame]], grid: Grid) -> list[str]:
@@ -81,11 +96,11 @@ def all_findings(manifest: Manifest, frames: Mapping[SplitName, list[LabelledFra
     found = []
     for split in SPLITS:
         histogram = manifest.splits[split].level_histogram
-        found += level_findings(split, histogram, splits_whole=split == "train")
+        found += level_findings(split, histogram, splits_whole=split == "train", curve=manifest.curve)
     everything = [frame for split in SPLITS for frame in frames[split]]
     for source in manifest.sources:
         counts = [frame.num_detections for frame in everything if frame.video_id == source.video_id]
-        found += detection_findings(source.video_id, np.array(counts)) if counts else []
+        found += detection_findings(source.video_id, np.array(counts), manifest.detector) if counts else []
     return found + shared_frames(frames, manifest.make_grid())
 
 

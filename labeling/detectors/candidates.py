@@ -6,9 +6,11 @@ import torch
 from torch import Tensor
 from torchvision.ops import batched_nms
 
+from deploy.core.errors import WeightsError
 from labeling.detectors.base import Detections
 
 MAX_CANDIDATES = 5000
+SCORE_TOLERANCE = 1e-3
 
 
 def select_detections(
@@ -29,7 +31,17 @@ def select_detections(
         size: height and width of the frame in pixels.
         least_score: what is lower is dropped.
         nms_iou: overlap of the same class that is too much.
+
+    Raises:
+        WeightsError: scores outside [0, 1].
     """
+    if scores.numel():
+        low, high = (float(value) for value in scores.detach().aminmax())
+        if not (low >= -SCORE_TOLERANCE and high <= 1 + SCORE_TOLERANCE):
+            raise WeightsError(
+                f"the detector's scores go from {low:.3g} to {high:.3g}, not from 0 to 1",
+                hint="Let the model end in a sigmoid or softmax.",
+            )
     box, column = (scores.detach() >= least_score).nonzero(as_tuple=True)
     best = scores.detach()[box, column].argsort(descending=True, stable=True)[:MAX_CANDIDATES]
     box, column = box[best], column[best]

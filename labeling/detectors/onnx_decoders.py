@@ -22,8 +22,8 @@ class OutputDecoder(Protocol):
     """Knows one family of detectors."""
 
     @staticmethod
-    def matches(outputs: list[Shape]) -> bool:
-        """Whether outputs of these shapes are of this family."""
+    def matches(outputs: list[Shape], height: int, width: int) -> bool:
+        """Whether outputs of these shapes, of a network for frames of this size, are of this family."""
         ...
 
     @staticmethod
@@ -41,7 +41,7 @@ class FastestDetDecoder:
     """dog-qiuqiu/FastestDet: (1, 5 + C, h, w), a cell holding objectness, x, y, width, height and class scores."""
 
     @staticmethod
-    def matches(outputs: list[Shape]) -> bool:
+    def matches(outputs: list[Shape], height: int, width: int) -> bool:
         """One four-dimensional output with five channels and one a class."""
         return len(outputs) == 1 and len(outputs[0]) == 4 and outputs[0][1] == 5 + len(COCO_CLASSES)
 
@@ -71,7 +71,7 @@ class NanoDetDecoder:
     """RangiLyu/nanodet: per stride, class scores (1, cells, C) and box sides as distributions (1, cells, 4 * bins)."""
 
     @staticmethod
-    def matches(outputs: list[Shape]) -> bool:
+    def matches(outputs: list[Shape], height: int, width: int) -> bool:
         """As many three-dimensional score outputs as side outputs, over the same cells."""
         half = len(outputs) // 2
         cells = [shape[1] for shape in outputs if len(shape) == 3]
@@ -102,23 +102,101 @@ class NanoDetDecoder:
         return torch.cat(boxes), torch.cat(scores)
 
 
-DECODERS: tuple[type[OutputDecoder], ...] = (FastestDetDecoder, NanoDetDecoder)
+class YoloDecoder:
+    """YOLOv8 and its successors (v9, 11, 12): (1, 4 + C, cells), a box's centre and size in pixels, class scores."""
+
+    @staticmethod
+    def matches(outputs: list[Shape], height: int, width: int) -> bool:
+        """One output of four numbers and one a class, for one cell a place of strides 8, 16 and 32."""
+        return outputs == [(1, 4 + len(COCO_CLASSES), _cells(height, width))]
+
+    @staticmethod
+    def normalise(rgb: Tensor) -> Tensor:
+        """RGB in [0, 1]."""
+        return rgb
+
+    @staticmethod
+    def decode(outputs: list[Tensor], height: int, width: int) -> Candidates:
+        """Scores are the classes'."""
+        cells = outputs[0][0].T
+        return _around(cells[:, :4]), cells[:, 4:]
 
 
-def decoder_for(outputs: list[Shape]) -> type[OutputDecoder]:
-    """The decoder whose layout fits.
+class AnchorYoloDecoder(YoloDecoder):
+    """YOLOv5 and v7: (1, 3 cells, 5 + C), a box's centre and size in pixels, objectness, and class scores."""
+
+    @staticmethod
+    def matches(outputs: list[Shape], height: int, width: int) -> bool:
+        """The first output has five numbers and one a class, for three anchors a cell."""
+        return outputs[:1] == [(1, 3 * _cells(height, width), 5 + len(COCO_CLASSES))]
+
+    @staticmethod
+    def decode(outputs: list[Tensor], height: int, width: int) -> Candidates:
+        """Score = objectness * class."""
+        anchors = outputs[0][0]
+        return _around(anchors[:, :4]), anchors[:, 4:5] * anchors[:, 5:]
+
+
+class YoloxDecoder:
+    """YOLOX: (1, cells, 5 + C), a box's centre and size in strides from its cell, objectness, class scores."""
+
+    @staticmethod
+    def matches(outputs: list[Shape], height: int, width: int) -> bool:
+        """One output of five numbers and one a class, for one cell a place of strides 8, 16 and 32."""
+        return outputs == [(1, _cells(height, width), 5 + len(COCO_CLASSES))]
+
+    @staticmethod
+    def normalise(rgb: Tensor) -> Tensor:
+        """BGR from 0 to 255."""
+        return rgb.flip(1) * 255.0
+
+    @staticmethod
+    def decode(outputs: list[Tensor], height: int, width: int) -> Candidates:
+        """Score = objectness * class."""
+        cells = outputs[0][0]
+        corners, strides = [], []
+        for stride in _STRIDES:
+            y, x = _centres(height // stride, width // stride, cells)
+            corners.append(torch.stack([x, y], dim=-1).view(-1, 2))
+            strides.append(torch.full_like(corners[-1][:, :1], stride))
+        boxes = torch.cat([cells[:, :2] + torch.cat(corners), cells[:, 2:4].exp()], dim=1) * torch.cat(strides)
+        return _around(boxes), cells[:, 4:5] * cells[:, 5:]
+
+
+DECODERS: tuple[type[OutputDecoder], ...] = (
+    FastestDetDecoder,
+    NanoDetDecoder,
+    YoloDecoder,
+    AnchorYoloDecoder,
+    YoloxDecoder,
+)
+_STRIDES = (8, 16, 32)
+
+
+def decoder_for(outputs: list[Shape], height: int, width: int) -> type[OutputDecoder]:
+    """The decoder whose layout fits the outputs of a network for frames of `height` x `width`.
 
     Raises:
         WeightsError: none does.
     """
     for decoder in DECODERS:
-        if decoder.matches(outputs):
+        if decoder.matches(outputs, height, width):
             return decoder
-    known = ", ".join(decoder.__name__ for decoder in DECODERS)
+    known = ", ".join(decoder.__name__.removesuffix("Decoder") for decoder in DECODERS)
     raise WeightsError(
-        f"no decoder for a detector with outputs {outputs}; known: {known}",
-        hint="Add one to labeling/detectors/onnx_decoders.py (CONTRIBUTING.md says how).",
+        f"no decoder for outputs {outputs} of a {width} x {height} detector; known layouts, of 80 classes: {known}",
+        hint="Wrap it as a TorchScript file (docs/howto/own-detector.md), or add a decoder (CONTRIBUTING.md).",
     )
+
+
+def _cells(height: int, width: int) -> int:
+    return sum((height // stride) * (width // stride) for stride in _STRIDES)
+
+
+def _around(boxes: Tensor) -> Tensor:
+    """Centre x, y, width, height -> x0, y0, x1, y1."""
+    centre, half = boxes[:, :2].detach(), boxes[:, 2:].detach() / 2
+    return torch.cat([centre - half, centre + half], dim=1)
 
 
 def _centres(rows: int, cols: int, like: Tensor) -> tuple[Tensor, Tensor]:

@@ -86,7 +86,8 @@ def load_onnx_detector(
     except Exception as error:  # protobuf, onnx and onnx2torch share no exception
         message = first_line(error)
         raise WeightsError(
-            f"cannot use {weights} as a detector: {message}", hint="Export it as one file, with opset 11 to 17."
+            f"cannot use {weights} as a detector: {message}",
+            hint="It must be one file of operators that onnx2torch knows, opset 11 to 17; or wrap it as TorchScript.",
         ) from None
     initialised = {tensor.name for tensor in model.graph.initializer}
     inputs = [value for value in model.graph.input if value.name not in initialised]
@@ -97,7 +98,7 @@ def load_onnx_detector(
         )
     return OnnxDetector(
         network,
-        decoder_for([_shape(output) for output in model.graph.output]),
+        decoder_for([_shape(output) for output in model.graph.output], size[2], size[3]),
         (size[2], size[3]),
         weights_sha256=sha256_of(weights),
         score_threshold=score_threshold,

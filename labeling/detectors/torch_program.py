@@ -97,13 +97,21 @@ class TorchProgramDetector(CocoDetector):
             if len(parts) == 2 and scores.shape == (len(boxes), len(COCO_CLASSES)):
                 return boxes, scores
             if len(parts) == 3 and scores.shape == parts[2].shape == (len(boxes),):
-                kinds = functional.one_hot(parts[2].long().clamp(0, len(COCO_CLASSES) - 1), len(COCO_CLASSES))
-                return boxes, scores[:, None] * kinds
+                return boxes, scores[:, None] * self._one_hot(parts[2].long())
         shapes = [tuple(part.shape) for part in parts] or type(output).__name__
         raise WeightsError(
             f"{self._source} returns {shapes}",
             hint="It must return boxes (K, 4) and scores (K, 80), or boxes (K, 4), scores (K,) and classes (K,).",
         )
+
+    def _one_hot(self, classes: Tensor) -> Tensor:
+        wrong = classes[(classes < 0) | (classes >= len(COCO_CLASSES))]
+        if len(wrong):
+            raise WeightsError(
+                f"{self._source} returns class {int(wrong[0])}, there are {len(COCO_CLASSES)}",
+                hint="Give COCO's 80 classes in their usual order: 0 is person, 79 is toothbrush.",
+            )
+        return functional.one_hot(classes, len(COCO_CLASSES))
 
 
 Loaded = tuple[Callable[[Tensor], Any], tuple[int, int] | None]

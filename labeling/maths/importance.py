@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from deploy.core.errors import WeightsError
 from deploy.core.grid import Grid
 from labeling.maths.accuracy import Accuracy
 
@@ -25,12 +26,20 @@ def accuracy_gradient(accuracy: Accuracy, image: Tensor) -> tuple[Tensor, int]:
 
     Returns:
         (3, H, W) gradient per unit intensity, and the number of detections. It is zero where nothing is found.
+
+    Raises:
+        WeightsError: something is found, but by scores that do not depend on the pixels.
     """
     pixels = image.detach().clone().requires_grad_(True)
     value, num_detections = accuracy(pixels)
-    if not value.requires_grad:
-        return torch.zeros_like(pixels[0]), num_detections
-    (gradient,) = torch.autograd.grad(value, pixels)
+    if not value.requires_grad and not num_detections:
+        return torch.zeros_like(pixels[0]), 0
+    (gradient,) = torch.autograd.grad(value, pixels, allow_unused=True) if value.requires_grad else (None,)
+    if gradient is None:
+        raise WeightsError(
+            "the detector's scores do not depend on the frame's pixels: there is no gradient to label with",
+            hint="In its program leave out detach, no_grad, argmax, rounding and numpy on the way to the scores.",
+        )
     return gradient[0], num_detections
 
 

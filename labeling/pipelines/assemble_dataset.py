@@ -233,8 +233,10 @@ def _report(manifest: Manifest, videos: dict[str, VideoImportance], options: Lab
         pixels = max(1, sum(record.level_histogram))
         shares = " ".join(f"{100 * count / pixels:.0f}" for count in record.level_histogram)
         print(f"  {split:5s} {record.num_frames} frames; share of each level in %: {shares}")
-        for finding in level_findings(split, record.level_histogram, splits_whole=split == "train"):
+        for finding in level_findings(
+            split, record.level_histogram, splits_whole=split == "train", curve=manifest.curve
+        ):
             print(f"  warning: {finding}")
     for video_id, video in videos.items():
-        for finding in detection_findings(video_id, video.num_detections):
+        for finding in detection_findings(video_id, video.num_detections, manifest.detector):
             print(f"  warning: {finding}")

@@ -122,7 +122,8 @@ def _load_predictors(models: Sequence[str], grid: Grid) -> dict[str, Predictor]:
         predictor = Predictor(path)
         if predictor.card.grid != grid:
             raise WeightsError(
-                f"{model} was made for {predictor.card.grid}, the labels are on {grid}", hint="Retrain it."
+                f"{model} was made for {predictor.card.grid}, the labels are on {grid}",
+                hint="Export it with the --dataset that it was trained on, and evaluate it there.",
             )
         name = given or predictor.card.name
         if name in predictors:

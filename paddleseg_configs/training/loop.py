@@ -19,6 +19,7 @@ from paddleseg_configs.training.checkpoint import TrainingState
 from paddleseg_configs.training.components import LevelBuilder, loss_terms
 from paddleseg_configs.training.evaluation import METRIC_NAMES, evaluate, require_frames
 from paddleseg_configs.training.metrics_log import METRICS_NAME, MetricsLog
+from paddleseg_configs.training.origin import keep_origin
 from paddleseg_configs.training.processes import join_processes
 from paddleseg_configs.training.samples import batches, seed_iteration
 from paddleseg_configs.training.settings import Settings
@@ -71,6 +72,7 @@ def train(settings: Settings, options: TrainOptions) -> Path:
         with ExitStack() as stack:
             if training.processes.is_first:
                 stack.enter_context(hold(options.save_dir / ".lock"))
+                keep_origin(options.save_dir, settings)
             stack.callback(training.log.close)
             return training.run(origin)
 
@@ -92,7 +94,9 @@ class _Training:
         self.terms = loss_terms(builder, self._count_logits())
         self.best_metric = settings.config.dic.get("best_metric", DEFAULT_BEST_METRIC)
         if self.best_metric not in METRIC_NAMES:
-            raise OptionError(f"best_metric={self.best_metric!r} is no metric", hint=f"Known: {METRIC_NAMES}.")
+            raise OptionError(
+                f"best_metric={self.best_metric!r} is no metric", hint=f"Known: {', '.join(METRIC_NAMES)}."
+            )
         self.best_score, self.stale_evaluations = -1.0, 0
         visualdl = options.save_dir / "vdl" if options.use_vdl else None
         self.log = MetricsLog(options.save_dir / METRICS_NAME, options.log_iters, visualdl)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,6 +23,9 @@ DATASET_TYPE = "MacroblockLevels"
 FROM_MANIFEST = "manifest"
 """Value of a loss's ``weight`` that is replaced by the weights of `level_weights`."""
 SPLIT_KEYS = ("train_dataset", "val_dataset")
+PARTS = ("batch_size", "iters", "best_metric", *SPLIT_KEYS, "optimizer", "lr_scheduler", "loss", "model")
+"""What a configuration consists of. PaddleSeg ignores all else, and so a part whose name has a typing error."""
+LOSS_PARTS = ("types", "coef")
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,8 @@ def load_settings(path: Path, *, dataset: Path | None = None, overrides: Sequenc
     for key in SPLIT_KEYS:
         if not isinstance(content.get(key), dict) or content[key].get("type") != DATASET_TYPE:
             raise OptionError(f"{path}: {key} must have type {DATASET_TYPE}", hint="Inherit macroblock_levels.yml.")
+    _refuse_unknown(content, PARTS, str(path))
+    _refuse_unknown(content.get("loss"), LOSS_PARTS, f"{path}: loss")
     root = dataset or Path(str(content["train_dataset"].get("dataset_root", "")))
     manifest = read_manifest(root)
     for key in SPLIT_KEYS:
@@ -108,6 +114,14 @@ def _override(content: dict[str, Any], key: str, value: str) -> None:
         node[last] = yaml.safe_load(value)
     except yaml.YAMLError:
         raise OptionError(f"--opts {key}={value}: the value is not valid YAML", hint=hint) from None
+
+
+def _refuse_unknown(section: object, known: Sequence[str], where: str) -> None:
+    for name in section if isinstance(section, dict) else ():
+        if name not in known:
+            near = difflib.get_close_matches(str(name), known, n=1)
+            hint = f"Did you mean {near[0]}?" if near else f"There are {', '.join(known)}."
+            raise OptionError(f"{where} has no part {name!r}; see the file and --opts", hint=hint)
 
 
 def _settle_levels(content: dict[str, Any], manifest: Manifest, path: Path) -> None:

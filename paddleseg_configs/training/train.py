@@ -43,6 +43,7 @@ def parse() -> Namespace:
 def main() -> None:
     """Parse the command line and train."""
     arguments = parse()
+    from paddleseg_configs.training.checkpoint import BEST, PARAMETERS
     from paddleseg_configs.training.device import set_device
     from paddleseg_configs.training.loop import TrainOptions, train
     from paddleseg_configs.training.settings import load_settings
@@ -70,6 +71,8 @@ def main() -> None:
         use_vdl=arguments.use_vdl,
     )
     print(f"last checkpoint: {train(settings, options)}")
+    best = options.save_dir / BEST / PARAMETERS
+    print(f"weights to export: {best}" if best.is_file() else "no best_model: only --do_eval keeps one")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,68 @@
+"""Which dataset a training learnt from: kept in its folder, so that its weights are not exported for another one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import ValidationError
+
+from deploy.core.errors import OptionError, WeightsError, first_line
+from deploy.core.files import write_text
+from labeling.dataset.manifest import Record, Sha256
+from paddleseg_configs.training.settings import Settings
+
+_NAME = "dataset.json"
+
+
+class Origin(Record):
+    """``dataset.json`` of a training's folder."""
+
+    schema_version: Literal[1] = 1
+    manifest_sha256: Sha256
+    """Of the dataset."""
+    height_px: int
+    width_px: int
+    num_levels: int
+
+    @classmethod
+    def of(cls, settings: Settings) -> Origin:
+        """The dataset of a configuration."""
+        manifest = settings.manifest
+        return cls(
+            manifest_sha256=settings.manifest_sha256,
+            height_px=manifest.frame_height_px,
+            width_px=manifest.frame_width_px,
+            num_levels=manifest.num_levels,
+        )
+
+    def __str__(self) -> str:
+        return f"frames of {self.width_px} x {self.height_px}, {self.num_levels} levels"
+
+
+def keep_origin(save_dir: Path, settings: Settings) -> None:
+    """Note what a training learns from."""
+    write_text(save_dir / _NAME, Origin.of(settings).model_dump_json(indent=2) + "\n")
+
+
+def check_origin(weights: Path, settings: Settings) -> None:
+    """Compare the dataset that weights learnt from, if their folder tells, with the one at hand.
+
+    Raises:
+        OptionError: its frames have another size.
+        WeightsError: the note cannot be read.
+    """
+    path = weights.resolve().parent.parent / _NAME  # SAVE_DIR/best_model/model.pdparams
+    if not path.is_file():
+        return
+    try:
+        origin, present = Origin.model_validate_json(path.read_bytes()), Origin.of(settings)
+    except (OSError, ValidationError) as error:
+        raise WeightsError(f"cannot read {path}: {first_line(error)}", hint="Remove it, or train again.") from None
+    if (origin.height_px, origin.width_px) != (present.height_px, present.width_px):
+        raise OptionError(
+            f"{weights} learnt from {origin}; {settings.dataset} has {present}",
+            hint="Name the dataset of its training: --dataset DIR",
+        )
+    if origin.manifest_sha256 != present.manifest_sha256:
+        print(f"note: {weights} learnt from another dataset than {settings.dataset}; levels mean what this one says")
