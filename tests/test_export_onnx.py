@@ -278,7 +278,8 @@ def test_weights_of_another_dataset_are_noticed(
         export_onnx(options)
     assert not (tmp_path / "out" / "m.onnx").exists()
     keep_origin(
-        tmp_path / "train", load_settings(ULTRA_LIGHT, dataset=make_dataset(tmp_path / "same", frames={"val": 1}))
+        tmp_path / "train",
+        load_settings(ULTRA_LIGHT, dataset=make_dataset(tmp_path / "same", frames={"train": 1, "val": 1})),
     )
     export_onnx(options)
     said = capsys.readouterr().out

@@ -307,22 +307,6 @@ def test_what_killed_writers_left_is_no_part_of_a_dataset(
     assert out.exists() and not list(tmp_path.rglob(".*"))
 
 
-def test_what_a_run_killed_after_its_last_step_left_goes_with_the_next(
-    material: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def killed(_folder: Path) -> None:
-        raise ZeroDivisionError
-
-    module, arguments, out = command("label", material, tmp_path)
-    with monkeypatch.context() as patch, pytest.raises(ZeroDivisionError):
-        patch.setattr(label_pipeline, "clear", killed)
-        call(monkeypatch, module, *arguments)
-    (work,) = tmp_path.glob(".out.partial-*")
-    (work / "lock").touch()  # which a killed process does not remove
-    assert out.exists() and call(monkeypatch, module, *arguments) == 0
-    assert [path.name for path in tmp_path.iterdir()] == ["out"]
-
-
 def test_killing_at_random_instants(vtest: Path, tmp_path: Path) -> None:
     """A short run of the driver, which `make faults` runs for longer."""
     report = tmp_path / "faults.json"

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from deploy.core.errors import WeightsError
 from deploy.core.grid import Grid, GridName
 from deploy.core.video import Frame
 from labeling.detectors import DETECTORS, Detector
