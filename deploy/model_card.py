@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from deploy.core.errors import RegenError, WeightsError
+from deploy.core.errors import RegenError, WeightsError, first_line
 from deploy.core.files import write_text
 from deploy.core.grid import Grid
 
@@ -174,8 +174,10 @@ def read_card(model: Path) -> ModelCard:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
+        said = "there is none" if isinstance(error, FileNotFoundError) else first_line(error)
         raise WeightsError(
-            f"cannot read the model card {path}: {error}", hint="Keep the .json that export wrote beside the .onnx."
+            f"cannot read {path}, the model card of {model}: {said}",
+            hint="Only models that export/export_onnx.py wrote have one; keep its .json beside the .onnx.",
         ) from None
     return ModelCard.from_json(text, origin=str(path))
 

@@ -135,6 +135,7 @@ def test_tables_say_what_was_found(tmp_path: Path) -> None:
     report = report_of()
     found = {re.split(", |:", table.title)[0]: table for table in tables(report)}
     assert found["What the models cost"].rows[1][:2] == ("bad", "failed: out of luck")
+    assert "Only 4 frames in 2 segments" in found["What they are worth"].note
     assert all(len(row) == len(table.header) for table in found.values() for row in table.rows)
     worth = {row[0]: row for row in found["What they are worth"].rows}
     assert worth["m"][1].startswith("0.400") and worth["m"][2] == "0.600 (0.400, 0.800)"
@@ -219,7 +220,9 @@ def test_comparison_goes_on_where_it_was(compared: tuple[Path, list[object]]) ->
     folder, command = compared
     before = (folder / "zoo.json").read_bytes()
     result = compare(command)
-    assert result.returncode == 0 and result.stdout.count("up to date") == 4  # train, export, measure, utility
+    assert (
+        result.returncode == 0 and result.stdout.count("up to date") == 5
+    )  # baselines, train, export, measure, utility
     assert (folder / "zoo.json").read_bytes() == before
 
 

@@ -85,13 +85,13 @@ def test_a_finished_job_is_not_done_twice(dataset: Path, clip: Path, capsys: pyt
 )
 def test_other_options_never_reuse_old_labels(dataset: Path, clip: Path, change: dict[str, object]) -> None:
     """Mistake 2: a cache of labels that is not keyed by what made them."""
-    with pytest.raises(OptionError, match="other videos, options, weights"):
+    with pytest.raises(OptionError, match=f"another job: {next(iter(change))} differ"):
         pipeline.label_videos(options(clip, dataset, **change))
 
 
 def test_another_video_never_reuses_old_labels(dataset: Path, vtest: Path, tmp_path: Path) -> None:
     other = crop_clip(vtest, tmp_path / "person.avi", start_seconds=3.0)  # same name, same length
-    with pytest.raises(OptionError, match="other videos"):
+    with pytest.raises(OptionError, match="another job: videos, weights or package versions differ"):
         pipeline.label_videos(options(other, dataset))
 
 

@@ -11,6 +11,9 @@ from deploy.core.errors import DatasetError, first_line
 from labeling.dataset.manifest import Record, Sha256
 from labeling.maths.split import SplitName
 
+ENOUGH_FRAMES, ENOUGH_SEGMENTS = 30, 6
+"""With fewer, intervals come with a caveat."""
+
 
 class Interval(Record):
     """A figure with its 95 % bootstrap interval."""
@@ -70,6 +73,16 @@ class UtilityReport(Record):
     models: dict[str, Sha256]
     """Name of each predictor -> hash of its ONNX file."""
     curves: tuple[UtilityCurve, ...]
+
+    @property
+    def caveat(self) -> str:
+        """What to say beside intervals of few frames; nothing where there are enough."""
+        if self.num_frames >= ENOUGH_FRAMES and self.num_segments >= ENOUGH_SEGMENTS:
+            return ""
+        return (
+            f"Only {self.num_frames} frames in {self.num_segments} segments: the intervals are uncertain themselves, "
+            "and rankings whose intervals overlap cannot be told apart."
+        )
 
 
 def read_utility(path: Path) -> UtilityReport:

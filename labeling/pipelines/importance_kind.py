@@ -1,4 +1,4 @@
-"""Is the raw importance of an earlier dataset of the same kind as the one that is to be made?"""
+"""In what does an earlier dataset differ from the one that is to be made?"""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from dataclasses import fields
 from deploy.core.errors import OptionError
 from labeling.dataset.manifest import Manifest, ModelRecord
 from labeling.options import LabelOptions
+
+_DEFAULTS = {field.name: field.default for field in fields(LabelOptions)}
+"""Of what a manifest lacks."""
 
 
 def require_same_kind(
@@ -31,14 +34,18 @@ def require_same_kind(
         named: how the user named the dataset, for the message.
         hint: what to do.
     """
-    defaults = {field.name: field.default for field in fields(LabelOptions)}
     pairs: dict[str, tuple[object, object]] = {
-        name: (getattr(options, name), manifest.options.get(name, defaults[name])) for name in names
+        name: (getattr(options, name), manifest.options.get(name, _DEFAULTS[name])) for name in names
     }
     pairs |= {"detector": (models[0], manifest.detector), "upscaler": (models[1], manifest.upscaler), **more}
     for name, (here, there) in pairs.items():
         if _plain(here) != _plain(there):
             raise OptionError(f"{named} was made with another {name}: {there}, here {here}", hint=hint)
+
+
+def differing_options(manifest: Manifest, values: Mapping[str, object]) -> list[str]:
+    """Names of the options whose values (by name) are not those of an earlier dataset."""
+    return [name for name, value in values.items() if _plain(value) != manifest.options.get(name, _DEFAULTS[name])]
 
 
 def _plain(value: object) -> object:

@@ -17,9 +17,10 @@ from labeling.maths.quantise import Knots
 from labeling.options import LabelOptions, parse_shard
 from labeling.pipelines.assemble_dataset import WorkFolder, assemble_dataset, describe
 from labeling.pipelines.calibration import read_calibration
+from labeling.pipelines.importance_kind import differing_options
 from labeling.pipelines.importance_reuse import reuse_importance
 from labeling.pipelines.label_frames import label_frames, missing_frames
-from labeling.pipelines.label_job import LabelJob, PlannedVideo, plan_job
+from labeling.pipelines.label_job import LabelJob, PlannedVideo, option_values, plan_job
 
 if TYPE_CHECKING:
     from labeling.pipelines.labeller import Labeller
@@ -35,13 +36,12 @@ def label_videos(options: LabelOptions) -> None:
     """
     job = plan_job(options)
     print(describe(job))
-    if options.dry_run:
-        _check_names(options)
-        print("dry run: nothing was written")
-        return
     from labeling.pipelines.labeller import make_labeller, model_records
 
     labeller = make_labeller(options, job.grid)
+    if options.dry_run:
+        print("the detector and the upscaler can be used; dry run: nothing was written")
+        return
     models = model_records(labeller.detector, labeller.upscaler)
     versions = {name: version(name) for name in VERSIONED_PACKAGES}
     calibration = read_calibration(options.calibration, options, models) if options.calibration else None
@@ -107,12 +107,14 @@ def _is_done(options: LabelOptions, fingerprint: str) -> bool:
         raise OutputError(
             f"{options.out} exists and is not a dataset of this project", hint="Choose another --out, or move it away."
         )
-    if read_manifest(options.out).job_sha256 == fingerprint:
+    manifest = read_manifest(options.out)
+    if manifest.job_sha256 == fingerprint:
         print(f"{options.out} is complete already: the same videos, options and weights")
         return True
     if not options.overwrite:
+        differing = ", ".join(differing_options(manifest, option_values(options)))
         raise OptionError(
-            f"{options.out} holds labels made from other videos, options, weights or package versions",
+            f"{options.out} holds labels of another job: {differing or 'videos, weights or package versions'} differ",
             hint="Choose another --out, or add --overwrite to replace it.",
         )
     return False
@@ -126,11 +128,3 @@ def _locked(work: WorkFolder, shard: str | None) -> Iterator[None]:
         if shard:
             stack.enter_context(hold(work.root / f"lock-{shard.replace('/', '-of-')}"))
         yield
-
-
-def _check_names(options: LabelOptions) -> None:
-    from labeling.detectors import DETECTORS
-    from labeling.upscalers import UPSCALERS
-
-    DETECTORS.check(options.detector)
-    UPSCALERS.check(options.upscaler)

@@ -78,12 +78,14 @@ def evaluate_utility(options: EvaluateUtilityOptions) -> None:
 
 def format_table(report: UtilityReport) -> str:
     """F1 by method and budget, as text."""
-    lines = [f"F1 on {report.num_frames} frames of {report.split} (95 % interval over {report.num_segments} segments)"]
+    lines = [f"F1 on {report.num_frames} frames of {report.split}; intervals are in the file"]
+    lines += [report.caveat] if report.caveat else []
+    width = max(18, *(len(curve.method) for curve in report.curves))
     for reference in dict.fromkeys(curve.reference for curve in report.curves):
         chosen = [curve for curve in report.curves if curve.reference == reference]
         lines.append(f"against the detections on the {'true' if reference == 'true' else 'super-resolved'} frame")
-        lines.append("  blocks enhanced     " + "".join(f"{point.budget:>8.0%}" for point in chosen[0].points))
-        lines += [f"  {curve.method:20s}" + "".join(f"{p.f1_mean:8.3f}" for p in curve.points) for curve in chosen]
+        lines.append(f"  {'blocks enhanced':{width}s}" + "".join(f"{point.budget:>8.0%}" for point in chosen[0].points))
+        lines += [f"  {curve.method:{width}s}" + "".join(f"{p.f1_mean:8.3f}" for p in curve.points) for curve in chosen]
     return "\n".join(lines)
 
 

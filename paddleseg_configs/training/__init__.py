@@ -2,3 +2,11 @@
 
 `train`, `val`, `predict` and `export` are the commands; nothing imports Paddle before their options are parsed.
 """
+
+import os
+import warnings
+
+# What Paddle says at every start or training, and nobody can do anything about.
+for _message in ("No ccache found", "When training, we now always track global mean"):
+    warnings.filterwarnings("ignore", message=_message)
+os.environ.setdefault("GLOG_minloglevel", "2")

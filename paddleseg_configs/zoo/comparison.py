@@ -33,13 +33,21 @@ def compare(options: CompareOptions) -> None:
     names = options.models or (*ladder_names(), *ACCMODEL_HEADS)
     for name in names:  # all, before the first is trained
         check_name(name)
+    if (
+        options.utility
+    ):  # first, since it reads all that the user named; what it finds is kept for the models' evaluation
+        _utility(options, dict(options.named_extra), "baselines")
+    limit = f"{options.iters} iterations" + (f" or {options.minutes:g} minutes" if options.minutes else "")
+    print(f"\n{len(names)} models, each trained for at most {limit}")
     rows = tuple(run_model(name, options) for name in names)
     made = {row.name: model_file(row.name, options) for row in rows if not row.failure}
     made |= dict(options.named_extra)
     if not made:
         raise RegenError("no model could be made", hint="The reasons are above.")
     settings = settings_of(options, manifest)
-    report = ZooReport(settings=settings, rows=rows, utility=_utility(options, made) if options.utility else None)
+    report = ZooReport(
+        settings=settings, rows=rows, utility=_utility(options, made, "utility") if options.utility else None
+    )
     json_path = options.report.with_name(f"{options.report.name}.json")
     write_text(json_path, report.model_dump_json(indent=1) + "\n")
     write_pages(report, options.report)
@@ -65,22 +73,18 @@ def settings_of(options: CompareOptions, manifest: Manifest) -> Settings:
     )
 
 
-def _utility(options: CompareOptions, models: Mapping[str, Path]) -> UtilityReport:
+def _utility(options: CompareOptions, models: Mapping[str, Path], stage: str) -> UtilityReport:
     result = options.out / "utility.json"
     command: list[object] = ["labeling/evaluate_utility.py", options.dataset, "--out", result, "--more-baselines"]
-    command += [
-        "--models",
-        *(f"{name}={path.resolve()}" for name, path in models.items()),
-        "--budgets",
-        *options.budgets,
-    ]
+    command += ["--models", *(f"{name}={path.resolve()}" for name, path in models.items())] if models else []
+    command += ["--budgets", *options.budgets]
     others = options.named_others
     command += ["--other-labels", *(f"{name}={path.resolve()}" for name, path in others)] if others else []
     command += ["--max-frames", options.max_frames, "--segments", options.segments]
     command += ["--detector-weights", options.detector_weights] if options.detector_weights else []
     command += ["--upscaler-weights", options.upscaler_weights] if options.upscaler_weights else []
     inputs = (options.dataset / MANIFEST_NAME, *models.values(), *(path / MANIFEST_NAME for _, path in others))
-    run_stage(Stage("utility", words_of(command), inputs, (result,)), options.out / "stamps")
+    run_stage(Stage(stage, words_of(command), inputs, (result,)), options.out / "stamps")
     return read_utility(result)
 
 

@@ -95,8 +95,9 @@ def _worth(curves: Mapping[str, UtilityCurve], utility: UtilityReport, reference
     note = (
         f"F1 with nothing enhanced {first.points[0].f1_mean:.3f}, with everything {first.points[-1].f1_mean:.3f}. "
         f"Area: mean F1 over the budgets from 0 to {first.points[-2].budget:.0%}. {utility.num_frames} frames, "
-        f"{utility.num_segments} segments; differences frame by frame; 95 % bootstrap intervals over segments."
-    )
+        f"{utility.num_segments} segments; differences frame by frame; 95 % bootstrap intervals over segments. "
+        + utility.caveat
+    ).strip()
     header = ("method", "area under F1", "F1 at 20 %", *(f"area minus {other}" for other in others))
     return Table(f"What they are worth, {_judge(reference)}", note, header, tuple(lines))
 
