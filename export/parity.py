@@ -28,6 +28,13 @@ MAX_LEVEL_ERROR = 0.05
 """int8 only."""
 MAX_RECALL_LOSS = 0.005
 
+CHANCE = 0.2
+_HINTS = {
+    "fp32": "Try another --opset, or --batch 1.",
+    "fp16": "Train longer: levels of a hardly trained model lie too close together; or stay with fp32.",
+}
+_INT8 = "Networks of depthwise convolutions often lose that much (export/README.md): stay with fp32 or fp16."
+
 
 @dataclass(frozen=True)
 class Parity:
@@ -49,11 +56,15 @@ class Parity:
     """The same for the Paddle model."""
 
     def __str__(self) -> str:
+        recall = f"recall of the top 20 % macroblocks {self.recall_top20:.4f}, Paddle's {self.recall_top20_paddle:.4f}"
+        if math.isnan(self.recall_top20):
+            recall = "no recall: each frame has one level only"
+        elif self.recall_top20_paddle <= CHANCE:
+            recall += ", which is no better than chance"
         return (
             f"parity over {self.frames} frames: labels agree on {self.label_agreement:.6f}, by "
             f"{self.level_error:.4f} levels on average; outputs differ by {self.max_relative_difference:.1e} of the "
-            f"largest; recall of the top 20 % macroblocks {self.recall_top20:.4f}, "
-            f"Paddle's {self.recall_top20_paddle:.4f}"
+            f"largest; {recall}"
         )
 
     def figures(self) -> dict[str, float]:
@@ -66,8 +77,7 @@ class Parity:
         if broken:
             raise WeightsError(
                 f"the exported model ({precision}) disagrees with the trained one: {'; '.join(broken)}. {self}",
-                hint="Nothing was written. Try another --opset or --batch 1; for int8 more --calibration-frames, "
-                "for fp16 or int8 a longer training, or a milder --precision.",
+                hint=f"Nothing was written. {_HINTS.get(precision, _INT8)}",
             )
 
     def _broken_rules(self, precision: Precision) -> list[str]:

@@ -47,7 +47,7 @@ def first_gpu() -> Gpu:
     if count_nvidia_gpus() == 0:
         raise DeviceError(
             "no NVIDIA GPU here: the driver (libcuda.so.1) is missing, does not start, or finds no GPU",
-            hint="Install NVIDIA's driver and check it with nvidia-smi, or run on the CPU: --backend onnxruntime",
+            hint="Install NVIDIA's driver and check it with nvidia-smi, or deploy with --backend onnxruntime.",
         )
     cuda = ctypes.CDLL("libcuda.so.1")
     name, device, number = ctypes.create_string_buffer(128), ctypes.c_int(0), ctypes.c_int(0)

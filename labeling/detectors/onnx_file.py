@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from labeling.detectors.base import Detections
 from labeling.detectors.candidates import select_detections
 from labeling.detectors.coco_detector import CocoDetector
 from labeling.detectors.onnx_decoders import OutputDecoder, Shape, decoder_for
+
+warnings.filterwarnings("ignore", module="onnx2torch")  # what it says of PyTorch is for its authors
 
 
 class OnnxDetector(CocoDetector):

@@ -49,12 +49,12 @@ def video_histograms(shares: dict[str, NDArray[np.float64]]) -> str:
     Args:
         shares: by video, (levels,) from 0 to 1.
     """
-    figure = Figure(figsize=(8, 1.2 + 0.35 * len(shares)), layout="constrained")
+    figure = Figure(figsize=(8, 1.6 + 0.35 * len(shares)), layout="constrained")
     axes = figure.subplots()
     table = 100 * np.stack(list(shares.values()))
     picture = axes.imshow(table, cmap="inferno", aspect="auto", vmin=0, vmax=max(table.max(), 1e-9))
     axes.set(xlabel="importance level", yticks=range(len(shares)), yticklabels=list(shares))
-    figure.colorbar(picture, label="share of blocks, %")
+    figure.colorbar(picture, label="% of blocks")
     return _data_uri(figure)
 
 
