@@ -15,6 +15,7 @@ from labeling.dataset.manifest import ModelRecord, read_manifest
 from labeling.dataset.reader import LabelledFrame, read_split
 from labeling.maths.split import SPLITS
 from tests.label_helpers import SMALL, crop_clip, run_script
+from tests.paddle_helpers import make_dataset
 
 
 @pytest.mark.parametrize(
@@ -88,5 +89,12 @@ def test_a_dataset_of_one_repeated_frame(vtest: Path, tmp_path: Path) -> None:
     for finding in found:
         assert f"warning: {finding}" in reported.stdout
         assert finding.split(":")[0] in text
-    assert "Share of each level in each video" in text and "http://" not in text.replace("http://www.w3.org", "")
+    assert "Share of each level in each video" not in text and "http://" not in text.replace("http://www.w3.org", "")
     assert json.loads((out / "manifest.json").read_text())["schema_version"] == 1
+
+
+def test_several_videos_are_shown_side_by_side(tmp_path: Path) -> None:
+    page = tmp_path / "report.html"
+    reported = run_script("labeling/make_report.py", make_dataset(tmp_path / "dataset"), "--out", page)
+    assert reported.returncode == 0, reported.stderr
+    assert "Share of each level in each video" in page.read_text()
