@@ -94,7 +94,14 @@ def test_a_dataset_of_one_repeated_frame(vtest: Path, tmp_path: Path) -> None:
 
 
 def test_several_videos_are_shown_side_by_side(tmp_path: Path) -> None:
-    page = tmp_path / "report.html"
-    reported = run_script("labeling/make_report.py", make_dataset(tmp_path / "dataset"), "--out", page)
+    page, dataset = tmp_path / "report.html", make_dataset(tmp_path / "dataset")
+    command = ("labeling/make_report.py", dataset, "--out", page)
+    refused = run_script(*command)
+    assert refused.returncode == 2 and "has no calibration 'test_video/0'" in refused.stderr
+    knots = {"importance": [0.0, 1.0], "value": [0.0, 1.0]}
+    manifest = json.loads((dataset / "manifest.json").read_text())
+    manifest |= {"scope": "dataset", "calibrations": {"dataset": knots}}
+    (dataset / "manifest.json").write_text(json.dumps(manifest))
+    reported = run_script(*command)
     assert reported.returncode == 0, reported.stderr
     assert "Share of each level in each video" in page.read_text()

@@ -13,9 +13,9 @@ from PIL import Image
 from deploy.core.errors import DatasetError, first_line
 from deploy.core.files import sha256_of
 from labeling.dataset.lists import read_lines, split_line, stays_inside
-from labeling.dataset.manifest import Manifest, calibration_key, read_manifest
-from labeling.dataset.reader import LabelledFrame, read_label, read_split, require_frame_size
-from labeling.maths.quantise import normalise, to_levels
+from labeling.dataset.manifest import Manifest, read_manifest
+from labeling.dataset.reader import LabelledFrame, normalised_importance, read_label, read_split, require_frame_size
+from labeling.maths.quantise import to_levels
 from labeling.maths.split import SPLITS, SplitName
 
 _MAKE_AGAIN = "Make the dataset again with make_labels.py --overwrite."
@@ -187,10 +187,11 @@ def _check_importance(
 
 
 def _gives(frame: LabelledFrame, levels: NDArray[np.uint8], manifest: Manifest) -> bool:
-    knots = manifest.calibrations.get(calibration_key(manifest.scope, frame.video_id, frame.index))
-    if knots is None:
+    try:
+        found = to_levels(normalised_importance(frame, manifest), manifest.num_levels)
+    except DatasetError:
         return False
-    return np.array_equal(to_levels(normalise(frame.importance, knots.knots()), manifest.num_levels), levels)
+    return np.array_equal(found, levels)
 
 
 def _check_sources(manifest: Manifest) -> Iterator[Problem]:

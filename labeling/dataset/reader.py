@@ -13,7 +13,8 @@ from PIL import Image
 
 from deploy.core.errors import DatasetError, InputError
 from deploy.core.files import read_npz
-from labeling.dataset.manifest import Manifest
+from labeling.dataset.manifest import Manifest, calibration_key
+from labeling.maths.quantise import normalise
 from labeling.maths.split import SplitName
 
 _HINT = "Make the dataset again: python labeling/make_labels.py VIDEO --out DIR"
@@ -137,3 +138,18 @@ def read_levels(frame: LabelledFrame, manifest: Manifest) -> NDArray[np.uint8]:
         DatasetError: the label cannot be used.
     """
     return np.rint(manifest.make_grid().pool(read_label(frame.label, manifest))).astype(np.uint8)
+
+
+def normalised_importance(frame: LabelledFrame, manifest: Manifest) -> NDArray[np.float64]:
+    """(rows, cols) importance of a frame in [0, 1], as its levels were cut from.
+
+    Raises:
+        DatasetError: the manifest does not say how that frame's importance was normalised.
+    """
+    key = calibration_key(manifest.scope, frame.video_id, frame.index)
+    knots = manifest.calibrations.get(key)
+    if knots is None:
+        raise DatasetError(
+            f"the manifest has no calibration {key!r}", hint="Make the dataset again with make_labels.py."
+        )
+    return normalise(frame.importance, knots.knots())

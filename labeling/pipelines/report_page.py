@@ -19,10 +19,10 @@ from deploy.core.files import read_image, read_npz, write_text
 from deploy.core.overlay import colors_of, importance_overlay
 from deploy.model_card import ModelCard, read_card
 from labeling.dataset.findings import all_findings
-from labeling.dataset.manifest import Manifest, calibration_key, read_manifest
-from labeling.dataset.reader import LabelledFrame, read_levels, read_split
+from labeling.dataset.manifest import Manifest, read_manifest
+from labeling.dataset.reader import LabelledFrame, normalised_importance, read_levels, read_split
 from labeling.dataset.utility_record import UtilityReport, read_utility
-from labeling.maths.quantise import normalise, to_levels
+from labeling.maths.quantise import to_levels
 from labeling.maths.split import SPLITS, SplitName, evenly_spaced
 from labeling.pipelines import report_figures
 
@@ -85,14 +85,8 @@ def _shares_by_video(
     return {video_id: count / max(1.0, count.sum()) for video_id, count in counts.items()}
 
 
-def _value(frame: LabelledFrame, manifest: Manifest) -> NDArray[np.float64]:
-    """Normalised importance of each block."""
-    knots = manifest.calibrations[calibration_key(manifest.scope, frame.video_id, frame.index)]
-    return normalise(frame.importance, knots.knots())
-
-
 def _levels(frame: LabelledFrame, manifest: Manifest) -> NDArray[np.uint8]:
-    return to_levels(_value(frame, manifest), manifest.num_levels)
+    return to_levels(normalised_importance(frame, manifest), manifest.num_levels)
 
 
 def _samples(options: MakeReportOptions, manifest: Manifest, frames: list[LabelledFrame]) -> list[dict[str, Any]]:
@@ -108,7 +102,7 @@ def _samples(options: MakeReportOptions, manifest: Manifest, frames: list[Labell
 
 
 def _row(frame: LabelledFrame, manifest: Manifest, predicted: dict[int, NDArray[np.float32]]) -> dict[str, Picture]:
-    grid, image, value = manifest.make_grid(), read_image(frame.image), _value(frame, manifest)
+    grid, image, value = manifest.make_grid(), read_image(frame.image), normalised_importance(frame, manifest)
     levels = grid.upsample(read_levels(frame, manifest) / (manifest.num_levels - 1))
     row = {
         "frame": _picture(image, "The low-resolution frame"),
