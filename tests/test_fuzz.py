@@ -6,6 +6,7 @@ REGEN_FUZZ_EXAMPLES says how many in all; `make faults` takes 100,000. REGEN_FUZ
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -18,7 +19,10 @@ import pytest
 from tests.fuzz_targets import GROUPS, NATIVE, PURE
 from tests.label_helpers import REPOSITORY
 
-EXAMPLES = int(os.environ.get("REGEN_FUZZ_EXAMPLES", "400")) // len([*PURE, *NATIVE])
+EXAMPLES = math.ceil(
+    int(os.environ.get("REGEN_FUZZ_EXAMPLES", "400")) / sum(1 / target.cost for target in (*PURE, *NATIVE))
+)
+"""Of a target whose cost is 1."""
 SECONDS_AN_INPUT = 10
 LIMIT_SECONDS = 300 + EXAMPLES * len(NATIVE)
 
