@@ -29,6 +29,8 @@ from deploy.core.nvidia import count_nvidia_gpus, first_gpu
 ROOT = Path(__file__).parents[1]
 PYTHON = (3, 11)
 LEAST_FREE_GB = 10
+MANY = 8
+"""More missing packages than these are one line."""
 _INSTALL = "Run: make setup"
 # Packages without which a stage still runs.
 _OPTIONAL = {"openvino", "tensorrt-rtx-cu12", "cuda-bindings", "pytest", "pytest-timeout", "pytest-xdist", "hypothesis",
@@ -142,6 +144,11 @@ def _packages(requirements: Path) -> list[Line]:
         elif found != wanted:
             lines.append(Line(name, "warning", f"{found}, but {wanted} was tested", _INSTALL))
     fitting = len(pins) - len(lines)
+    missing = [line.name for line in lines if line.message.startswith("not installed")]
+    if len(missing) > MANY:
+        some = ", ".join(missing[:MANY])
+        lines = [line for line in lines if line.name not in missing]
+        lines.append(Line("packages", "failure", f"{len(missing)} are not installed: {some}, …", _INSTALL))
     return [Line("packages", "ok" if fitting else "failure", f"{fitting} of {len(pins)} as pinned"), *lines]
 
 
