@@ -9,7 +9,7 @@ import jinja2
 from deploy.core.files import write_text
 from labeling.dataset.label_study_record import LabelStudy, StudyRun
 from labeling.pipelines import report_figures
-from labeling.pipelines.label_study_tables import Table, run_name, scores_of, tables
+from labeling.pipelines.label_study_tables import run_name, scores_of, tables
 
 _TEMPLATES = Path(__file__).parents[1] / "templates"
 SHOWN = (
@@ -25,21 +25,12 @@ def write_pages(study: LabelStudy, out: Path) -> None:
         return
     found = tables(study)
     markdown = out.with_name(f"{out.stem}-tables.md")
-    write_text(markdown, "\n\n".join(_markdown(table) for table in found) + "\n")
+    write_text(markdown, "\n\n".join(table.markdown() for table in found) + "\n")
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(_TEMPLATES), autoescape=True)
     figures = [(run_name(run), reference, _figure(run, reference)) for run in study.runs for reference in run.f1]
     page = environment.get_template("label_study.html.j2").render(tables=found, figures=figures, runs=study.runs)
     write_text(out.with_suffix(".html"), page)
     print(f"wrote {out}, {markdown.name} and {out.with_suffix('.html').name}")
-
-
-def _markdown(table: Table) -> str:
-    lines = [f"## {table.title}", "", _row(table.header), "|---" * len(table.header) + "|"]
-    return "\n".join([*lines, *(_row(row) for row in table.rows)])
-
-
-def _row(cells: tuple[str, ...]) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
 def _figure(run: StudyRun, reference: str) -> str:

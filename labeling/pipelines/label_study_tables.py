@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,18 +10,10 @@ from numpy.typing import NDArray
 from labeling.dataset.label_study_record import LabelStudy, StudyRun
 from labeling.maths.utility import bootstrap_interval
 from labeling.pipelines.enhancing import segments_of
+from labeling.pipelines.text_tables import Table
 
 BASELINES = ("|SR - IN|", "edges")
 """What a label has to beat."""
-
-
-@dataclass(frozen=True)
-class Table:
-    """Text in rows and columns."""
-
-    title: str
-    header: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
 
 
 def tables(study: LabelStudy) -> list[Table]:

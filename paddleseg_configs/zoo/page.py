@@ -10,7 +10,7 @@ from deploy.core.files import write_text
 from labeling.dataset.utility_record import UtilityReport
 from labeling.pipelines import report_figures
 from paddleseg_configs.zoo.record import ZooReport
-from paddleseg_configs.zoo.tables import Table, curves_by_method, tables
+from paddleseg_configs.zoo.tables import curves_by_method, tables
 
 _TEMPLATES = (Path(__file__).parent, Path(report_figures.__file__).parents[1] / "templates")
 _MOST_CURVES = 8
@@ -19,7 +19,7 @@ _MOST_CURVES = 8
 def write_pages(report: ZooReport, out: Path) -> None:
     """Write ``OUT.md`` and ``OUT.html``."""
     found = tables(report)
-    parts = ["# Models compared", _summary(report), *(_markdown(table) for table in found)]
+    parts = ["# Models compared", _summary(report), *(table.markdown() for table in found)]
     markdown, html = (out.with_name(f"{out.name}{suffix}") for suffix in (".md", ".html"))
     write_text(markdown, "\n\n".join(parts) + "\n")
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(_TEMPLATES), autoescape=True)
@@ -38,15 +38,6 @@ def _summary(report: ZooReport) -> str:
         f"checkpoints on the validation split; judged on the test split, on which no choice was made.{overrides} "
         f"Machine: {how.machine}."
     )
-
-
-def _markdown(table: Table) -> str:
-    head = [_row(table.header), "|---" * len(table.header) + "|"]
-    return "\n".join([f"## {table.title}", "", table.note, "", *head, *(_row(row) for row in table.rows)])
-
-
-def _row(cells: tuple[str, ...]) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
 
 
 def _figures(report: ZooReport) -> list[tuple[str, str]]:

@@ -3,27 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
 from labeling.dataset.utility_record import UtilityCurve, UtilityReport
 from labeling.maths.utility import area, middle_95, resampled_means
+from labeling.pipelines.text_tables import Table
 from paddleseg_configs.zoo.record import ModelRow, ZooReport
 
 THE_PAPERS = "mobileseg_mobilenetv2"
 METRICS = ("quadratic_kappa", "mean_level_error", "rank_correlation", "top_block_recall", "mean_iou")
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table with a title and a note."""
-
-    title: str
-    note: str
-    header: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
 
 
 def tables(report: ZooReport) -> list[Table]:
@@ -71,16 +61,16 @@ def _costs(rows: Sequence[ModelRow]) -> Table:
     runtimes = {time.runtime for row in rows if row.measured for time in row.measured.latency.values()}
     return Table(
         "What the models cost",
-        note + "; ".join(sorted(runtimes)),
         (*header, "iterations", "epochs", "s/iteration"),
         tuple(lines),
+        note + "; ".join(sorted(runtimes)),
     )
 
 
 def _levels(rows: Sequence[ModelRow]) -> Table:
     lines = [(row.name, *(_number(row.measured.metrics.get(name)) for name in METRICS)) for row in rows if row.measured]
     note = "By macroblock, on the test split. rank_correlation: Spearman with the raw importance, mean over frames."
-    return Table("How well levels are predicted", note, ("model", *METRICS), tuple(lines))
+    return Table("How well levels are predicted", ("model", *METRICS), tuple(lines), note)
 
 
 def _worth(curves: Mapping[str, UtilityCurve], utility: UtilityReport, reference: str) -> Table:
@@ -99,7 +89,7 @@ def _worth(curves: Mapping[str, UtilityCurve], utility: UtilityReport, reference
         + utility.caveat
     ).strip()
     header = ("method", "area under F1", "F1 at 20 %", *(f"area minus {other}" for other in others))
-    return Table(f"What they are worth, {_judge(reference)}", note, header, tuple(lines))
+    return Table(f"What they are worth, {_judge(reference)}", header, tuple(lines), note)
 
 
 def _recovery(curves: Mapping[str, UtilityCurve], reference: str) -> Table:
@@ -113,14 +103,14 @@ def _recovery(curves: Mapping[str, UtilityCurve], reference: str) -> Table:
         lines.append((name, shown, *(_interval(p.recovery, p.recovery_low, p.recovery_high) for p in points)))
     header = ("method", "area", *(f"{first.points[number].budget:.0%}" for number in inner))
     note = "(F1_k - F1_0) / (F1_100 - F1_0). No interval where the gain from enhancing everything is not clear."
-    return Table(f"Recovery by share of blocks enhanced, {_judge(reference)}", note, header, tuple(lines))
+    return Table(f"Recovery by share of blocks enhanced, {_judge(reference)}", header, tuple(lines), note)
 
 
 def _f1(curves: Mapping[str, UtilityCurve], reference: str) -> Table:
     first = next(iter(curves.values()))
     header = ("method", *(f"{point.budget:.0%}" for point in first.points))
     lines = tuple((name, *(f"{point.f1_mean:.3f}" for point in curve.points)) for name, curve in curves.items())
-    return Table(f"F1 by share of blocks enhanced, {_judge(reference)}", "Mean over frames.", header, lines)
+    return Table(f"F1 by share of blocks enhanced, {_judge(reference)}", header, lines, "Mean over frames.")
 
 
 def _judge(reference: str) -> str:
