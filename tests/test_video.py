@@ -204,11 +204,14 @@ def test_odd_sizes_are_decoded_losslessly(tmp_path: Path, height: int, width: in
     assert (probe(path).height_px, probe(path).width_px) == (height, width)
 
 
-def test_a_codec_that_is_not_safe_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("codec", "message"), [(b"CSCD", "'camstudio' is not safe"), (b"ZZZZ", "no decoder for its codec")]
+)
+def test_a_codec_that_is_not_safe_is_refused(tmp_path: Path, codec: bytes, message: str) -> None:
     path = write(tmp_path / "clip.avi", numbered(2), "mpeg4")
-    path.write_bytes(path.read_bytes().replace(b"FMP4", b"CSCD"))
+    path.write_bytes(path.read_bytes().replace(b"FMP4", codec))
     for read in (probe, lambda file: next(read_frames(file))):
-        with pytest.raises(InputError, match="'camstudio' is not safe"):
+        with pytest.raises(InputError, match=message):
             read(path)
 
 

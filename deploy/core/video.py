@@ -179,11 +179,13 @@ def video_stream(container: av.container.InputContainer, name: object) -> av.Vid
     """The first stream of pictures.
 
     Raises:
-        InputError: there is none, or only one whose decoder is not safe.
+        InputError: there is none, no decoder for it, or one that is not safe.
     """
     if not container.streams.video:
         raise InputError(f"no video stream in {name}", hint="Give one that has pictures, not only sound.")
     stream = container.streams.video[0]
+    if stream.codec_context is None:
+        raise InputError(f"{name}: no decoder for its codec", hint=_REENCODE)
     if stream.codec_context.name in UNSAFE_CODECS:
         raise InputError(f"{name}: its codec {stream.codec_context.name!r} is not safe to decode", hint=_REENCODE)
     return stream
