@@ -1,4 +1,4 @@
-# make demo    a video in, a page to look at out (VIDEO=path for your own)
+# make demo    a video in, a page to look at out: runs/demo/report.html (VIDEO=path for your own: runs/demo-NAME)
 # make zoo     ladder models side by side (DATASET=folder, MINUTES=5 for each model)
 # make nightly make ladder (every model trains, converts, agrees and builds with TensorRT-RTX) and
 #              make faults (200 kills, 100,000 damaged files)
@@ -14,10 +14,14 @@ PY := .venv/bin/python
 INSTALLED := .venv/installed
 TOOLS := $(wildcard paddleseg_configs/paddleseg_tools/pyproject.toml paddleseg_configs/paddleseg_tools/paddleseg/tools/*.py)
 
-.PHONY: demo zoo nightly ladder faults test check docs setup doctor clean
+.PHONY: demo video zoo nightly ladder faults test check docs setup doctor clean
 
-demo: setup
+demo: video setup
 	$(PY) -m labeling.demo $(if $(VIDEO),--video "$(VIDEO)")
+
+# Before an installation that takes minutes.
+video:
+	@$(if $(VIDEO),test -f "$(VIDEO)" || { echo "error: video not found: $(VIDEO)"; echo " hint: Check the path."; exit 2; },:)
 
 zoo: setup
 	$(PY) paddleseg_configs/compare.py $(DATASET) --minutes $(MINUTES) --report docs/results/zoo
