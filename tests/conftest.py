@@ -6,10 +6,14 @@ import importlib.util
 import os
 import signal
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from deploy.core.video import Frame, FrameSelection, read_frames
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as for whatever a shell starts in the background
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -33,6 +37,15 @@ def vtest() -> Path:
 def vtest_frames(vtest: Path) -> list[Frame]:
     """Three frames of the demo clip, at 0, 5 and 10 seconds."""
     return list(read_frames(vtest, FrameSelection(stop_seconds=10.05, every=50)))
+
+
+@pytest.fixture(scope="session")
+def images(vtest_frames: list[Frame]) -> Tensor:
+    """(2, 3, 150, 210): a van and people; not a multiple of anything."""
+    import torch
+
+    parts = [torch.from_numpy(frame.image[60:210, 100:310].copy()) for frame in vtest_frames[:2]]
+    return torch.stack(parts).permute(0, 3, 1, 2).float() / 255
 
 
 @pytest.fixture(scope="session")

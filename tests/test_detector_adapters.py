@@ -19,14 +19,7 @@ from deploy.core.video import Frame
 from labeling.detectors import DETECTORS, Detections, Detector
 from labeling.detectors.coco import COCO_CLASSES, COCO_IDS
 from labeling.weights import cached_download, read_state
-from tests.detector_contract import (
-    assert_same,
-    busy,
-    check_a_batch_is_its_frames,
-    check_gpu_agrees,
-    check_shapes_ranges_and_gradients,
-    check_threshold_classes_and_nothing,
-)
+from tests.detector_contract import DetectorContract, Make, assert_same, busy
 
 TORCHVISION = {
     "fasterrcnn-mobilenet": "fasterrcnn_mobilenet_v3_large_fpn",
@@ -94,35 +87,20 @@ def weights(tmp_path_factory: pytest.TempPathFactory, images: Tensor) -> Callabl
     return make
 
 
-@pytest.fixture(scope="module")
-def images(vtest_frames: list[Frame]) -> Tensor:
-    """(2, 3, 150, 210): a van and people; not a multiple of anything."""
-    parts = [torch.from_numpy(frame.image[60:210, 100:310].copy()) for frame in vtest_frames[:2]]
-    return torch.stack(parts).permute(0, 3, 1, 2).float() / 255
-
-
 def make(name: str, path: Path, **settings: object) -> Detector:
     return DETECTORS.create(name, **({"weights": path, "classes": COCO_CLASSES} | settings))
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_contract(name: str, weights: Callable[[str], Path], images: Tensor) -> None:
-    assert check_shapes_ranges_and_gradients(partial(make, name, weights(name)), images).name == name
+@pytest.fixture(params=NAMES)
+def maker(request: pytest.FixtureRequest, weights: Callable[[str], Path]) -> Make:
+    return partial(make, request.param, weights(request.param))
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_a_batch_is_its_frames(name: str, weights: Callable[[str], Path], images: Tensor) -> None:
-    check_a_batch_is_its_frames(partial(make, name, weights(name)), images)
+class TestContract(DetectorContract):
+    """Of each of them."""
 
-
-@pytest.mark.parametrize("name", NAMES)
-def test_threshold_classes_and_nothing(name: str, weights: Callable[[str], Path], images: Tensor) -> None:
-    check_threshold_classes_and_nothing(partial(make, name, weights(name)), images)
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_gpu_agrees(name: str, weights: Callable[[str], Path], images: Tensor) -> None:
-    check_gpu_agrees(partial(make, name, weights(name)), images)
+    def test_it_is_called_as_it_was_asked_for(self, request: pytest.FixtureRequest, maker: Make) -> None:
+        assert maker().name == request.node.callspec.params["maker"]
 
 
 def from_ids(boxes: Tensor, scores: Tensor, ids: Tensor, least: float) -> Detections:

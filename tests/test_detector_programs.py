@@ -25,17 +25,9 @@ from transformers import (
 )
 
 from deploy.core.errors import OptionError, WeightsError
-from deploy.core.video import Frame
 from labeling.detectors import DETECTORS, Detections, Detector
 from labeling.detectors.coco import COCO_CLASSES
-from tests.detector_contract import (
-    assert_same,
-    busy,
-    check_a_batch_is_its_frames,
-    check_gpu_agrees,
-    check_shapes_ranges_and_gradients,
-    check_threshold_classes_and_nothing,
-)
+from tests.detector_contract import DetectorContract, Make, assert_same, busy
 
 SMALL_HEADS = {
     "num_labels": 80, "d_model": 32, "encoder_hidden_dim": 32, "encoder_ffn_dim": 32, "decoder_ffn_dim": 32,
@@ -142,36 +134,18 @@ def weights(tmp_path_factory: pytest.TempPathFactory, images: Tensor) -> Callabl
     return make
 
 
-@pytest.fixture(scope="module")
-def images(vtest_frames: list[Frame]) -> Tensor:
-    """(2, 3, 150, 210): a van and people; not a multiple of anything."""
-    parts = [torch.from_numpy(frame.image[60:210, 100:310].copy()) for frame in vtest_frames[:2]]
-    return torch.stack(parts).permute(0, 3, 1, 2).float() / 255
-
-
 def make(name: str, path: Path, **settings: object) -> Detector:
     registered = "torch-program" if path.suffix in (".pt", ".pt2") else name
     return DETECTORS.create(registered, **({"weights": path, "classes": COCO_CLASSES} | settings))
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_contract(name: str, weights: Callable[[str], Path], images: Tensor) -> None:
-    check_shapes_ranges_and_gradients(partial(make, name, weights(name)), images)
+@pytest.fixture(params=NAMES)
+def maker(request: pytest.FixtureRequest, weights: Callable[[str], Path]) -> Make:
+    return partial(make, request.param, weights(request.param))
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_a_batch_is_its_frames(name: str, weights: Callable[[str], Path], images: Tensor) -> None:
-    check_a_batch_is_its_frames(partial(make, name, weights(name)), images)
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_threshold_classes_and_nothing(name: str, weights: Callable[[str], Path], images: Tensor) -> None:
-    check_threshold_classes_and_nothing(partial(make, name, weights(name)), images)
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_gpu_agrees(name: str, weights: Callable[[str], Path], images: Tensor) -> None:
-    check_gpu_agrees(partial(make, name, weights(name)), images)
+class TestContract(DetectorContract):
+    """Of each of them."""
 
 
 def test_rt_detr_is_transformers_own(weights: Callable[[str], Path], images: Tensor) -> None:
