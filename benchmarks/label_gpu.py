@@ -97,7 +97,7 @@ def _networks(options: GpuOptions, detector: str, precision: str) -> tuple[Any, 
     import torch
 
     from deploy.core.video import FrameSelection, read_frames
-    from labeling.detectors import DETECTORS
+    from labeling.detectors import create_detector
     from labeling.frames import to_tensor
     from labeling.pipelines.labeller import autocast
     from labeling.upscalers import UPSCALERS
@@ -108,7 +108,7 @@ def _networks(options: GpuOptions, detector: str, precision: str) -> tuple[Any, 
     lr, sr = two_sizes(image, size, options.scale)
     with tempfile.TemporaryDirectory() as folder:
         chosen = BenchmarkOptions(video=options.video, detector=detector)
-        found = DETECTORS.create(detector, weights=find_weights(chosen, sr, Path(folder))[0])
+        found = create_detector(detector, weights=find_weights(chosen, sr, Path(folder))[0])
     upscaler = UPSCALERS.create("edsr", scale=options.scale, weights=None)
 
     def step(frames: Any) -> None:

@@ -16,7 +16,7 @@ from torchvision.models import detection
 
 from deploy.core.errors import OptionError, WeightsError
 from deploy.core.video import Frame
-from labeling.detectors import DETECTORS, Detections, Detector
+from labeling.detectors import Detections, Detector, create_detector
 from labeling.detectors.coco import COCO_CLASSES, COCO_IDS
 from labeling.weights import cached_download, read_state
 from tests.detector_contract import DetectorContract, Make, assert_same, busy
@@ -88,7 +88,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory, images: Tensor) -> Callabl
 
 
 def make(name: str, path: Path, **settings: object) -> Detector:
-    return DETECTORS.create(name, **({"weights": path, "classes": COCO_CLASSES} | settings))
+    return create_detector(name, **({"weights": path, "classes": COCO_CLASSES} | settings))
 
 
 @pytest.fixture(params=NAMES)
@@ -162,7 +162,7 @@ def test_coco_ids() -> None:
 def test_offline_says_where_the_weights_belong(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     with pytest.raises(WeightsError, match="offline") as caught:
-        DETECTORS.create(name, offline=True)
+        create_detector(name, offline=True)
     assert str(tmp_path) in caught.value.hint and "curl" in caught.value.hint and "https://" in caught.value.hint
 
 
@@ -191,12 +191,12 @@ def test_downloads_are_checked_and_kept(monkeypatch: pytest.MonkeyPatch, tmp_pat
 @pytest.mark.parametrize("name", ["efficientdet-d0", "retinanet"])
 def test_wrong_weights_are_told(name: str, weights: Callable[[str], Path], tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="does not fit"):
-        DETECTORS.create(name, weights=weights("ssdlite"))
+        create_detector(name, weights=weights("ssdlite"))
     text = tmp_path / "text.pth"
     text.write_text("no weights")
     with pytest.raises(WeightsError, match="not plain weights"):
-        DETECTORS.create(name, weights=text)
+        create_detector(name, weights=text)
     with pytest.raises(WeightsError, match="not found"):
-        DETECTORS.create(name, weights=tmp_path / "none.pth")
+        create_detector(name, weights=tmp_path / "none.pth")
     with pytest.raises(OptionError, match="no class"):
-        DETECTORS.create(name, weights=weights(name), classes=("persons",))
+        create_detector(name, weights=weights(name), classes=("persons",))

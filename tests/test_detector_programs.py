@@ -25,7 +25,7 @@ from transformers import (
 )
 
 from deploy.core.errors import OptionError, WeightsError
-from labeling.detectors import DETECTORS, Detections, Detector
+from labeling.detectors import Detections, Detector, create_detector
 from labeling.detectors.coco import COCO_CLASSES
 from tests.detector_contract import DetectorContract, Make, assert_same, busy
 
@@ -136,7 +136,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory, images: Tensor) -> Callabl
 
 def make(name: str, path: Path, **settings: object) -> Detector:
     registered = "torch-program" if path.suffix in (".pt", ".pt2") else name
-    return DETECTORS.create(registered, **({"weights": path, "classes": COCO_CLASSES} | settings))
+    return create_detector(registered, **({"weights": path, "classes": COCO_CLASSES} | settings))
 
 
 @pytest.fixture(params=NAMES)
@@ -254,12 +254,12 @@ class Answering(nn.Module):
 def test_answers_out_of_range_are_refused(tmp_path: Path, images: Tensor, score: float, kind: int, words: str) -> None:
     torch.jit.script(Answering(score, kind)).save(str(tmp_path / "m.pt"))
     with pytest.raises(WeightsError, match=words):
-        DETECTORS.create("torch-program", weights=tmp_path / "m.pt").detect(images)
+        create_detector("torch-program", weights=tmp_path / "m.pt").detect(images)
 
 
 def test_programs_that_cannot_be_used(tmp_path: Path, weights: Callable[[str], Path], images: Tensor) -> None:
     with pytest.raises(OptionError, match="needs a file"):
-        DETECTORS.create("torch-program")
+        create_detector("torch-program")
     for name in ("text.pt", "text.pt2"):
         (tmp_path / name).write_text("no program")
         with pytest.raises(WeightsError, match="cannot read"):
@@ -276,7 +276,7 @@ def test_offline_and_wrong_folders(
 ) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(WeightsError, match="offline, and") as error:
-        DETECTORS.create(name, offline=True)
+        create_detector(name, offline=True)
     assert "hf download" in error.value.hint and "--detector-weights" in error.value.hint
     with pytest.raises(WeightsError, match=r"config\.json not found"):
         make(name, tmp_path)
@@ -293,5 +293,5 @@ def test_detectron2_refuses_code(tmp_path: Path) -> None:
         make("detectron2-r50", path)
     assert not (tmp_path / "executed").exists()
     with pytest.raises(OptionError, match="needs a file") as error:
-        DETECTORS.create("detectron2-r101")
+        create_detector("detectron2-r101")
     assert "https://" in error.value.hint

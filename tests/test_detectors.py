@@ -20,7 +20,7 @@ from torch import Tensor
 from deploy.core.errors import OptionError, WeightsError
 from deploy.core.runtimes import import_onnxruntime
 from deploy.core.video import Frame
-from labeling.detectors import DETECTORS, Detector
+from labeling.detectors import DETECTORS, Detector, create_detector
 from labeling.detectors.centernet import DEFAULT_MODEL
 from labeling.detectors.coco import COCO_CLASSES, PEOPLE_AND_VEHICLES
 from labeling.detectors.onnx_decoders import (
@@ -43,7 +43,7 @@ PERSON_AT_5_S = (445.0, 211.0)
 
 @cache
 def create(name: str, weights: Path | None, threshold: float | None, classes: tuple[str, ...]) -> Detector:
-    return DETECTORS.create(name, weights=weights, score_threshold=threshold, classes=classes)
+    return create_detector(name, weights=weights, score_threshold=threshold, classes=classes)
 
 
 @pytest.fixture
@@ -253,7 +253,7 @@ class TinyYolo(torch.nn.Module):
 def test_a_yolo_file_is_read(tmp_path: Path) -> None:
     path = tmp_path / "yolo.onnx"
     torch.onnx.export(TinyYolo(), (torch.zeros(1, 3, 64, 96),), str(path), opset_version=13, dynamo=False)
-    detector = DETECTORS.create("onnx", weights=path, score_threshold=0.9)
+    detector = create_detector("onnx", weights=path, score_threshold=0.9)
     image = torch.zeros(1, 3, 128, 192, requires_grad=True)
     with torch.no_grad():
         image[0, :, 32:64, 64:96] = 1.0
@@ -270,13 +270,13 @@ def test_a_yolo_file_is_read(tmp_path: Path) -> None:
 def refused(error: type[Exception], message: str, name: str, **arguments: Any) -> None:
     settings = {"weights": None, "score_threshold": None, "classes": ()} | arguments
     with pytest.raises(error, match=message) as raised:
-        DETECTORS.create(name, **settings)
+        create_detector(name, **settings)
     assert raised.value.hint  # type: ignore[attr-defined]
 
 
 def test_an_unknown_detector() -> None:
     with pytest.raises(OptionError, match="unknown detector 'hogg'") as error:
-        DETECTORS.create("hogg")
+        create_detector("hogg")
     assert "'hog'" in error.value.hint
 
 
@@ -450,5 +450,5 @@ def test_centernet_hashes_the_files_that_its_graph_names(make: Callable[..., Det
     model = json.loads(DEFAULT_MODEL.read_text())
     (tmp_path / "model.json").write_text(json.dumps(model).replace("centernet.bin", "group1-shard1of1.bin"))
     shutil.copy(DEFAULT_MODEL.with_name("centernet.bin"), tmp_path / "group1-shard1of1.bin")
-    renamed = DETECTORS.create("centernet", weights=tmp_path / "model.json", score_threshold=None, classes=())
+    renamed = create_detector("centernet", weights=tmp_path / "model.json", score_threshold=None, classes=())
     assert renamed.weights_sha256 == wanted

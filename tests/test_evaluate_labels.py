@@ -14,7 +14,7 @@ from deploy.core.grid import Grid
 from deploy.core.video import Frame
 from deploy.core.work_folder import hold
 from labeling.dataset.label_study_record import LabelStudy, StudyRun, read_study
-from labeling.detectors import DETECTORS
+from labeling.detectors import create_detector
 from labeling.maths.accuracy import SumOfScores
 from labeling.maths.importance import accuracy_gradient, block_importance, path_gradient
 from labeling.pipelines.label_candidates import Candidate, FrameUnderStudy, candidates, importance_maps, sampled_effects
@@ -30,12 +30,12 @@ def frame(vtest_frames: list[Frame]) -> FrameUnderStudy:
     """A person walks here; the true frame stands for the super-resolved one."""
     sr = torch.from_numpy(vtest_frames[0].image[176:335, 160:352].copy()).permute(2, 0, 1)[None].float() / 255
     start = interpolate(functional.interpolate(sr, size=(53, 64), mode="area"), 3)
-    right = DETECTORS.create("hog").detect(sr)[0]
+    right = create_detector("hog").detect(sr)[0]
     return FrameUnderStudy(start, sr, {"sr": right})
 
 
 def test_effects_are_exact_changes(frame: FrameUnderStudy) -> None:
-    detector = DETECTORS.create("hog")
+    detector = create_detector("hog")
     blocks, effects = sampled_effects(frame, detector, GRID, 16, (0,))
     assert len(set(blocks.tolist())) == 16 and set(effects) == {("scores", "none"), ("agreement", "sr"), ("f1", "sr")}
     strongest = int(np.abs(effects["scores", "none"]).argmax())
@@ -50,7 +50,7 @@ def test_effects_are_exact_changes(frame: FrameUnderStudy) -> None:
 
 def test_shared_passes_give_the_labels_of_single_ones(frame: FrameUnderStudy) -> None:
     """What labelling computes for one variant alone."""
-    detector = DETECTORS.create("hog")
+    detector = create_detector("hog")
     maps = importance_maps(frame, detector, GRID)
     assert set(maps) == {candidate.name for candidate in candidates(("sr",))}
     accuracy = SumOfScores(detector)

@@ -11,6 +11,7 @@ from torch import Tensor
 from torchvision.ops import box_iou, nms
 
 from deploy.core.video import Frame
+from labeling.detectors import DetectorSettings
 from labeling.detectors.hog import MARGIN_X, MARGIN_Y, HogDetector
 
 # The whole frame, then parts whose sizes are odd or not multiples of the cell.
@@ -32,7 +33,7 @@ def test_window_margins_are_opencvs(number: int, vtest_frames: list[Frame]) -> N
     frame = np.ascontiguousarray(vtest_frames[number].image[CROPS[number]])
     bgr = cv2.cvtColor(frame, cv2.COLOR_RGB2BGR)
     points, weights = opencv_people_detector().detect(bgr, hitThreshold=-100, winStride=(8, 8), padding=(0, 0))
-    margins = HogDetector().window_margins(to_image(frame)).numpy()
+    margins = HogDetector(DetectorSettings()).window_margins(to_image(frame)).numpy()
     wanted = np.full(margins.shape, np.nan)
     for (x, y), weight in zip(points, weights.ravel(), strict=True):
         wanted[y // 8, x // 8] = weight
@@ -60,7 +61,7 @@ def test_detections_are_those_of_detect_multi_scale(number: int, vtest_frames: l
     )
     margins = torch.from_numpy(np.asarray(weights, np.float32).ravel())
     kept = nms(theirs, margins, 0.3)
-    (found,) = HogDetector().detect(to_image(frame)[None])
+    (found,) = HogDetector(DetectorSettings()).detect(to_image(frame)[None])
     assert len(kept) > 0
     # The pyramid is resized by other rounding, so only what is clearly above the threshold must be on both sides.
     overlap = box_iou(theirs[kept], found.boxes)
@@ -74,7 +75,7 @@ def test_detections_are_those_of_detect_multi_scale(number: int, vtest_frames: l
 
 def test_a_batch_is_its_frames_one_by_one(vtest_frames: list[Frame]) -> None:
     images = torch.stack([to_image(frame.image[CROPS[1]]) for frame in vtest_frames])
-    detector = HogDetector()
+    detector = HogDetector(DetectorSettings())
     together = detector.detect(images)
     assert len(together) == 3
     for image, detections in zip(images, together, strict=True):
@@ -86,18 +87,18 @@ def test_a_batch_is_its_frames_one_by_one(vtest_frames: list[Frame]) -> None:
 @pytest.mark.parametrize(("height", "width"), [(127, 64), (128, 63), (16, 16), (1, 1)])
 def test_a_frame_smaller_than_a_window_has_no_detection(height: int, width: int) -> None:
     image = torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(0), requires_grad=True)
-    (found,) = HogDetector(score_threshold=0.01).detect(image)
+    (found,) = HogDetector(DetectorSettings(score_threshold=0.01)).detect(image)
     assert found.boxes.shape == (0, 4) and found.scores.shape == (0,) and found.classes.shape == (0,)
     assert found.classes.dtype == torch.int64 and found.boxes.dtype == torch.float32
 
 
 def test_a_frame_of_one_window() -> None:
     image = torch.rand(3, 128, 64, generator=torch.Generator().manual_seed(0))
-    assert HogDetector().window_margins(image).shape == (1, 1)
+    assert HogDetector(DetectorSettings()).window_margins(image).shape == (1, 1)
 
 
 def test_gradients_are_finite_on_black_and_flat_frames() -> None:
     for value in (0.0, 1 / 255, 0.5, 1.0):
         image = torch.full((3, 136, 72), value, requires_grad=True)
-        HogDetector().window_margins(image).sum().backward()
+        HogDetector(DetectorSettings()).window_margins(image).sum().backward()
         assert image.grad is not None and torch.isfinite(image.grad).all()

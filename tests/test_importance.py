@@ -13,7 +13,7 @@ from torch.nn import functional
 from deploy.core.errors import WeightsError
 from deploy.core.grid import Grid, GridName
 from deploy.core.video import Frame
-from labeling.detectors import DETECTORS, Detector
+from labeling.detectors import Detector, create_detector
 from labeling.detectors.centernet import DEFAULT_MODEL
 from labeling.maths.accuracy import Objective, SumOfScores
 from labeling.maths.importance import Norm, Variant, accuracy_gradient, block_importance, path_gradient
@@ -38,7 +38,7 @@ def dithered(image: np.ndarray) -> Tensor:
 def detector_of(name: str) -> Detector:
     if name == "centernet" and not DEFAULT_MODEL.is_file():
         pytest.skip("CenterNet is not cached: python datasets/get_demo_detector.py")
-    return DETECTORS.create(name, weights=None, score_threshold=None, classes=("person",))
+    return create_detector(name, weights=None, score_threshold=None, classes=("person",))
 
 
 def blurred(image: Tensor) -> Tensor:

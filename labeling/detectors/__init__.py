@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from deploy.core.registry import Registry
-from labeling.detectors.base import Detections, Detector
+from pathlib import Path
 
-__all__ = ["DETECTORS", "Detections", "Detector"]
+from deploy.core.registry import Registry
+from labeling.detectors.base import Detections, Detector, DetectorSettings
+
+__all__ = ["DETECTORS", "Detections", "Detector", "DetectorSettings", "create_detector"]
 
 DETECTORS: Registry[Detector] = Registry(
     "detector",
@@ -33,3 +35,19 @@ DETECTORS: Registry[Detector] = Registry(
         "torch-program": "labeling.detectors.torch_program:TorchProgramDetector",
     },
 )
+
+
+def create_detector(
+    name: str,
+    *,
+    weights: Path | None = None,
+    score_threshold: float | None = None,
+    classes: tuple[str, ...] = (),
+    offline: bool = False,
+) -> Detector:
+    """Load a detector by its name; see `DetectorSettings`.
+
+    Raises:
+        RegenError: an unknown name, bad settings, or weights that cannot be used.
+    """
+    return DETECTORS.create(name, settings=DetectorSettings(weights, score_threshold, classes, offline))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from deploy.core.errors import OptionError
@@ -26,12 +27,36 @@ class Detections:
         return f"Detections(boxes={tuple(self.boxes.shape)})"
 
 
+@dataclass(frozen=True)
+class DetectorSettings:
+    """What a detector may be told."""
+
+    weights: Path | None = None
+    """Its file; None takes the published one, where there is one."""
+    score_threshold: float | None = None
+    """Detections below are dropped; None takes the detector's own."""
+    classes: tuple[str, ...] = ()
+    """Names to keep; none keeps its default."""
+    offline: bool = False
+    """Never use the network."""
+
+    def threshold_or(self, default: float) -> float:
+        """The threshold that was asked for, or the detector's own.
+
+        Raises:
+            OptionError: it is not between 0 and 1.
+        """
+        value = default if self.score_threshold is None else self.score_threshold
+        if not 0.0 < value < 1.0:
+            raise OptionError(f"score_threshold={value} is not between 0 and 1", hint="Leave it out for the default.")
+        return value
+
+
 class Detector(Protocol):
     """Finds objects; its scores can be differentiated with respect to the pixels.
 
-    Factories in the registry take the keywords ``weights: Path | None``, ``score_threshold: float | None`` (None is the
-    detector's own default), ``classes: tuple[str, ...]`` (names to keep; empty keeps its default) and ``offline: bool``
-    (never use the network), and ``variant: str`` if the registry's line names one.
+    Factories in the registry take the keyword ``settings``, a `DetectorSettings`, and ``variant: str`` where the registry's
+    line names one.
     """
 
     name: str
@@ -56,13 +81,6 @@ class Detector(Protocol):
             One `Detections` a frame.
         """
         ...
-
-
-def check_score_threshold(value: float) -> float:
-    """Return `value` if it is in (0, 1), else raise OptionError."""
-    if not 0.0 < value < 1.0:
-        raise OptionError(f"score_threshold={value} is not between 0 and 1", hint="Leave it out for the default.")
-    return value
 
 
 def class_indices(wanted: tuple[str, ...], known: tuple[str, ...]) -> list[int]:

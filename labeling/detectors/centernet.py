@@ -13,7 +13,7 @@ from torch.nn import functional
 from torchvision.ops import batched_nms
 
 from deploy.core.errors import WeightsError
-from labeling.detectors.base import Detections
+from labeling.detectors.base import Detections, DetectorSettings
 from labeling.detectors.coco_detector import CocoDetector
 from labeling.detectors.tfjs_graph import TfjsGraph
 
@@ -29,21 +29,14 @@ class CenterNetDetector(CocoDetector):
 
     name = "centernet"
 
-    def __init__(
-        self,
-        *,
-        weights: Path | None = None,
-        score_threshold: float | None = None,
-        classes: tuple[str, ...] = (),
-        offline: bool = False,
-    ) -> None:
-        path = weights or DEFAULT_MODEL
+    def __init__(self, settings: DetectorSettings) -> None:
+        path = settings.weights or DEFAULT_MODEL
         if not path.is_file():
             raise WeightsError(
                 f"CenterNet's model is not at {path}",
                 hint="Get it: python datasets/get_demo_detector.py (needs npm), or use --detector hog.",
             )
-        super().__init__(score_threshold, classes)
+        super().__init__(settings)
         self._graph = TfjsGraph(path)
         self.weights_sha256 = self._graph.weights_sha256
 

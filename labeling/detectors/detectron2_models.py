@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from deploy.core.errors import InputError, OptionError, WeightsError
 from deploy.core.files import sha256_of
-from labeling.detectors.base import Detections
+from labeling.detectors.base import Detections, DetectorSettings
 from labeling.detectors.candidates import select_detections
 from labeling.detectors.coco_detector import CocoDetector
 from labeling.safe_pickle import read_plain_pickle
@@ -45,17 +45,10 @@ class Detectron2Detector(CocoDetector):
         WeightsError: missing, damaged, or of another network.
     """
 
-    def __init__(
-        self,
-        *,
-        variant: str,
-        weights: Path | None = None,
-        score_threshold: float | None = None,
-        classes: tuple[str, ...] = (),
-        offline: bool = False,
-    ) -> None:
+    def __init__(self, settings: DetectorSettings, *, variant: str) -> None:
         self.name = variant
-        super().__init__(score_threshold, classes)
+        super().__init__(settings)
+        weights = settings.weights
         if weights is None:
             url = "/".join((_ZOO, *_MODELS[variant]))
             raise OptionError(

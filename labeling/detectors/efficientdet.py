@@ -6,7 +6,6 @@ pixel is lost. (The released code pads to squares of 1920 x 1920.)
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,7 +17,7 @@ from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from deploy.core.files import sha256_of
-from labeling.detectors.base import Detections
+from labeling.detectors.base import Detections, DetectorSettings
 from labeling.detectors.candidates import select_detections
 from labeling.detectors.coco import COCO_IDS
 from labeling.detectors.coco_detector import CocoDetector
@@ -31,21 +30,14 @@ NUM_IDS = 90
 class EfficientDetDetector(CocoDetector):
     """80 COCO classes; people and vehicles by default. See `Detector`."""
 
-    def __init__(
-        self,
-        *,
-        variant: str,
-        weights: Path | None = None,
-        score_threshold: float | None = None,
-        classes: tuple[str, ...] = (),
-        offline: bool = False,
-    ) -> None:
+    def __init__(self, settings: DetectorSettings, *, variant: str) -> None:
         self.name = f"efficientdet-{variant}"
-        super().__init__(score_threshold, classes)
+        super().__init__(settings)
         # The network numbers classes by COCO's category ids, 1 to 90 with gaps, less one.
         self._columns = torch.tensor([COCO_IDS[index] - 1 for index in self._kept_classes.tolist()])
         self._model_name = f"tf_efficientdet_{variant}"
-        self._source = weights or cached_download(get_efficientdet_config(self._model_name).url, offline=offline)
+        url = get_efficientdet_config(self._model_name).url
+        self._source = settings.weights or cached_download(url, offline=settings.offline)
         self._state = read_state(self._source)
         self.weights_sha256 = sha256_of(self._source)
         self._networks: dict[tuple[int, int], tuple[nn.Module, Tensor]] = {}

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -16,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 from torchvision.ops import nms
 
-from labeling.detectors.base import Detections, check_score_threshold, class_indices
+from labeling.detectors.base import Detections, DetectorSettings, class_indices
 from labeling.weights import refuse_weights
 
 WINDOW_HEIGHT_PX, WINDOW_WIDTH_PX = 128, 64
@@ -35,22 +34,13 @@ class HogDetector:
     name = "hog"
     class_names = ("person",)
 
-    def __init__(
-        self,
-        *,
-        weights: Path | None = None,
-        score_threshold: float | None = None,
-        classes: tuple[str, ...] = (),
-        offline: bool = False,
-        pyramid_step: float = 1.1,
-        nms_iou: float = 0.3,
-    ) -> None:
+    def __init__(self, settings: DetectorSettings, *, pyramid_step: float = 1.1, nms_iou: float = 0.3) -> None:
         import cv2
 
-        refuse_weights("detector", self.name, weights)
-        class_indices(classes, self.class_names)
+        refuse_weights("detector", self.name, settings.weights)
+        class_indices(settings.classes, self.class_names)
         self.classes = self.class_names
-        self.score_threshold = check_score_threshold(0.5 if score_threshold is None else score_threshold)
+        self.score_threshold = settings.threshold_or(0.5)
         self.pyramid_step, self.nms_iou = pyramid_step, nms_iou
         coefficients = np.asarray(cv2.HOGDescriptor.getDefaultPeopleDetector(), np.float32).ravel()
         self.weights_sha256 = hashlib.sha256(coefficients.tobytes()).hexdigest()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import Any
 
 import onnx
@@ -14,7 +13,7 @@ from torch.nn import functional
 
 from deploy.core.errors import OptionError, WeightsError, first_line
 from deploy.core.files import sha256_of
-from labeling.detectors.base import Detections
+from labeling.detectors.base import Detections, DetectorSettings
 from labeling.detectors.candidates import select_detections
 from labeling.detectors.coco_detector import CocoDetector
 from labeling.detectors.onnx_decoders import OutputDecoder, Shape, decoder_for
@@ -32,12 +31,10 @@ class OnnxDetector(CocoDetector):
         network: nn.Module,
         decoder: type[OutputDecoder],
         input_size: tuple[int, int],
-        *,
         weights_sha256: str,
-        score_threshold: float | None,
-        classes: tuple[str, ...],
+        settings: DetectorSettings,
     ) -> None:
-        super().__init__(score_threshold, classes)
+        super().__init__(settings)
         self._network = network.eval().requires_grad_(False)
         self._decoder, self._input_size = decoder, input_size
         self.weights_sha256 = weights_sha256
@@ -62,13 +59,7 @@ class OnnxDetector(CocoDetector):
         return select_detections(boxes.float() * zoom, scores, self._kept_classes, frame, least_score)
 
 
-def load_onnx_detector(
-    *,
-    weights: Path | None = None,
-    score_threshold: float | None = None,
-    classes: tuple[str, ...] = (),
-    offline: bool = False,
-) -> OnnxDetector:
+def load_onnx_detector(settings: DetectorSettings) -> OnnxDetector:
     """Read an ONNX detector of the 80 COCO classes.
 
     Raises:
@@ -77,6 +68,7 @@ def load_onnx_detector(
     """
     from onnx2torch import convert
 
+    weights = settings.weights
     if weights is None:
         raise OptionError("detector 'onnx' needs a file", hint="Add --detector-weights MODEL.onnx")
     if not weights.is_file():
@@ -103,9 +95,8 @@ def load_onnx_detector(
         network,
         decoder_for([_shape(output) for output in model.graph.output], size[2], size[3]),
         (size[2], size[3]),
-        weights_sha256=sha256_of(weights),
-        score_threshold=score_threshold,
-        classes=classes,
+        sha256_of(weights),
+        settings,
     )
 
 

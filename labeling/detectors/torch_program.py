@@ -28,7 +28,7 @@ from torch.nn import functional
 
 from deploy.core.errors import OptionError, WeightsError, first_line
 from deploy.core.files import sha256_of
-from labeling.detectors.base import Detections
+from labeling.detectors.base import Detections, DetectorSettings
 from labeling.detectors.candidates import select_detections
 from labeling.detectors.coco import COCO_CLASSES
 from labeling.detectors.coco_detector import CocoDetector
@@ -49,15 +49,9 @@ class TorchProgramDetector(CocoDetector):
 
     name = "torch-program"
 
-    def __init__(
-        self,
-        *,
-        weights: Path | None = None,
-        score_threshold: float | None = None,
-        classes: tuple[str, ...] = (),
-        offline: bool = False,
-    ) -> None:
-        super().__init__(score_threshold, classes)
+    def __init__(self, settings: DetectorSettings) -> None:
+        super().__init__(settings)
+        weights = settings.weights
         if weights is None:
             raise OptionError("detector 'torch-program' needs a file", hint="Add --detector-weights MODEL.pt2 or .pt")
         if not weights.is_file():

@@ -5,7 +5,6 @@ Frames go in at their own size; SSDLite alone resizes to 320 x 320, which its he
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,7 +12,7 @@ from torch import Tensor, nn
 from torchvision.models import detection
 
 from deploy.core.files import sha256_of
-from labeling.detectors.base import Detections
+from labeling.detectors.base import Detections, DetectorSettings
 from labeling.detectors.candidates import select_detections
 from labeling.detectors.coco import COCO_IDS
 from labeling.detectors.coco_detector import CocoDetector
@@ -33,19 +32,11 @@ MAX_SIDE_PX = 8192
 class TorchvisionDetector(CocoDetector):
     """80 COCO classes; people and vehicles by default. See `Detector`."""
 
-    def __init__(
-        self,
-        *,
-        variant: str,
-        weights: Path | None = None,
-        score_threshold: float | None = None,
-        classes: tuple[str, ...] = (),
-        offline: bool = False,
-    ) -> None:
+    def __init__(self, settings: DetectorSettings, *, variant: str) -> None:
         self.name = variant
-        super().__init__(score_threshold, classes)
+        super().__init__(settings)
         builder, published = _MODELS[variant]
-        source = weights or cached_download(published.COCO_V1.url, offline=offline)
+        source = settings.weights or cached_download(published.COCO_V1.url, offline=settings.offline)
         self._network = _build(builder)
         load_into(self._network, read_state(source), source, variant)
         self.weights_sha256 = sha256_of(source)

@@ -21,7 +21,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from deploy.core.errors import WeightsError, first_line
 from deploy.core.files import sha256_of
-from labeling.detectors.base import Detections
+from labeling.detectors.base import Detections, DetectorSettings
 from labeling.detectors.candidates import select_detections
 from labeling.detectors.coco import COCO_CLASSES
 from labeling.detectors.coco_detector import CocoDetector
@@ -55,18 +55,10 @@ class TransformersDetector(CocoDetector):
         WeightsError: no such folder, damaged, another network, or not to be had.
     """
 
-    def __init__(
-        self,
-        *,
-        variant: str,
-        weights: Path | None = None,
-        score_threshold: float | None = None,
-        classes: tuple[str, ...] = (),
-        offline: bool = False,
-    ) -> None:
+    def __init__(self, settings: DetectorSettings, *, variant: str) -> None:
         self.name = variant
-        super().__init__(score_threshold, classes)
-        folder = weights or _from_hub(_HUB[variant], offline=offline)
+        super().__init__(settings)
+        folder = settings.weights or _from_hub(_HUB[variant], offline=settings.offline)
         self._network = _load(folder, variant)
         self.weights_sha256 = sha256_of(folder / "model.safetensors")
         _check_blob(folder / "model.safetensors", self.weights_sha256)

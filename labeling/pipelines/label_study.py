@@ -23,7 +23,7 @@ from deploy.core.progress import track
 from deploy.core.video import FrameSelection, VideoInfo, probe
 from deploy.core.work_folder import hold
 from labeling.dataset.label_study_record import LabelStudy, StudyRun, StudySettings, read_study
-from labeling.detectors import DETECTORS, Detections, Detector
+from labeling.detectors import Detections, Detector, create_detector
 from labeling.frames import FramePair, FrameSize, frame_size, read_pairs, to_tensor
 from labeling.maths.quantise import Curve, Knots, fit_knots, normalise, to_levels
 from labeling.maths.rankings import box_ranking, difference_ranking, edge_ranking, shuffle_ties
@@ -117,7 +117,7 @@ def _plan(options: EvaluateLabelsOptions, video: Path) -> Study:
     info = probe(video)
     size = frame_size(info, options.height or info.height_px // options.scale, options.scale)
     grid = Grid(size.height_px, min(size.width_px, info.width_px // options.scale), options.scale, options.block_px)
-    detector = DETECTORS.create(
+    detector = create_detector(
         options.detector,
         weights=options.detector_weights,
         score_threshold=options.score_threshold,

@@ -12,7 +12,7 @@ from torch import Tensor
 from deploy.core.errors import OptionError
 from deploy.core.grid import Grid
 from labeling.dataset.manifest import ModelRecord
-from labeling.detectors import DETECTORS, Detector
+from labeling.detectors import Detector, create_detector
 from labeling.frames import FramePair, to_tensor
 from labeling.maths.accuracy import Accuracy, Agreement, Objective, SoftF1, SumOfScores
 from labeling.maths.importance import accuracy_gradient, block_importance, path_gradient
@@ -95,7 +95,7 @@ def make_labeller(options: LabelOptions, grid: Grid) -> Labeller:
         RegenError: an unknown name, bad weights, or no such device.
     """
     device = pick_device(options.device)
-    detector = DETECTORS.create(
+    detector = create_detector(
         options.detector,
         weights=options.detector_weights,
         score_threshold=options.score_threshold,

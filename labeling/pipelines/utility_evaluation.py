@@ -19,7 +19,7 @@ from deploy.predictor import Predictor
 from labeling.dataset.manifest import MANIFEST_NAME, Manifest, SourceRecord, read_manifest
 from labeling.dataset.reader import FrameKey, LabelledFrame, read_split
 from labeling.dataset.utility_record import UtilityReport
-from labeling.detectors import DETECTORS
+from labeling.detectors import create_detector
 from labeling.frames import FramePair, FrameSize, read_pairs, to_tensor
 from labeling.maths.split import SPLITS, evenly_spaced
 from labeling.maths.utility import Boxes, match
@@ -97,10 +97,10 @@ def load_bench(options: EvaluateUtilityOptions, manifest: Manifest) -> Bench:
     """
     record = manifest.detector
     classes = record.settings.get("classes", ())
-    detector = DETECTORS.create(
+    detector = create_detector(
         record.name,
         weights=options.detector_weights,
-        score_threshold=record.settings["score_threshold"],
+        score_threshold=float(str(record.settings["score_threshold"])),
         classes=tuple(classes) if isinstance(classes, tuple | list) else (),
         offline=options.offline,
     )
