@@ -55,8 +55,8 @@ class DetectorSettings:
 class Detector(Protocol):
     """Finds objects; its scores can be differentiated with respect to the pixels.
 
-    Factories in the registry take the keyword ``settings``, a `DetectorSettings`, and ``variant: str`` where the registry's
-    line names one.
+    Factories in the registry take the keyword ``settings``, a `DetectorSettings`, and ``variant: str`` where their line
+    names one.
     """
 
     name: str
