@@ -6,7 +6,6 @@ import heapq
 import json
 import math
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -101,7 +100,7 @@ def _infer_into(
             for position, source in enumerate(sources)
         ]
         if any(source.is_live for source in sources):  # Ctrl-C is the only end that they have
-            stack.enter_context(on_interrupt(lambda: deque(map(Ahead.stop, streams), maxlen=0)))
+            stack.enter_context(on_interrupt(partial(_stop, sources, streams)))
         merged = heapq.merge(*streams, key=lambda work: (work.frame.pts_seconds, work.stream))
         total = sum(source.num_frames for source in sources) if all(s.num_frames for s in sources) else 0
         tracked = track(merged, total=total, label="inference")
@@ -113,6 +112,12 @@ def _infer_into(
             raise InputError(f"no frame of {shown_name(name)} could be decoded", hint="Check that the file plays.")
     num_frames = sum(writer.num_frames for writer in writers)
     return {**_report(predictor, num_frames, time.perf_counter() - started, clock), "num_dropped": dropped}
+
+
+def _stop(sources: list[FrameSource], streams: list[Ahead[Work]]) -> None:
+    for source, stream in zip(sources, streams, strict=True):
+        source.stop.set()
+        stream.stop()
 
 
 def _folder_of(folder: Path, names: tuple[str, ...], position: int) -> Path:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import av
@@ -51,7 +52,11 @@ def file_name_of(name: str) -> str:
 
 
 def read_live(
-    name: str, selection: FrameSelection, options: LiveOptions = LiveOptions(), fit: Fit | None = None
+    name: str,
+    selection: FrameSelection,
+    options: LiveOptions = LiveOptions(),
+    fit: Fit | None = None,
+    stop: Event | None = None,
 ) -> Iterator[Frame]:
     """Decode the selected frames of a stream as they come, until it ends for good or `selection` does.
 
@@ -65,10 +70,12 @@ def read_live(
         selection: which frames to take.
         options: patience.
         fit: the size to scale frames to; None keeps the stream's own.
+        stop: once it is set, a stream that broke is not connected again.
 
     Raises:
         InputError: no frame ever came.
     """
+    stop = stop or Event()
     index, attempt, begun, last = 0, 0, 0.0, Fraction(-1)
     upright = Upright(fit)
     while True:
@@ -89,14 +96,15 @@ def read_live(
         except (FFmpegError, OSError) as error:
             reason = str(error.strerror or error)
         attempt += 1
-        if attempt > options.reconnects:
+        if attempt > options.reconnects or stop.is_set():
             break
         wait = min(options.wait_seconds * 2 ** (attempt - 1), 10.0)
         print(
             f"{shown_name(name)}: {reason}; connecting again in {wait:.1f} s ({attempt} of {options.reconnects})",
             file=sys.stderr,
         )
-        time.sleep(wait)
+        if stop.wait(wait):
+            break
     if index == 0:
         raise InputError(
             f"no frame from {shown_name(name)}: {reason}", hint="Check the address, and that it plays elsewhere."

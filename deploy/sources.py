@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
+from threading import Event
 
 from deploy.core.errors import InputError, OptionError
 from deploy.core.files import IMAGE_SUFFIXES, read_image
@@ -32,6 +33,8 @@ class FrameSource:
     """File name by frame index; empty for a video."""
     is_live: bool = False
     """Whether frames come as they happen: who is too slow loses some."""
+    stop: Event = field(default_factory=Event)
+    """Set it to keep a live stream that broke from being connected again."""
 
     @property
     def is_video(self) -> bool:
@@ -52,7 +55,9 @@ def open_source(name: str | Path, selection: FrameSelection, fit: Fit | None = N
         OptionError: no frame is selected.
     """
     if is_live(str(name)):
-        return FrameSource(read_live(str(name), selection, fit=fit), 0, LIVE_RATE / selection.every, is_live=True)
+        stop = Event()
+        frames = read_live(str(name), selection, fit=fit, stop=stop)
+        return FrameSource(frames, 0, LIVE_RATE / selection.every, is_live=True, stop=stop)
     path = Path(name)
     if path.is_dir():
         source = _from_images(_images_in(path), selection)

@@ -27,6 +27,8 @@ class EvaluateUtilityOptions:
     """Dataset folder made by make_labels.py."""
     out: Path
     """The .json file to write."""
+    cache: Path | None = None
+    """File that keeps what was found on each frame, for more evaluations; the default lies beside --out."""
     models: tuple[str, ...] = ()
     """Exported predictors, .onnx with their model cards beside them: MODEL.onnx, or NAME=MODEL.onnx to call it so."""
     other_labels: tuple[str, ...] = ()

@@ -101,7 +101,7 @@ class LabelOptions:
     offline: bool = False
     """Never use the network: weights that are not on this machine are an error."""
     dry_run: bool = False
-    """Say what would be done, and stop."""
+    """Say what would be done, load (and fetch) the detector and the upscaler, and stop."""
     overwrite: bool = False
     """Replace a dataset that was made with other options."""
 

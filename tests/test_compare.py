@@ -76,7 +76,8 @@ def test_stages_run_once_and_say_why_they_fail(tmp_path: Path, capsys: pytest.Ca
 
 
 @pytest.mark.parametrize(
-    ("name", "kind"), [("SIGKILL", RegenError), ("SIGSEGV", RegenError), ("SIGINT", KeyboardInterrupt)]
+    ("name", "kind"),
+    [("SIGKILL", RegenError), ("SIGTERM", RegenError), ("SIGSEGV", RegenError), ("SIGINT", KeyboardInterrupt)],
 )
 def test_only_ctrl_c_interrupts_a_stage(name: str, kind: type[BaseException], tmp_path: Path) -> None:
     stage = Stage("s", ("-c", f"import os, signal; os.kill(os.getpid(), signal.{name})"), (), ())
@@ -223,6 +224,15 @@ def test_comparison_goes_on_where_it_was(compared: tuple[Path, list[object]]) ->
     assert (
         result.returncode == 0 and result.stdout.count("up to date") == 5
     )  # baselines, train, export, measure, utility
+    assert (folder / "zoo.json").read_bytes() == before
+
+
+def test_models_stay_in_the_utility_when_only_the_baselines_are_made_again(compared: tuple[Path, list[object]]) -> None:
+    folder, command = compared
+    before = (folder / "zoo.json").read_bytes()
+    (folder / "models" / "stamps" / "baselines.txt").unlink()
+    result = compare(command)
+    assert result.returncode == 0 and result.stdout.count("up to date") == 4, result.stdout
     assert (folder / "zoo.json").read_bytes() == before
 
 

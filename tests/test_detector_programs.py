@@ -247,6 +247,12 @@ class Answering(nn.Module):
         return torch.ones(1, 4) * 9, x.mean().reshape(1) * 0 + self.score, torch.full((1,), self.kind)
 
 
+def test_what_fills_up_a_fixed_number_of_boxes_is_left_out(tmp_path: Path, images: Tensor) -> None:
+    torch.jit.script(Answering(0.0, -1)).save(str(tmp_path / "m.pt"))
+    found = create_detector("torch-program", weights=tmp_path / "m.pt").detect(images)
+    assert [len(frame.scores) for frame in found] == [0, 0]
+
+
 @pytest.mark.parametrize(
     ("score", "kind", "words"),
     [(90.0, 0, "from 0 to 90, not from 0 to 1"), (0.9, 91, "returns class 91, there are 80")],

@@ -22,7 +22,7 @@ from export.graph_ends import pooling_matrices
 from export.options import ExportOptions
 from export.parity import Parity, measure_parity
 from paddleseg_configs.training.exact_pooling import averaging_matrix, exact_adaptive_pooling
-from paddleseg_configs.training.origin import keep_origin
+from paddleseg_configs.training.origin import ORIGIN, Origin
 from paddleseg_configs.training.settings import load_settings
 from paddleseg_configs.training.trained import load_trained, normalization_of, split_dataset
 from tests.paddle_helpers import FRAMES, HEIGHT, LEVELS, ULTRA_LIGHT, WIDTH, make_dataset, run_module, shared_run
@@ -264,6 +264,11 @@ def _empty_graph(*_arguments: Any, **_options: Any) -> onnx.ModelProto:
     return onnx.helper.make_model(graph)
 
 
+def note_origin(weights: Path, dataset: Path) -> None:
+    origin = Origin.of(load_settings(ULTRA_LIGHT, dataset=dataset))
+    weights.with_name(ORIGIN).write_text(origin.text())
+
+
 def test_weights_of_another_dataset_are_noticed(
     shared: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -272,19 +277,16 @@ def test_weights_of_another_dataset_are_noticed(
     copied.parent.mkdir(parents=True)
     copied.write_bytes(weights.read_bytes())
     larger = make_dataset(tmp_path / "larger", height_px=HEIGHT + 16)
-    keep_origin(tmp_path / "train", load_settings(ULTRA_LIGHT, dataset=larger))
+    note_origin(copied, larger)
     options = ExportOptions(ULTRA_LIGHT, copied, tmp_path / "out" / "m.onnx", dataset=dataset)
     with pytest.raises(OptionError, match=f"learnt from frames of {WIDTH} x {HEIGHT + 16}"):
         export_onnx(options)
     assert not (tmp_path / "out" / "m.onnx").exists()
-    keep_origin(
-        tmp_path / "train",
-        load_settings(ULTRA_LIGHT, dataset=make_dataset(tmp_path / "same", frames={"train": 1, "val": 1})),
-    )
+    note_origin(copied, make_dataset(tmp_path / "same", frames={"train": 1, "val": 1}))
     export_onnx(options)
     said = capsys.readouterr().out
     assert f"dataset {dataset}: frames of {WIDTH} x {HEIGHT}" in said and "learnt from another dataset" in said
-    (tmp_path / "train" / "dataset.json").write_text("{}")
+    copied.with_name(ORIGIN).write_text("{}")
     with pytest.raises(WeightsError, match="cannot read"):
         export_onnx(options)
 

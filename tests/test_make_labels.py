@@ -91,7 +91,7 @@ def test_other_options_never_reuse_old_labels(dataset: Path, clip: Path, change:
 
 def test_another_video_never_reuses_old_labels(dataset: Path, vtest: Path, tmp_path: Path) -> None:
     other = crop_clip(vtest, tmp_path / "person.avi", start_seconds=3.0)  # same name, same length
-    with pytest.raises(OptionError, match="another job: videos, weights or package versions differ"):
+    with pytest.raises(OptionError, match="another job: videos, weights, calibration or package versions differ"):
         pipeline.label_videos(options(other, dataset))
 
 

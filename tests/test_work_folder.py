@@ -80,7 +80,11 @@ def test_what_a_killed_writer_left_goes_with_the_next(tmp_path: Path) -> None:
     outside = tmp_path / "outside.txt"
     outside.write_text("kept")
     path = tmp_path / "folder" / "file.txt"
-    for leave in (lambda left: left.write_text("half a page"), lambda left: left.symlink_to(outside)):
+    for leave in (
+        lambda left: left.write_text("half a page"),
+        lambda left: left.symlink_to(outside),
+        lambda left: left.hardlink_to(outside),
+    ):
         with pytest.raises(ZeroDivisionError), atomic_path(path) as temporary:
             raise ZeroDivisionError
         leave(temporary)

@@ -31,8 +31,6 @@ def atomic_path(path: Path) -> Iterator[Path]:
     Its name tells whose it is: what a killed writer left is overwritten by the next, and a living one is waited for.
     """
     temporary = path.with_name(f".tmp-{_short(path.name)}")
-    if temporary.is_symlink():  # writing would follow it
-        temporary.unlink()
     with acquire(temporary, fcntl.LOCK_EX):
         try:
             yield temporary

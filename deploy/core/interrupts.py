@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import signal
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,11 +21,14 @@ def on_interrupt(stop: Callable[[], object]) -> Iterator[None]:
         yield
         return
     previous = signal.getsignal(signal.SIGINT)
+    if previous in (None, signal.SIG_IGN):  # somebody else's, or ignored on purpose
+        yield
+        return
 
     def note(_number: int, _frame: FrameType | None) -> None:
         signal.signal(signal.SIGINT, previous)
         stop()
-        print("\nstopping; press Ctrl-C again to stop at once", file=sys.stderr)
+        os.write(2, b"\nstopping; press Ctrl-C again to stop at once\n")  # print may be what was interrupted
 
     signal.signal(signal.SIGINT, note)
     try:

@@ -77,7 +77,7 @@ def execute(stage: Stage, log: Path | None = None) -> None:
         stream = None if log is None else stack.enter_context(log.open("w", encoding="utf-8"))
         command = [sys.executable, "-u", *shown]
         code = subprocess.run(command, cwd=ROOT, stdout=stream, stderr=stream, check=False).returncode
-    if code in (-signal.SIGINT, -signal.SIGTERM, EXIT_INTERRUPTED):
+    if code in (-signal.SIGINT, EXIT_INTERRUPTED):
         raise KeyboardInterrupt
     if code < 0:
         raise RegenError(f"stage {stage.name!r} was killed by {_signal_name(-code)}", hint=_KILLED)

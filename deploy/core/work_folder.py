@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -68,11 +69,24 @@ def acquire(lock: Path, kind: int) -> TextIO:
 def _open(lock: Path) -> TextIO:
     for _ in range(_TRIES):
         with suppress(FileNotFoundError, FileExistsError):  # who held it before may just remove the folder
-            lock.parent.mkdir(parents=True, exist_ok=True)
-            return lock.open("a", encoding="utf-8")
+            return _open_once(lock)
         time.sleep(0.001)
+    return _open_once(lock)
+
+
+def _open_once(lock: Path) -> TextIO:
+    """Open a regular file, made if missing; no link of either kind, pipe or device: those are removed, not followed."""
     lock.parent.mkdir(parents=True, exist_ok=True)
-    return lock.open("a", encoding="utf-8")
+    if lock.is_symlink():
+        lock.unlink()
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    stream = os.fdopen(os.open(lock, flags | os.O_NONBLOCK, 0o666), "a", encoding="utf-8")
+    state = os.fstat(stream.fileno())
+    if not stat.S_ISREG(state.st_mode) or state.st_nlink > 1:
+        stream.close()
+        lock.unlink()
+        raise FileNotFoundError(lock)  # once more
+    return stream
 
 
 def _is_still(lock: Path, stream: TextIO) -> bool:
@@ -103,6 +117,8 @@ def work_folder(out: Path) -> Iterator[Path]:
             draft.mkdir()
             yield draft
         finally:
+            if replaced.exists() and not out.exists():
+                replaced.rename(out)
             clear(root)
 
 
@@ -123,8 +139,8 @@ def replace_folder(draft: Path, out: Path) -> None:
         out.rename(replaced)
     try:
         draft.rename(out)
-    except OSError:
-        if replaced.exists():
+    except BaseException:
+        if replaced.exists() and not out.exists():
             replaced.rename(out)
         raise
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 from torchvision.ops import batched_nms
@@ -37,6 +39,10 @@ def select_detections(
     """
     if scores.numel():
         low, high = (float(value) for value in scores.detach().aminmax())
+        if math.isnan(low) or math.isnan(high):
+            raise WeightsError(
+                "the detector's scores are not numbers", hint="Try --precision float32; check its weights."
+            )
         if not (low >= -SCORE_TOLERANCE and high <= 1 + SCORE_TOLERANCE):
             raise WeightsError(
                 f"the detector's scores go from {low:.3g} to {high:.3g}, not from 0 to 1",

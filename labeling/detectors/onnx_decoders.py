@@ -154,6 +154,11 @@ class YoloxDecoder:
     def decode(outputs: list[Tensor], height: int, width: int) -> Candidates:
         """Score = objectness * class."""
         cells = outputs[0][0]
+        if not float(cells[:, 2:4].detach().max()) < _MOST_LOG_STRIDES:
+            raise WeightsError(
+                "a detector of YOLOX's layout gives sizes in pixels: YOLOv6, or YOLOX with --decode_in_inference",
+                hint="Export YOLOX without it; wrap others as a TorchScript file (docs/howto/own-detector.md).",
+            )
         corners, strides = [], []
         for stride in _STRIDES:
             y, x = _centres(height // stride, width // stride, cells)
@@ -171,6 +176,8 @@ DECODERS: tuple[type[OutputDecoder], ...] = (
     YoloxDecoder,
 )
 _STRIDES = (8, 16, 32)
+_MOST_LOG_STRIDES = 8
+"""exp(8) strides are larger than any frame."""
 
 
 def decoder_for(outputs: list[Shape], height: int, width: int) -> type[OutputDecoder]:

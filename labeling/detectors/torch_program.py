@@ -91,21 +91,22 @@ class TorchProgramDetector(CocoDetector):
             if len(parts) == 2 and scores.shape == (len(boxes), len(COCO_CLASSES)):
                 return boxes, scores
             if len(parts) == 3 and scores.shape == parts[2].shape == (len(boxes),):
-                return boxes, scores[:, None] * self._one_hot(parts[2].long())
+                return boxes, scores[:, None] * self._one_hot(parts[2].long(), scores)
         shapes = [tuple(part.shape) for part in parts] or type(output).__name__
         raise WeightsError(
             f"{self._source} returns {shapes}",
             hint="It must return boxes (K, 4) and scores (K, 80), or boxes (K, 4), scores (K,) and classes (K,).",
         )
 
-    def _one_hot(self, classes: Tensor) -> Tensor:
-        wrong = classes[(classes < 0) | (classes >= len(COCO_CLASSES))]
+    def _one_hot(self, classes: Tensor, scores: Tensor) -> Tensor:
+        known = (classes >= 0) & (classes < len(COCO_CLASSES))
+        wrong = classes[~known & (scores.detach() > 0)]  # what fills up a fixed number of boxes has a score of 0
         if len(wrong):
             raise WeightsError(
                 f"{self._source} returns class {int(wrong[0])}, there are {len(COCO_CLASSES)}",
                 hint="Give COCO's 80 classes in their usual order: 0 is person, 79 is toothbrush.",
             )
-        return functional.one_hot(classes, len(COCO_CLASSES))
+        return functional.one_hot(classes.where(known, 0), len(COCO_CLASSES))
 
 
 Loaded = tuple[Callable[[Tensor], Any], tuple[int, int] | None]

@@ -40,7 +40,7 @@ def label_videos(options: LabelOptions) -> None:
 
     labeller = make_labeller(options, job.grid)
     if options.dry_run:
-        print("the detector and the upscaler can be used; dry run: nothing was written")
+        print("the detector and the upscaler can be used; dry run: no labels were made")
         return
     models = model_records(labeller.detector, labeller.upscaler)
     versions = {name: version(name) for name in VERSIONED_PACKAGES}
@@ -59,7 +59,8 @@ def label_videos(options: LabelOptions) -> None:
     part, parts = parse_shard(options.shard)
     with _locked(work, options.shard):
         if _is_done(options, fingerprint):  # by a process that ended just now
-            clear(work.root)
+            if options.shard is None:  # else others may be at work here
+                clear(work.root)
             return
         if options.importance_from:
             taken = reuse_importance(options.importance_from, job, options, models, versions, work)
@@ -113,8 +114,9 @@ def _is_done(options: LabelOptions, fingerprint: str) -> bool:
         return True
     if not options.overwrite:
         differing = ", ".join(differing_options(manifest, option_values(options)))
+        differing = differing or "videos, weights, calibration or package versions"
         raise OptionError(
-            f"{options.out} holds labels of another job: {differing or 'videos, weights or package versions'} differ",
+            f"{options.out} holds labels of another job: {differing} differ",
             hint="Choose another --out, or add --overwrite to replace it.",
         )
     return False

@@ -44,7 +44,8 @@ def evaluate_utility(options: EvaluateUtilityOptions) -> None:
     rankers = Rankers(bench, predictors, before, _other_labels(options.other_labels, bench.grid))
     frames = _choose_frames(options, manifest)
     made_of = (sha256_of(options.dataset / MANIFEST_NAME), options.split)
-    cache = UtilityCache(options.out.with_name(f".{options.out.name}.cache"), made_of, rankers.identities())
+    kept = options.cache or options.out.with_name(f".{options.out.name}.cache")
+    cache = UtilityCache(kept, made_of, rankers.identities())
     left = [frame for frame in frames if cache.missing(frame.key, options.budgets)]
     done = len(frames) - len(left)
     for frame, pair in track(with_pairs(left, bench), total=len(frames), done=done, label="evaluating"):

@@ -13,8 +13,9 @@ from typing import Any
 import paddle
 
 from deploy.core.errors import WeightsError
-from deploy.core.files import atomic_path, sha256_of
+from deploy.core.files import atomic_path, sha256_of, write_text
 from deploy.core.work_folder import remove_temporaries
+from paddleseg_configs.training.origin import ORIGIN, Origin
 from paddleseg_configs.training.weights import load_weights, read_state
 
 PARAMETERS, OPTIMIZER, STATE = "model.pdparams", "model.pdopt", "state.json"
@@ -35,7 +36,7 @@ class TrainingState:
     """Evaluations since the best one."""
 
 
-def save_checkpoint(folder: Path, model: Any, optimizer: Any, state: TrainingState) -> None:
+def save_checkpoint(folder: Path, model: Any, optimizer: Any, state: TrainingState, origin: Origin) -> None:
     """Write a checkpoint to a temporary folder beside `folder` and rename it."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=".tmp-", dir=folder.parent))
@@ -43,6 +44,7 @@ def save_checkpoint(folder: Path, model: Any, optimizer: Any, state: TrainingSta
         paddle.save(model.state_dict(), str(temporary / PARAMETERS))
         paddle.save(optimizer.state_dict(), str(temporary / OPTIMIZER))
         (temporary / STATE).write_text(json.dumps(asdict(state), indent=2) + "\n", encoding="utf-8")
+        (temporary / ORIGIN).write_text(origin.text(), encoding="utf-8")
         temporary.chmod(0o755)
         shutil.rmtree(folder, ignore_errors=True)
         temporary.rename(folder)
@@ -50,11 +52,12 @@ def save_checkpoint(folder: Path, model: Any, optimizer: Any, state: TrainingSta
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def save_best(save_dir: Path, model: Any) -> Path:
-    """Write ``best_model/model.pdparams``, whole or not at all."""
+def save_best(save_dir: Path, model: Any, origin: Origin) -> Path:
+    """Write ``best_model/model.pdparams`` and its origin, each whole or not at all."""
     path = save_dir / BEST / PARAMETERS
     with atomic_path(path) as temporary:
         paddle.save(model.state_dict(), str(temporary))
+    write_text(path.with_name(ORIGIN), origin.text())
     return path
 
 

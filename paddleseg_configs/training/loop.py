@@ -19,7 +19,7 @@ from paddleseg_configs.training.checkpoint import TrainingState
 from paddleseg_configs.training.components import LevelBuilder, loss_terms
 from paddleseg_configs.training.evaluation import METRIC_NAMES, evaluate, require_frames
 from paddleseg_configs.training.metrics_log import METRICS_NAME, MetricsLog
-from paddleseg_configs.training.origin import keep_origin
+from paddleseg_configs.training.origin import Origin, read_origin
 from paddleseg_configs.training.processes import join_processes
 from paddleseg_configs.training.samples import batches, seed_iteration
 from paddleseg_configs.training.settings import Settings
@@ -72,7 +72,6 @@ def train(settings: Settings, options: TrainOptions) -> Path:
         with ExitStack() as stack:
             if training.processes.is_first:
                 stack.enter_context(hold(options.save_dir / ".lock"))
-                keep_origin(options.save_dir, settings)
             stack.callback(training.log.close)
             return training.run(origin)
 
@@ -82,6 +81,7 @@ class _Training:
 
     def __init__(self, settings: Settings, options: TrainOptions, fingerprint: str) -> None:
         self.settings, self.options, self.fingerprint = settings, options, fingerprint
+        self.origin = Origin.of(settings)
         self.processes = join_processes()
         builder = LevelBuilder(settings, options.seed)
         self.dataset = builder.train_dataset
@@ -146,7 +146,8 @@ class _Training:
         if origin is None:
             return 0
         state = checkpoint.restore(origin, self.model, self.optimizer)
-        self.best_score, self.stale_evaluations = state.best_score, state.stale_evaluations
+        if read_origin(origin) in (None, self.origin):  # scores on another dataset say nothing here
+            self.best_score, self.stale_evaluations = state.best_score, state.stale_evaluations
         print(f"going on from {origin}")
         return state.iteration
 
@@ -175,7 +176,7 @@ class _Training:
             self._evaluate(iteration)
         if due or stop.is_set():
             state = TrainingState(iteration, self.fingerprint, self.best_score, self.stale_evaluations)
-            checkpoint.save_checkpoint(self._folder(iteration), self.model, self.optimizer, state)
+            checkpoint.save_checkpoint(self._folder(iteration), self.model, self.optimizer, state, self.origin)
             checkpoint.prune(self.options.save_dir, self.options.keep_checkpoint_max)
         if stop.is_set() and iteration < self.settings.config.iters:
             raise KeyboardInterrupt
@@ -187,7 +188,7 @@ class _Training:
         self.stale_evaluations += 1
         if score > self.best_score:
             self.best_score, self.stale_evaluations = score, 0
-            checkpoint.save_best(self.options.save_dir, self.model)
+            checkpoint.save_best(self.options.save_dir, self.model, self.origin)
         print(f"iteration {iteration}: {self.best_metric} {score:.4f}, best {self.best_score:.4f}")
 
     def _is_stale(self) -> bool:

@@ -1,4 +1,4 @@
-"""Which dataset a training learnt from: kept in its folder, so that its weights are not exported for another one."""
+"""Which dataset weights learnt from: kept beside them, so that they are not exported for another one."""
 
 from __future__ import annotations
 
@@ -8,15 +8,14 @@ from typing import Literal
 from pydantic import ValidationError
 
 from deploy.core.errors import OptionError, WeightsError, first_line
-from deploy.core.files import write_text
 from labeling.dataset.manifest import Record, Sha256
 from paddleseg_configs.training.settings import Settings
 
-_NAME = "dataset.json"
+ORIGIN = "trained_on.json"
 
 
 class Origin(Record):
-    """``dataset.json`` of a training's folder."""
+    """``trained_on.json`` beside ``model.pdparams``."""
 
     schema_version: Literal[1] = 1
     manifest_sha256: Sha256
@@ -36,29 +35,39 @@ class Origin(Record):
             num_levels=manifest.num_levels,
         )
 
+    def text(self) -> str:
+        """The file."""
+        return self.model_dump_json(indent=2) + "\n"
+
     def __str__(self) -> str:
         return f"frames of {self.width_px} x {self.height_px}, {self.num_levels} levels"
 
 
-def keep_origin(save_dir: Path, settings: Settings) -> None:
-    """Note what a training learns from."""
-    write_text(save_dir / _NAME, Origin.of(settings).model_dump_json(indent=2) + "\n")
+def read_origin(folder: Path) -> Origin | None:
+    """The note in a folder of weights; None where there is none.
+
+    Raises:
+        WeightsError: it cannot be read.
+    """
+    path = folder / ORIGIN
+    try:
+        return Origin.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValidationError) as error:
+        raise WeightsError(f"cannot read {path}: {first_line(error)}", hint="Remove it, or train again.") from None
 
 
 def check_origin(weights: Path, settings: Settings) -> None:
-    """Compare the dataset that weights learnt from, if their folder tells, with the one at hand.
+    """Compare the dataset that weights learnt from, if a file beside them tells, with the one at hand.
 
     Raises:
         OptionError: its frames have another size.
         WeightsError: the note cannot be read.
     """
-    path = weights.resolve().parent.parent / _NAME  # SAVE_DIR/best_model/model.pdparams
-    if not path.is_file():
+    origin, present = read_origin(weights.parent), Origin.of(settings)
+    if origin is None:
         return
-    try:
-        origin, present = Origin.model_validate_json(path.read_bytes()), Origin.of(settings)
-    except (OSError, ValidationError) as error:
-        raise WeightsError(f"cannot read {path}: {first_line(error)}", hint="Remove it, or train again.") from None
     if (origin.height_px, origin.width_px) != (present.height_px, present.width_px):
         raise OptionError(
             f"{weights} learnt from {origin}; {settings.dataset} has {present}",

@@ -74,8 +74,9 @@ def settings_of(options: CompareOptions, manifest: Manifest) -> Settings:
 
 
 def _utility(options: CompareOptions, models: Mapping[str, Path], stage: str) -> UtilityReport:
-    result = options.out / "utility.json"
-    command: list[object] = ["labeling/evaluate_utility.py", options.dataset, "--out", result, "--more-baselines"]
+    result, cache = options.out / f"{stage}.json", options.out / ".utility.json.cache"
+    command: list[object] = ["labeling/evaluate_utility.py", options.dataset, "--out", result, "--cache", cache]
+    command.append("--more-baselines")
     command += ["--models", *(f"{name}={path.resolve()}" for name, path in models.items())] if models else []
     command += ["--budgets", *options.budgets]
     others = options.named_others
