@@ -29,6 +29,7 @@ MAX_LEVEL_ERROR = 0.05
 MAX_RECALL_LOSS = 0.005
 
 CHANCE = 0.2
+"""Recall of macroblocks chosen at random."""
 _HINTS = {
     "fp32": "Try another --opset, or --batch 1.",
     "fp16": "Train longer: levels of a hardly trained model lie too close together; or stay with fp32.",

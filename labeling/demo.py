@@ -14,8 +14,8 @@ from pathlib import Path
 
 import tyro
 
-from deploy.core.cli import run
-from deploy.core.errors import InputError, OptionError
+from deploy.core.cli import check_at_least_one, run
+from deploy.core.errors import InputError
 from deploy.core.stages import ROOT, Stage, execute, run_stage
 from deploy.core.video import probe
 from labeling.dataset.manifest import read_manifest
@@ -46,9 +46,7 @@ class DemoOptions:
     """Test frames that the utility is measured on."""
 
     def __post_init__(self) -> None:
-        for name in ("frames", "iters", "evaluate_frames"):
-            if getattr(self, name) < 1:
-                raise OptionError(f"--{name.replace('_', '-')} must be at least 1", hint="Leave it out.")
+        check_at_least_one(self, "frames", "iters", "evaluate_frames")
 
 
 def main() -> None:

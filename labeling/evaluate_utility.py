@@ -15,8 +15,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from deploy.core.cli import run
-from deploy.core.errors import OptionError
+from deploy.core.cli import check_at_least_one, check_budgets, run
 
 
 @dataclass(frozen=True)
@@ -53,11 +52,8 @@ class EvaluateUtilityOptions:
     """Never use the network for weights."""
 
     def __post_init__(self) -> None:
-        if not all(0 < budget < 1 for budget in self.budgets):
-            raise OptionError(f"--budgets {self.budgets} must lie between 0 and 1", hint="0.2 means 20 %.")
-        for name in ("max_frames", "segments"):
-            if getattr(self, name) < 1:
-                raise OptionError(f"--{name.replace('_', '-')} must be at least 1", hint="Leave it out.")
+        check_budgets(self.budgets)
+        check_at_least_one(self, "max_frames", "segments")
 
 
 def main() -> None:

@@ -16,6 +16,8 @@ from deploy.core.video import Frame, FrameSelection, VideoInfo, read_frames
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from labeling.dataset.manifest import SourceRecord
+
 
 @dataclass(frozen=True)
 class FrameSize:
@@ -29,6 +31,12 @@ class FrameSize:
     """SR size over LR size."""
     has_reference: bool
     """Whether the video is large enough for a true frame of the SR size."""
+
+    @classmethod
+    def of(cls, height_px: int, width_px: int, scale: int, source: VideoInfo | SourceRecord) -> FrameSize:
+        """Sizes for a video, given the LR frame's."""
+        has_reference = source.height_px >= height_px * scale and source.width_px >= width_px * scale
+        return cls(height_px, width_px, scale, has_reference)
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +55,7 @@ def frame_size(video: VideoInfo, height_px: int, scale: int) -> FrameSize:
     """LR size of a video: `height_px` high, or the video's own height if that is less."""
     height = min(height_px, video.height_px)
     width = max(1, round(video.width_px * height / video.height_px))
-    return FrameSize(height, width, scale, video.height_px >= height * scale and video.width_px >= width * scale)
+    return FrameSize.of(height, width, scale, video)
 
 
 def read_pairs(path: Path, size: FrameSize, selection: FrameSelection) -> Iterator[FramePair]:

@@ -15,7 +15,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from deploy.core.cli import run
+from deploy.core.cli import check_at_least_one, run
 from deploy.core.errors import OptionError
 
 
@@ -56,9 +56,7 @@ class TrainAccModelOptions:
     """Never use the network for weights."""
 
     def __post_init__(self) -> None:
-        for name in ("iters", "batch_size", "evaluate_every"):
-            if getattr(self, name) < 1:
-                raise OptionError(f"--{name.replace('_', '-')} must be at least 1", hint="Leave it out.")
+        check_at_least_one(self, "iters", "batch_size", "evaluate_every")
         if not 0 < self.share < 1:
             raise OptionError(f"--share {self.share} must lie between 0 and 1", hint="0.2 means 20 %.")
         for name in ("learning_rate", "minutes"):

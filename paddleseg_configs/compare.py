@@ -16,7 +16,7 @@ from typing import Annotated
 
 import tyro
 
-from deploy.core.cli import named, run
+from deploy.core.cli import check_at_least_one, check_budgets, named, run
 from deploy.core.errors import OptionError
 
 
@@ -62,11 +62,8 @@ class CompareOptions:
     """File of the upscaler, if the labels needed one."""
 
     def __post_init__(self) -> None:
-        for name in ("iters", "batch_size", "max_frames", "segments"):
-            if getattr(self, name) < 1:
-                raise OptionError(f"--{name.replace('_', '-')} must be at least 1", hint="Leave it out.")
-        if not all(0 < budget < 1 for budget in self.budgets):
-            raise OptionError(f"--budgets {self.budgets} must lie between 0 and 1", hint="0.2 means 20 %.")
+        check_at_least_one(self, "iters", "batch_size", "max_frames", "segments")
+        check_budgets(self.budgets)
         for _, path in self.named_extra + self.named_others:  # here, not after hours of training
             if not path.exists():
                 raise OptionError(f"{path} does not exist", hint="Check --extra and --other-labels.")

@@ -14,8 +14,7 @@ from deploy.core.errors import DatasetError, first_line
 from deploy.core.files import sha256_of
 from labeling.dataset.lists import read_lines, split_line, stays_inside
 from labeling.dataset.manifest import Manifest, read_manifest
-from labeling.dataset.reader import LabelledFrame, normalised_importance, read_label, read_split, require_frame_size
-from labeling.maths.quantise import to_levels
+from labeling.dataset.reader import LabelledFrame, importance_levels, read_label, read_split, require_frame_size
 from labeling.maths.split import SPLITS, SplitName
 
 _MAKE_AGAIN = "Make the dataset again with make_labels.py --overwrite."
@@ -188,10 +187,9 @@ def _check_importance(
 
 def _gives(frame: LabelledFrame, levels: NDArray[np.uint8], manifest: Manifest) -> bool:
     try:
-        found = to_levels(normalised_importance(frame, manifest), manifest.num_levels)
+        return np.array_equal(importance_levels(frame, manifest), levels)
     except DatasetError:
         return False
-    return np.array_equal(found, levels)
 
 
 def _check_sources(manifest: Manifest) -> Iterator[Problem]:

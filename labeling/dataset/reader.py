@@ -14,7 +14,7 @@ from PIL import Image
 from deploy.core.errors import DatasetError, InputError
 from deploy.core.files import read_npz
 from labeling.dataset.manifest import Manifest, calibration_key
-from labeling.maths.quantise import normalise
+from labeling.maths.quantise import normalise, to_levels
 from labeling.maths.split import SplitName
 
 _HINT = "Make the dataset again: python labeling/make_labels.py VIDEO --out DIR"
@@ -153,3 +153,12 @@ def normalised_importance(frame: LabelledFrame, manifest: Manifest) -> NDArray[n
             f"the manifest has no calibration {key!r}", hint="Make the dataset again with make_labels.py."
         )
     return normalise(frame.importance, knots.knots())
+
+
+def importance_levels(frame: LabelledFrame, manifest: Manifest) -> NDArray[np.uint8]:
+    """(rows, cols) levels that a frame's importance gives: those of its label, if nothing is wrong.
+
+    Raises:
+        DatasetError: see `normalised_importance`.
+    """
+    return to_levels(normalised_importance(frame, manifest), manifest.num_levels)

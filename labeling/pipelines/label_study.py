@@ -23,16 +23,17 @@ from deploy.core.progress import track
 from deploy.core.video import FrameSelection, VideoInfo, probe
 from deploy.core.work_folder import hold
 from labeling.dataset.label_study_record import LabelStudy, StudyRun, StudySettings, read_study
-from labeling.detectors import Detections, Detector, create_detector
+from labeling.detectors import Detections, Detector
 from labeling.frames import FramePair, FrameSize, frame_size, read_pairs, to_tensor
 from labeling.maths.quantise import Curve, Knots, fit_knots, normalise, to_levels
 from labeling.maths.rankings import box_ranking, difference_ranking, edge_ranking, shuffle_ties
+from labeling.maths.split import evenly_spaced
 from labeling.maths.utility import match
 from labeling.pipelines.enhancing import as_boxes, detect_enhanced
 from labeling.pipelines.label_candidates import FrameUnderStudy, Judge, importance_maps, sampled_effects
 from labeling.pipelines.label_study_page import write_pages
-from labeling.pipelines.labeller import model_records, pick_device
-from labeling.upscalers import UPSCALERS, Upscaler
+from labeling.pipelines.labeller import load_networks, model_records, pick_device
+from labeling.upscalers import Upscaler
 from labeling.upscalers.simple import interpolate
 
 if TYPE_CHECKING:
@@ -58,9 +59,8 @@ class Study:
 
     def frames(self, indices: set[int]) -> Iterator[tuple[int, FrameUnderStudy]]:
         """Decode, enlarge and find what is right."""
-        true = self.grid.height_px * self.grid.scale, self.grid.width_px * self.grid.scale
-        has_reference = self.info.height_px >= true[0] and self.info.width_px >= true[1]
-        size = FrameSize(self.grid.height_px, self.grid.width_px, self.grid.scale, has_reference)
+        grid = self.grid
+        size = FrameSize.of(grid.height_px, grid.width_px, grid.scale, self.info)
         for pair in read_pairs(self.info.path, size, FrameSelection(indices=frozenset(indices))):
             yield pair.frame.index, self._enlarge(pair)
             if pair.frame.index == max(indices):
@@ -117,20 +117,13 @@ def _plan(options: EvaluateLabelsOptions, video: Path) -> Study:
     info = probe(video)
     size = frame_size(info, options.height or info.height_px // options.scale, options.scale)
     grid = Grid(size.height_px, min(size.width_px, info.width_px // options.scale), options.scale, options.block_px)
-    detector = create_detector(
-        options.detector,
-        weights=options.detector_weights,
-        score_threshold=options.score_threshold,
-        classes=options.classes,
-        offline=options.offline,
-    )
-    upscaler = UPSCALERS.create(options.upscaler, scale=options.scale, weights=options.upscaler_weights)
-    picks = np.unique(np.linspace(0, info.num_frames - 1, min(options.frames, info.num_frames)).round().astype(int))
+    detector, upscaler = load_networks(options)
+    picks = evenly_spaced(range(info.num_frames), options.frames)
     records = model_records(detector, upscaler)
     settings = StudySettings(
         video=video.name, video_sha256=sha256_of(video), detector=records[0], upscaler=records[1],
         height_px=grid.height_px, width_px=grid.width_px, scale=grid.scale, block_px=grid.block_px,
-        budgets=tuple(sorted(options.budgets)), frame_index=tuple(picks.tolist()), num_blocks=options.blocks,
+        budgets=tuple(sorted(options.budgets)), frame_index=tuple(picks), num_blocks=options.blocks,
         segments=options.segments, seed=options.seed,
     )  # fmt: skip
     return Study(detector, upscaler, pick_device(options.device), grid, info, settings)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -20,6 +21,9 @@ from labeling.options import LabelOptions
 from labeling.upscalers import UPSCALERS, Upscaler
 from labeling.upscalers.cache import CachedUpscaler
 from labeling.upscalers.simple import interpolate
+
+if TYPE_CHECKING:
+    from labeling.evaluate_labels import EvaluateLabelsOptions
 
 
 @dataclass(frozen=True)
@@ -95,6 +99,18 @@ def make_labeller(options: LabelOptions, grid: Grid) -> Labeller:
         RegenError: an unknown name, bad weights, or no such device.
     """
     device = pick_device(options.device)
+    detector, upscaler = load_networks(options)
+    if options.sr_cache and upscaler.weights_sha256:  # interpolation is quicker than a disk
+        upscaler = CachedUpscaler(upscaler, options.sr_cache, options.precision)
+    return Labeller(detector, upscaler, options, grid, device)
+
+
+def load_networks(options: LabelOptions | EvaluateLabelsOptions) -> tuple[Detector, Upscaler]:
+    """The detector and the upscaler that options name.
+
+    Raises:
+        RegenError: an unknown name, or bad weights.
+    """
     detector = create_detector(
         options.detector,
         weights=options.detector_weights,
@@ -102,10 +118,7 @@ def make_labeller(options: LabelOptions, grid: Grid) -> Labeller:
         classes=options.classes,
         offline=options.offline,
     )
-    upscaler = UPSCALERS.create(options.upscaler, scale=options.scale, weights=options.upscaler_weights)
-    if options.sr_cache and upscaler.weights_sha256:  # interpolation is quicker than a disk
-        upscaler = CachedUpscaler(upscaler, options.sr_cache, options.precision)
-    return Labeller(detector, upscaler, options, grid, device)
+    return detector, UPSCALERS.create(options.upscaler, scale=options.scale, weights=options.upscaler_weights)
 
 
 def autocast(device: str, precision: str) -> torch.autocast:

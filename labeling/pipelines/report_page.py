@@ -20,9 +20,8 @@ from deploy.core.overlay import colors_of, importance_overlay
 from deploy.model_card import ModelCard, read_card
 from labeling.dataset.findings import all_findings
 from labeling.dataset.manifest import Manifest, read_manifest
-from labeling.dataset.reader import LabelledFrame, normalised_importance, read_levels, read_split
+from labeling.dataset.reader import LabelledFrame, importance_levels, normalised_importance, read_levels, read_split
 from labeling.dataset.utility_record import UtilityReport, read_utility
-from labeling.maths.quantise import to_levels
 from labeling.maths.split import SPLITS, SplitName, evenly_spaced
 from labeling.pipelines import report_figures
 
@@ -81,12 +80,8 @@ def _shares_by_video(
     """Share of the blocks at each level, by video, over all splits."""
     counts = {source.video_id: np.zeros(manifest.num_levels) for source in manifest.sources}
     for frame in (frame for split in frames.values() for frame in split):
-        counts[frame.video_id] += np.bincount(_levels(frame, manifest).ravel(), minlength=manifest.num_levels)
+        counts[frame.video_id] += np.bincount(importance_levels(frame, manifest).ravel(), minlength=manifest.num_levels)
     return {video_id: count / max(1.0, count.sum()) for video_id, count in counts.items()}
-
-
-def _levels(frame: LabelledFrame, manifest: Manifest) -> NDArray[np.uint8]:
-    return to_levels(normalised_importance(frame, manifest), manifest.num_levels)
 
 
 def _samples(options: MakeReportOptions, manifest: Manifest, frames: list[LabelledFrame]) -> list[dict[str, Any]]:

@@ -162,8 +162,7 @@ def with_pairs(frames: Sequence[LabelledFrame], bench: Bench) -> Iterator[tuple[
         if not wanted:
             continue
         path = _checked_source(source)
-        enough = source.height_px >= grid.height_px * grid.scale and source.width_px >= grid.width_px * grid.scale
-        size = FrameSize(grid.height_px, grid.width_px, grid.scale, enough)
+        size = FrameSize.of(grid.height_px, grid.width_px, grid.scale, source)
         for pair in read_pairs(path, size, FrameSelection(indices=frozenset(wanted))):
             yield wanted.pop(pair.frame.index), pair
             if not wanted:
