@@ -34,10 +34,10 @@ ladder: setup
 	$(PY) labeling/make_labels.py datasets/cache/vtest.avi --out runs/ladder/dataset --height 360 --scale 1 \
 		--upscaler reference --variant gradient --every 40 --gap-seconds 2
 	OMP_NUM_THREADS=1 $(PY) paddleseg_configs/check_ladder.py runs/ladder/dataset --readme
-	OMP_NUM_THREADS=1 REGEN_WHOLE_LADDER=1 $(PY) -m pytest tests/test_tensorrt_ladder.py
+	OMP_NUM_THREADS=1 REGEN_WHOLE_LADDER=1 $(PY) -m pytest tests/export/test_tensorrt_ladder.py
 
 faults: setup
-	OMP_NUM_THREADS=1 REGEN_FUZZ_EXAMPLES=100000 $(PY) -m pytest tests/test_fuzz.py
+	OMP_NUM_THREADS=1 REGEN_FUZZ_EXAMPLES=100000 $(PY) -m pytest tests/project/test_fuzz.py
 	OMP_NUM_THREADS=1 $(PY) benchmarks/faults.py --kills 200
 
 # Two workers of one thread each: faster than one after the other, and no threads that fight over two cores.

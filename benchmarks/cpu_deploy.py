@@ -31,16 +31,16 @@ from processor_peaks import measure_peaks
 
 from deploy.backends import BACKENDS
 from deploy.backends.base import Backend
+from deploy.cards.model_card import ModelCard, read_card
 from deploy.core.cli import run
 from deploy.core.errors import OptionError, RegenError
 from deploy.core.files import write_text
 from deploy.core.runtimes import import_onnxruntime
-from deploy.model_card import ModelCard, read_card
-from deploy.postprocess import read_output
-from deploy.preprocess import to_batch
-from paddleseg_configs.training.metrics import top_block_recall
-from paddleseg_configs.zoo.comparison import processor
-from paddleseg_configs.zoo.macs import count_macs
+from deploy.prediction.postprocess import read_output
+from deploy.prediction.preprocess import to_batch
+from paddleseg_configs.ladder.comparison import processor
+from paddleseg_configs.ladder.macs import count_macs
+from paddleseg_configs.training.models.metrics import top_block_recall
 
 ort = import_onnxruntime()
 

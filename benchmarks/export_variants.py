@@ -19,19 +19,19 @@ import onnx
 import paddle
 import tyro
 
+from deploy.cards.model_card import METADATA_KEY, ModelCard, Precision, write_card
 from deploy.core.cli import run
 from deploy.core.files import read_image, write_npz
-from deploy.model_card import METADATA_KEY, ModelCard, Precision, write_card
-from deploy.postprocess import block_predictions
+from deploy.prediction.postprocess import block_predictions
 from export.conversion import paddle_to_onnx
 from export.exporter import finish_graph, plain_card
 from export.parity import measure_parity
 from labeling.maths.split import evenly_spaced
-from paddleseg_configs.training.components import LevelBuilder
-from paddleseg_configs.training.device import set_device
-from paddleseg_configs.training.inference_model import save_inference_model
-from paddleseg_configs.training.settings import load_settings
-from paddleseg_configs.training.trained import load_trained, split_dataset
+from paddleseg_configs.training.config.device import set_device
+from paddleseg_configs.training.config.settings import load_settings
+from paddleseg_configs.training.models.components import LevelBuilder
+from paddleseg_configs.training.models.inference_model import save_inference_model
+from paddleseg_configs.training.models.trained_model import load_trained, split_dataset
 
 CALIBRATION_FRAMES = 32
 

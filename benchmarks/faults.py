@@ -45,7 +45,7 @@ MOST_KILLS_A_TRIAL = 8
 LIMIT_SECONDS = 900
 _COUNTED = """
 import os, runpy, sys
-from labeling.pipelines.labeller import Labeller
+from labeling.labels.labeller import Labeller
 label = Labeller.label
 def counted(self, pair):
     with open(os.environ["REGEN_BEGUN"], "a") as stream:

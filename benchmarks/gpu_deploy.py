@@ -26,18 +26,18 @@ import tyro
 from numpy.typing import NDArray
 
 from deploy.backends.tensorrt_backend import TensorRtBackend
+from deploy.backends.tensorrt_library import MODULES
+from deploy.cards.engine_record import engine_path, read_record
+from deploy.cards.model_card import ModelCard, read_card
 from deploy.core import nvidia
 from deploy.core.cli import run
 from deploy.core.errors import OptionError, RegenError
 from deploy.core.files import write_text
 from deploy.core.runtimes import import_onnxruntime
-from deploy.core.tensorrt_library import MODULES
-from deploy.engine_record import engine_path, read_record
-from deploy.model_card import ModelCard, read_card
-from deploy.postprocess import read_output
-from deploy.preprocess import to_batch
+from deploy.prediction.postprocess import read_output
+from deploy.prediction.preprocess import to_batch
 from export.engine_builder import build_engine
-from export.onnx2trt import EngineOptions
+from export.options import EngineOptions
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SCHEMA_VERSION = 1

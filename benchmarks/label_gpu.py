@@ -50,7 +50,7 @@ class GpuOptions:
 def main() -> None:
     """Parse the command line, time, print."""
     options = tyro.cli(GpuOptions, description=__doc__)
-    from labeling.pipelines.labeller import pick_device
+    from labeling.networks.devices import pick_device
 
     pick_device(options.device)  # says so where there is no GPU
     table = "\n".join(_table(options)) + "\n"
@@ -96,10 +96,10 @@ def _networks(options: GpuOptions, detector: str, precision: str) -> tuple[Any, 
     """A function of a batch that does a frame's work, and the LR frame (1, 3, H, W)."""
     import torch
 
-    from deploy.core.video import FrameSelection, read_frames
+    from deploy.inputs.video import FrameSelection, read_frames
+    from labeling.core.frames import to_tensor
     from labeling.detectors import create_detector
-    from labeling.frames import to_tensor
-    from labeling.pipelines.labeller import autocast
+    from labeling.networks.devices import autocast
     from labeling.upscalers import UPSCALERS
     from labeling.upscalers.simple import interpolate
 

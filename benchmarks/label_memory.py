@@ -27,7 +27,7 @@ from PIL import Image
 from deploy.core.cli import run
 from deploy.core.errors import InputError
 from deploy.core.files import write_text
-from deploy.core.video import probe, read_frames
+from deploy.inputs.video import probe, read_frames
 
 ROOT = Path(__file__).parents[1]
 

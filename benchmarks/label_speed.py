@@ -116,7 +116,7 @@ def compare(options: BenchmarkOptions) -> dict[str, Any]:
     import torch
     from scipy.stats import spearmanr
 
-    from deploy.core.video import FrameSelection, probe, read_frames
+    from deploy.inputs.video import FrameSelection, probe, read_frames
 
     with tempfile.TemporaryDirectory() as folder:
         video = probe(options.video)
@@ -174,9 +174,9 @@ class Ours:
         self, options: BenchmarkOptions, weights: Path | None, size: tuple[int, int], precision: Any, folder: Path
     ) -> None:
         from deploy.core.grid import Grid
-        from labeling.options import LabelOptions
-        from labeling.pipelines.assemble_dataset import WorkFolder
-        from labeling.pipelines.labeller import make_labeller
+        from labeling.labels.draft import WorkFolder
+        from labeling.labels.labeller import make_labeller
+        from labeling.labels.options import LabelOptions
 
         self.options = LabelOptions(
             videos=(options.video,), out=Path("unused"), height=options.height, scale=options.scale,
@@ -192,9 +192,9 @@ class Ours:
         """(rows, cols) importance of one frame; the stages are timed."""
         import torch
 
-        from labeling.frames import to_tensor
+        from labeling.core.frames import to_tensor
         from labeling.maths.importance import block_importance
-        from labeling.pipelines.labeller import autocast
+        from labeling.networks.devices import autocast
 
         watch, device = self.watch, self.labeller.device
         with watch.stage("copy"):
@@ -220,7 +220,7 @@ class Released:
     def __init__(self, options: BenchmarkOptions, weights: Path | None) -> None:
         from effdet import EfficientDet, get_efficientdet_config
 
-        from labeling.weights import read_state
+        from labeling.core.weights import read_state
 
         assert weights is not None
         height = options.height * options.scale
@@ -236,7 +236,7 @@ class Released:
         import torch
         from torch.nn import functional
 
-        from labeling.frames import to_tensor
+        from labeling.core.frames import to_tensor
 
         frame = _normalised(to_tensor(sr_image, "cpu"))
         pixels = functional.pad(frame, (0, self.side - frame.shape[3], 0, self.side - frame.shape[2]))
@@ -285,7 +285,7 @@ def find_weights(options: BenchmarkOptions, frame: Any, folder: Path) -> tuple[P
         return options.detector_weights, "file" if options.detector_weights else "the detector's own"
     from effdet import get_efficientdet_config
 
-    from labeling.weights import cached_download
+    from labeling.core.weights import cached_download
 
     try:
         name = "tf_" + options.detector.replace("-", "_")

@@ -22,10 +22,10 @@ import psutil
 import tyro
 from label_memory import write_long
 
+from deploy.cards.model_card import read_card
 from deploy.core.cli import run
 from deploy.core.errors import InputError, RegenError
 from deploy.core.files import write_text
-from deploy.model_card import read_card
 
 ROOT = Path(__file__).resolve().parents[1]
 STREAMS = 2

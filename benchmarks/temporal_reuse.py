@@ -2,7 +2,7 @@
 
     python benchmarks/temporal_reuse.py --dataset runs/demo/dataset --model runs/demo/model.onnx --page reuse.md
 
-Also whether the change measure knows when the label changes: rank correlation of `deploy.reuse.frame_change` with the
+Also whether the change measure knows when the label changes: rank correlation of `frame_change` with the
 mean change of the levels, over pairs of labelled frames. One labelled frame in n is --every times n frames of the video
 if the dataset took one in --every.
 """
@@ -23,14 +23,14 @@ from scipy.stats import spearmanr
 from deploy.core.cli import run
 from deploy.core.files import read_image, write_text
 from deploy.core.progress import track
-from deploy.predictor import Prediction, Predictor
-from deploy.reuse import ReuseRule, frame_change
+from deploy.prediction.predictor import Prediction, Predictor
+from deploy.prediction.reuse import ReuseRule, frame_change
 from labeling.dataset.manifest import read_manifest
 from labeling.dataset.reader import LabelledFrame, read_levels, read_split
-from labeling.evaluate_utility import EvaluateUtilityOptions
 from labeling.maths.split import SPLITS
 from labeling.maths.utility import mean_f1
-from paddleseg_configs.training.metrics import top_block_recall
+from labeling.utility.options import EvaluateUtilityOptions
+from paddleseg_configs.training.models.metrics import top_block_recall
 
 STRIDES = (1, 2, 4, 8)
 BUDGET = 0.2
@@ -163,8 +163,8 @@ def utilities(
     predictor: Predictor, rules: dict[str, tuple[int | None, float | None]], options: ReuseOptions
 ) -> dict[str, float]:
     """Mean F1 with the top 20 % enhanced by each rule's maps, on the test split, against the super-resolved frame."""
-    from labeling.pipelines.rankers import Rankers
-    from labeling.pipelines.utility_evaluation import evaluate_frame, load_bench, with_pairs
+    from labeling.utility.evaluation import evaluate_frame, load_bench, with_pairs
+    from labeling.utility.ranking_methods import Rankers
 
     choices = EvaluateUtilityOptions(
         dataset=options.dataset, out=Path("unused.json"), detector_weights=options.detector_weights, budgets=(BUDGET,)
@@ -204,7 +204,7 @@ def page_of(report: dict[str, Any]) -> str:
         lines += ["", f"F1 is that of the test split's frames against the super-resolved frame's detections; {bounds}."]
     lines += [
         "",
-        "Does the change of the frame (`deploy.reuse.frame_change`) tell the change of the label (mean of levels)?",
+        "Does the change of the frame (`frame_change`) tell the change of the label (mean of levels)?",
         "",
         "| labelled frames apart | pairs | Spearman | p | mean change in levels |",
         "|---|---|---|---|---|",

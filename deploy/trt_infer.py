@@ -35,9 +35,9 @@ def main() -> None:
         return
     arguments = _parser().parse_args()
     # Heavy libraries are imported only now, so that --help is immediate and works without them.
-    from deploy.inference import infer
-    from deploy.inference_options import InferenceOptions
-    from deploy.latency import table
+    from deploy.inference.latency import table
+    from deploy.inference.options import InferenceOptions
+    from deploy.inference.run import infer
 
     options = InferenceOptions(**{**vars(arguments), "input": tuple(arguments.input)})
     report = infer(options, say=lambda line: print(line, file=sys.stderr))
@@ -58,8 +58,8 @@ def _benchmark(arguments: list[str]) -> None:
     parser.add_argument("--frames", type=int, default=200, metavar="N", help="frames to time (default: 200)")
     parser.add_argument("--input-size", metavar="WxH", help="size of the frames given (default: the model's)")
     options = parser.parse_args(arguments)
-    from deploy.benchmark import time_predictor
-    from deploy.latency import table
+    from deploy.inference.benchmark import time_predictor
+    from deploy.inference.latency import table
 
     report = time_predictor(**vars(options))
     print(report["backend"])

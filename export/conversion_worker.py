@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from deploy.core.runtimes import import_onnxruntime
 from export.conversion import ONNX_NAME
-from paddleseg_configs.training.inference_model import GRAPH_NAME, PARAMETERS_NAME
+from paddleseg_configs.training.models.inference_model import GRAPH_NAME, PARAMETERS_NAME
 
 ort = import_onnxruntime()
 

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from deploy.backends.tensorrt_library import import_tensorrt, make_logger, what_it_said
+from deploy.cards.engine_record import ANY_GPU, EngineRecord, TensorRecord, record_path, write_record
+from deploy.cards.model_card import ModelCard, read_card
 from deploy.core import nvidia
 from deploy.core.errors import OptionError, WeightsError
 from deploy.core.files import atomic_path, sha256_of
-from deploy.core.tensorrt_library import import_tensorrt, make_logger, what_it_said
-from deploy.engine_record import ANY_GPU, EngineRecord, TensorRecord, record_path, write_record
-from deploy.model_card import ModelCard, read_card
-
-if TYPE_CHECKING:
-    from export.onnx2trt import EngineOptions
+from export.options import EngineOptions
 
 Batch = tuple[int, int, int]
 _MIB = 1024 * 1024

@@ -6,30 +6,27 @@ from collections.abc import Iterator
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from deploy.cards.model_card import METADATA_KEY, ModelCard, card_path, write_card
 from deploy.core.errors import OptionError
 from deploy.core.work_folder import work_folder
-from deploy.model_card import METADATA_KEY, ModelCard, card_path, write_card
 from export.conversion import paddle_to_onnx
 from export.graph_ends import attach_block_output, attach_rgb_input, blank_unused_scales, cut_enlargement
+from export.options import ExportOptions
 from export.parity import Parity, measure_parity
 from export.precision import Calibration, convert_precision
 from labeling.maths.split import evenly_spaced
 from paddleseg_configs.training.arguments import overrides_of
-from paddleseg_configs.training.device import set_device
-from paddleseg_configs.training.evaluation import require_frames
-from paddleseg_configs.training.inference_model import save_inference_model
-from paddleseg_configs.training.origin import Origin, check_origin
-from paddleseg_configs.training.settings import Settings, load_settings
-from paddleseg_configs.training.trained import load_trained, normalization_of, split_dataset
-
-if TYPE_CHECKING:
-    from export.options import ExportOptions
+from paddleseg_configs.training.config.device import set_device
+from paddleseg_configs.training.config.origin import Origin, check_origin
+from paddleseg_configs.training.config.settings import Settings, load_settings
+from paddleseg_configs.training.models.inference_model import save_inference_model
+from paddleseg_configs.training.models.trained_model import load_trained, normalization_of, split_dataset
+from paddleseg_configs.training.run.evaluation import require_frames
 
 OPSETS = range(11, 22)
 _PACKAGES = ("paddlepaddle", "paddleseg", "paddle2onnx", "onnx", "onnxruntime")

@@ -15,9 +15,9 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from deploy.cards.model_card import ModelCard
 from deploy.core.grid import Grid
 from deploy.core.runtimes import import_onnxruntime
-from deploy.model_card import ModelCard
 
 ort = import_onnxruntime()
 

@@ -12,14 +12,14 @@ import paddle
 from numpy.typing import NDArray
 
 from deploy.backends.onnxruntime_backend import OnnxRuntimeBackend
+from deploy.cards.model_card import ModelCard, Precision
 from deploy.core.errors import WeightsError
 from deploy.core.files import read_image
-from deploy.model_card import ModelCard, Precision
-from deploy.postprocess import block_predictions, read_output
-from deploy.preprocess import fit_frame, to_batch
+from deploy.prediction.postprocess import block_predictions, read_output
+from deploy.prediction.preprocess import fit_frame, to_batch
 from labeling.maths.split import evenly_spaced
-from paddleseg_configs.training.level_dataset import MacroblockLevels
-from paddleseg_configs.training.metrics import top_block_recall
+from paddleseg_configs.training.data.level_dataset import MacroblockLevels
+from paddleseg_configs.training.models.metrics import top_block_recall
 
 MAX_RELATIVE_DIFFERENCE = 1e-4
 """fp32 only."""

@@ -15,7 +15,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from deploy.model_card import Precision
+from deploy.cards.model_card import Precision
 
 Calibration = Callable[[], Iterable[NDArray[np.float32]]]
 """Gives batches of one normalised frame."""

@@ -16,8 +16,8 @@ import tyro
 
 from deploy.core.cli import check_at_least_one, run
 from deploy.core.errors import InputError
-from deploy.core.stages import ROOT, Stage, execute, run_stage
-from deploy.core.video import probe
+from deploy.inputs.video import probe
+from labeling.core.stages import ROOT, Stage, execute, run_stage
 from labeling.dataset.manifest import read_manifest
 
 CLIP = Path("datasets/cache/vtest.avi")

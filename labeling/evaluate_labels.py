@@ -10,65 +10,16 @@ its runs.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Annotated
-
 import tyro
 
-from deploy.core.cli import check_at_least_one, check_budgets, run
-
-
-@dataclass(frozen=True)
-class EvaluateLabelsOptions:
-    """What to compare, and on what."""
-
-    videos: Annotated[tuple[Path, ...], tyro.conf.Positional]
-    """Videos; each is a run of its own. Without any, only the table and the page are made again."""
-    out: Path
-    """The .json file to add to."""
-    detector: str = "hog"
-    """Registry name, see make_labels.py."""
-    detector_weights: Path | None = None
-    """Its file, where it needs one."""
-    score_threshold: float | None = None
-    """Detections below are ignored; the default is the detector's own."""
-    classes: tuple[str, ...] = ()
-    """Class names that count; the default is people and vehicles."""
-    upscaler: str = "edsr"
-    """Registry name, see make_labels.py."""
-    upscaler_weights: Path | None = None
-    """Its file."""
-    scale: int = 3
-    """Super-resolution factor."""
-    height: int | None = None
-    """Height of the low-resolution frame; the default is the largest with a true high-resolution frame."""
-    block_px: int = 16
-    """Side of a macroblock of the low-resolution frame."""
-    frames: int = 12
-    """Frames a video, evenly spaced."""
-    blocks: int = 48
-    """Blocks a frame whose effect is measured by brute force, one from each stratum of |SR - IN|."""
-    budgets: tuple[float, ...] = (0.05, 0.1, 0.2, 0.3, 0.5)
-    """Shares of the blocks to enhance."""
-    segments: int = 4
-    """Contiguous groups of a video's frames that the bootstrap resamples."""
-    seed: int = 0
-    """Of the choice of blocks and of the order of ties."""
-    device: str = "auto"
-    """cpu, cuda, cuda:N, or auto."""
-    offline: bool = False
-    """Never use the network for weights."""
-
-    def __post_init__(self) -> None:
-        check_budgets(self.budgets)
-        check_at_least_one(self, "frames", "blocks", "segments", "scale", "block_px")
+from deploy.core.cli import run
+from labeling.study.options import EvaluateLabelsOptions
 
 
 def main() -> None:
     """Parse the command line and compare."""
     options = tyro.cli(EvaluateLabelsOptions, description=__doc__)
-    from labeling.pipelines.label_study import evaluate_labels
+    from labeling.study.label_study import evaluate_labels
 
     evaluate_labels(options)
 

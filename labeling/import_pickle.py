@@ -67,7 +67,7 @@ def read_ground_truth(pickles: tuple[Path, ...]) -> dict[int, NDArray[np.float32
     Raises:
         InputError: a file holds something else, frames of several shapes, or a frame that another file has too.
     """
-    from labeling.safe_pickle import read_plain_pickle
+    from labeling.core.safe_pickle import read_plain_pickle
 
     maps: dict[int, NDArray[np.float32]] = {}
     for path in pickles:

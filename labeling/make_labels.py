@@ -12,13 +12,13 @@ from __future__ import annotations
 import tyro
 
 from deploy.core.cli import run
-from labeling.options import LabelOptions
+from labeling.labels.options import LabelOptions
 
 
 def main() -> None:
     """Parse the command line and label."""
     options = tyro.cli(LabelOptions, description=__doc__)
-    from labeling.pipelines.label_videos import label_videos
+    from labeling.labels.label_videos import label_videos
 
     label_videos(options)
 

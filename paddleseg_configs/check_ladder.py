@@ -8,35 +8,16 @@ writes what was measured into the table of paddleseg_configs/README.md. What is 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Annotated
-
 import tyro
 
 from deploy.core.cli import run
-
-
-@dataclass(frozen=True)
-class CheckOptions:
-    """Options of one check."""
-
-    dataset: Annotated[Path, tyro.conf.Positional]
-    """Dataset folder made by make_labels.py; `make ladder` makes one."""
-    models: tuple[str, ...] = ()
-    """Configurations by name; the default is all."""
-    out: Path = Path("runs/ladder")
-    """Folder for everything that is made on the way."""
-    iters: int = 4
-    """Training iterations."""
-    readme: bool = False
-    """Write the table of paddleseg_configs/README.md."""
+from paddleseg_configs.ladder.options import CheckOptions
 
 
 def main() -> None:
     """Parse the command line and check."""
     options = tyro.cli(CheckOptions, description=__doc__)
-    from paddleseg_configs.zoo.ladder_check import check_ladder
+    from paddleseg_configs.ladder.ladder_check import check_ladder
 
     check_ladder(options)
 

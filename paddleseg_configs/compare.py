@@ -10,81 +10,16 @@ why.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Annotated
-
 import tyro
 
-from deploy.core.cli import check_at_least_one, check_budgets, named, run
-from deploy.core.errors import OptionError
-
-
-@dataclass(frozen=True)
-class CompareOptions:
-    """Options of one comparison."""
-
-    dataset: Annotated[Path, tyro.conf.Positional]
-    """Dataset folder made by make_labels.py."""
-    report: Path = Path("runs/zoo/report")
-    """Where the results go, without suffix."""
-    out: Path = Path("runs/zoo/models")
-    """Folder for everything that is made on the way."""
-    models: tuple[str, ...] = ()
-    """Configurations by name, accmodel, accmodel_binary, accmodel_regression; the default is all of them."""
-    extra: tuple[str, ...] = ()
-    """NAME=MODEL.onnx: predictors made elsewhere, such as by other labels, to judge beside the others."""
-    other_labels: tuple[str, ...] = ()
-    """NAME=DATASET: datasets of the same videos, labelled in another way, whose importance is judged as well."""
-    iters: int = 600
-    """Training iterations, at most."""
-    minutes: float | None = None
-    """Training time for each model, at most: fast models do more iterations. The default is no limit."""
-    batch_size: int = 8
-    """Frames an iteration."""
-    seed: int = 0
-    """Of initial weights, order and augmentation."""
-    opts: tuple[str, ...] = ()
-    """KEY=VALUE overrides of every configuration."""
-    accmodel_features: str = "imagenet"
-    """Frozen weights of AccModel: imagenet (fetched once), random, or a file."""
-    budgets: tuple[float, ...] = (0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.5)
-    """Shares of the blocks to enhance."""
-    max_frames: int = 40
-    """At most so many test frames, evenly spaced."""
-    segments: int = 8
-    """Contiguous groups of test frames, by video, that the bootstrap resamples."""
-    utility: bool = True
-    """Judge by detection accuracy; without it only costs and levels are compared, which is quick."""
-    detector_weights: Path | None = None
-    """File of the detector, if the labels needed one."""
-    upscaler_weights: Path | None = None
-    """File of the upscaler, if the labels needed one."""
-
-    def __post_init__(self) -> None:
-        check_at_least_one(self, "iters", "batch_size", "max_frames", "segments")
-        check_budgets(self.budgets)
-        for _, path in self.named_extra + self.named_others:  # here, not after hours of training
-            if not path.exists():
-                raise OptionError(f"{path} does not exist", hint="Check --extra and --other-labels.")
-        if self.minutes is not None and not self.minutes > 0:
-            raise OptionError(f"--minutes {self.minutes} must be positive", hint="Try 5.")
-
-    @property
-    def named_extra(self) -> list[tuple[str, Path]]:
-        """Names and files of `extra`."""
-        return [named(word, "--extra") for word in self.extra]
-
-    @property
-    def named_others(self) -> list[tuple[str, Path]]:
-        """Names and folders of `other_labels`."""
-        return [named(word, "--other-labels") for word in self.other_labels]
+from deploy.core.cli import run
+from paddleseg_configs.ladder.options import CompareOptions
 
 
 def main() -> None:
     """Parse the command line and compare."""
     options = tyro.cli(CompareOptions, description=__doc__)
-    from paddleseg_configs.zoo.comparison import compare
+    from paddleseg_configs.ladder.comparison import compare
 
     compare(options)
 

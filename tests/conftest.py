@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from deploy.core.video import Frame, FrameSelection, read_frames
+from deploy.inputs.video import Frame, FrameSelection, read_frames
 
 if TYPE_CHECKING:
     from torch import Tensor

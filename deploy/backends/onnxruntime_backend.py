@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deploy.backends.base import usable_threads
-from deploy.core.closing import Closing
+from deploy.cards.model_card import METADATA_KEY, ModelCard
+from deploy.core.closeable import Closing
 from deploy.core.errors import WeightsError
 from deploy.core.runtimes import import_onnxruntime
-from deploy.model_card import METADATA_KEY, ModelCard
 
 ort = import_onnxruntime()
 _ERRORS_ONLY = 3

@@ -12,9 +12,9 @@ import openvino as ov
 from numpy.typing import NDArray
 
 from deploy.backends.base import usable_threads
-from deploy.core.closing import Closing
+from deploy.cards.model_card import ModelCard
+from deploy.core.closeable import Closing
 from deploy.core.errors import DeviceError, WeightsError
-from deploy.model_card import ModelCard
 
 _EXPORT_AGAIN = "Keep the .onnx and the .json of one export together, or export the model again."
 _NAMES = {"f32": "fp32", "bf16": "bf16"}

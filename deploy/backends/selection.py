@@ -11,7 +11,7 @@ from deploy.core.nvidia import count_nvidia_gpus
 
 if TYPE_CHECKING:
     from deploy.backends.base import Backend
-    from deploy.model_card import ModelCard
+    from deploy.cards.model_card import ModelCard
 
 AUTO = "auto"
 CHOICES = (AUTO, *BACKENDS.names)

@@ -15,13 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deploy.backends.cuda_memory import Cuda
+from deploy.backends.tensorrt_library import import_tensorrt, make_logger, what_it_said
 from deploy.backends.tensorrt_slot import Slot
+from deploy.cards.engine_record import EngineRecord, engine_path, read_record
+from deploy.cards.model_card import ModelCard
 from deploy.core import nvidia
-from deploy.core.closing import Closing
+from deploy.core.closeable import Closing
 from deploy.core.errors import DeviceError, OptionError, WeightsError
-from deploy.core.tensorrt_library import import_tensorrt, make_logger, what_it_said
-from deploy.engine_record import EngineRecord, engine_path, read_record
-from deploy.model_card import ModelCard
 
 NUM_SLOTS = 2
 """While one batch computes, the next is copied."""

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deploy.backends.cuda_memory import Buffer, Cuda
+from deploy.cards.model_card import ModelCard
 from deploy.core.errors import DeviceError, WeightsError
-from deploy.model_card import ModelCard
 
 _REPORT = "Rebuild the engine with export/onnx2trt.py; if that does not help, run on the CPU: --backend onnxruntime"
 

@@ -1,7 +1,7 @@
 """Resizing by area: each output pixel is the mean of what it covers, pixels on its border counted by their part.
 
 One function serves labelling, training of the upscaler and the deployment of images, so that all see the same
-low-resolution frame; FFmpeg scales videos in deployment likewise (`deploy.core.video.Upright`).
+low-resolution frame; FFmpeg scales videos in deployment likewise (`deploy.inputs.video.Upright`).
 """
 
 from __future__ import annotations

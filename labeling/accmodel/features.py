@@ -11,7 +11,7 @@ from torchvision.models import mobilenet_v2
 from torchvision.models.mobilenetv2 import InvertedResidual
 
 from deploy.core.errors import WeightsError
-from labeling.weights import cached_download, read_state
+from labeling.core.weights import cached_download, read_state
 
 IMAGENET_URL = "https://download.pytorch.org/models/mobilenet_v2-7ebf99e0.pth"
 """torchvision's MobileNet_V2_Weights.IMAGENET1K_V2."""

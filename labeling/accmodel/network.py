@@ -17,7 +17,7 @@ from deploy.core.errors import WeightsError, first_line
 from deploy.core.files import atomic_path
 from deploy.core.grid import Grid, GridName
 from labeling.accmodel.features import CHANNELS, FrozenFeatures
-from labeling.weights import require_shapes
+from labeling.core.weights import require_shapes
 
 HeadName = Literal["levels", "binary", "regression"]
 _STRIDE_PX = 16

@@ -16,11 +16,11 @@ from torch import Tensor, nn
 
 from deploy.core.errors import InputError, OptionError, WeightsError
 from deploy.core.files import sha256_of
+from labeling.core.safe_pickle import read_plain_pickle
+from labeling.core.weights import load_into, read_state
 from labeling.detectors.base import Detections, DetectorSettings
 from labeling.detectors.candidates import select_detections
 from labeling.detectors.coco_detector import CocoDetector
-from labeling.safe_pickle import read_plain_pickle
-from labeling.weights import load_into, read_state
 
 _MODELS = {
     "detectron2-r50": ("faster_rcnn_R_50_FPN_3x", "137849458/model_final_280758.pkl"),

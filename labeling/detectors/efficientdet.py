@@ -17,11 +17,11 @@ from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from deploy.core.files import sha256_of
+from labeling.core.weights import cached_download, load_into, read_state
 from labeling.detectors.base import Detections, DetectorSettings
 from labeling.detectors.candidates import select_detections
 from labeling.detectors.coco import COCO_IDS
 from labeling.detectors.coco_detector import CocoDetector
-from labeling.weights import cached_download, load_into, read_state
 
 INPUT_MULTIPLE_PX = 128
 NUM_IDS = 90

@@ -12,11 +12,11 @@ from torch import Tensor, nn
 from torchvision.models import detection
 
 from deploy.core.files import sha256_of
+from labeling.core.weights import cached_download, load_into, read_state
 from labeling.detectors.base import Detections, DetectorSettings
 from labeling.detectors.candidates import select_detections
 from labeling.detectors.coco import COCO_IDS
 from labeling.detectors.coco_detector import CocoDetector
-from labeling.weights import cached_download, load_into, read_state
 
 _MODELS: dict[str, tuple[str, Any]] = {
     "fasterrcnn": ("fasterrcnn_resnet50_fpn", detection.FasterRCNN_ResNet50_FPN_Weights),

@@ -16,8 +16,8 @@ from torch.nn import functional
 
 from deploy.core.errors import OptionError, WeightsError
 from deploy.core.files import sha256_of
+from labeling.core.weights import load_into, read_state
 from labeling.upscalers.network import NetworkUpscaler
-from labeling.weights import load_into, read_state
 
 FEATURES = 64
 RECEPTIVE_RADIUS_PX = 24

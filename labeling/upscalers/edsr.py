@@ -17,8 +17,8 @@ from torch import Tensor, nn
 
 from deploy.core.errors import WeightsError, first_line
 from deploy.core.files import sha256_of
+from labeling.core.weights import read_metadata, read_state, require_shapes
 from labeling.upscalers.network import NetworkUpscaler
-from labeling.weights import read_metadata, read_state, require_shapes
 
 DIV2K_MEAN_RGB = (0.4488, 0.4371, 0.4040)
 EMBEDDED_WEIGHTS = Path(__file__).parent / "weights" / "edsr_x3.safetensors"

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from deploy.core.errors import InputError
-from labeling.weights import refuse_weights
+from labeling.core.weights import refuse_weights
 
 
 def interpolate(lr: Tensor, scale: int, mode: Literal["bicubic", "bilinear"] = "bicubic") -> Tensor:

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from deploy.core.errors import OptionError, WeightsError, first_line
 from deploy.core.files import sha256_of
+from labeling.core.weights import read_state
 from labeling.upscalers.network import NetworkUpscaler
-from labeling.weights import read_state
 
 OVERLAP_PX = 32
 """Context around a tile. Attention and global pooling see further: tiles of such networks differ slightly."""

@@ -21,10 +21,10 @@ def main() -> None:
     parser.add_argument("--save_dir", type=Path, required=True, metavar="DIR", help="folder of the two files")
     parser.add_argument("--batch", choices=("1", "dynamic"), default="dynamic", help="default: %(default)s")
     arguments = parser.parse_args()
-    from paddleseg_configs.training.device import set_device
-    from paddleseg_configs.training.inference_model import save_inference_model
-    from paddleseg_configs.training.settings import load_settings
-    from paddleseg_configs.training.trained import load_trained
+    from paddleseg_configs.training.config.device import set_device
+    from paddleseg_configs.training.config.settings import load_settings
+    from paddleseg_configs.training.models.inference_model import save_inference_model
+    from paddleseg_configs.training.models.trained_model import load_trained
 
     set_device(arguments.device)
     settings = load_settings(arguments.config, dataset=arguments.dataset, overrides=overrides_of(arguments.opts))

@@ -45,10 +45,10 @@ def main() -> None:
     parser.add_argument("--save_dir", type=Path, required=True, metavar="DIR", help="folder of the predictions")
     arguments = parser.parse_args()
     images = find_images(arguments.image_path)
-    from paddleseg_configs.training.device import set_device
-    from paddleseg_configs.training.prediction import write_predictions
-    from paddleseg_configs.training.settings import load_settings
-    from paddleseg_configs.training.trained import load_trained
+    from paddleseg_configs.training.config.device import set_device
+    from paddleseg_configs.training.config.settings import load_settings
+    from paddleseg_configs.training.models.trained_model import load_trained
+    from paddleseg_configs.training.run.prediction import write_predictions
 
     set_device(arguments.device)
     settings = load_settings(arguments.config, dataset=arguments.dataset, overrides=overrides_of(arguments.opts))

@@ -43,10 +43,10 @@ def parse() -> Namespace:
 def main() -> None:
     """Parse the command line and train."""
     arguments = parse()
-    from paddleseg_configs.training.checkpoint import BEST, PARAMETERS
-    from paddleseg_configs.training.device import set_device
-    from paddleseg_configs.training.loop import TrainOptions, train
-    from paddleseg_configs.training.settings import load_settings
+    from paddleseg_configs.training.config.device import set_device
+    from paddleseg_configs.training.config.settings import load_settings
+    from paddleseg_configs.training.run.checkpoint import BEST, PARAMETERS
+    from paddleseg_configs.training.run.loop import TrainOptions, train
 
     set_device(arguments.device)
     chosen = {

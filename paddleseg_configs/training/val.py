@@ -25,10 +25,10 @@ def main() -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers here, too")
     arguments = parser.parse_args()
     from deploy.core.files import write_text
-    from paddleseg_configs.training.device import set_device
-    from paddleseg_configs.training.evaluation import evaluate
-    from paddleseg_configs.training.settings import load_settings
-    from paddleseg_configs.training.trained import load_trained, split_dataset
+    from paddleseg_configs.training.config.device import set_device
+    from paddleseg_configs.training.config.settings import load_settings
+    from paddleseg_configs.training.models.trained_model import load_trained, split_dataset
+    from paddleseg_configs.training.run.evaluation import evaluate
 
     set_device(arguments.device)
     settings = load_settings(arguments.config, dataset=arguments.dataset, overrides=overrides_of(arguments.opts))

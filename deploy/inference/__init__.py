@@ -1,0 +1,1 @@
+"""Whole runs: `run` takes sources to folders of results, `benchmark` times the stages of a model."""

@@ -1,0 +1,63 @@
+"""How long each stage of a predictor takes on this machine, on frames of noise."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from deploy.core.errors import OptionError
+from deploy.inference.latency import StageClock
+from deploy.prediction.predictor import Predictor
+from deploy.prediction.preprocess import fit_frame, to_batch
+
+
+def time_predictor(
+    model: Path, *, backend: str, threads: int | None, spinning: bool, frames: int, input_size: str | None
+) -> dict[str, Any]:
+    """Time resize, normalisation, network and post-processing.
+
+    Args:
+        model: the .onnx file.
+        backend: "auto" or a backend's name.
+        threads: CPU threads.
+        spinning: whether idle threads keep polling.
+        frames: how many are timed.
+        input_size: "1920x1080", the size of the frames; None takes the model's.
+
+    Returns:
+        backend, stages (`StageClock.summary`), and share_around_network, the part of the time that is not the network.
+
+    Raises:
+        OptionError: a number out of range.
+    """
+    if frames < 1:
+        raise OptionError(f"--frames {frames} is not positive", hint="Use 200.")
+    clock = StageClock()
+    with Predictor(model, backend, threads, spinning=spinning) as predictor:
+        image = np.random.default_rng(0).integers(0, 256, (*_size(input_size, predictor), 3), np.uint8)
+        for _ in range(frames):
+            with clock.stage("resize"):
+                lr = fit_frame(image, predictor.card)
+            with clock.stage("normalise"):
+                batch = to_batch(lr, predictor.card)
+            with clock.stage("network"):
+                output = predictor.backend.run(batch)
+            with clock.stage("postprocess"):
+                predictor.postprocess(output)
+        stages = clock.summary()
+        total = sum(figures["p50_ms"] for figures in stages.values())
+        share = 1 - stages["network"]["p50_ms"] / total
+        return {"backend": predictor.backend_report, "stages": stages, "share_around_network": share}
+
+
+def _size(text: str | None, predictor: Predictor) -> tuple[int, int]:
+    """Height and width."""
+    if text is None:
+        return predictor.card.grid.height_px, predictor.card.grid.width_px
+    match = re.fullmatch(r"(\d+)x(\d+)", text)
+    if match is None:
+        raise OptionError(f"--input-size {text!r} is not WIDTHxHEIGHT", hint="Use --input-size 1920x1080.")
+    return int(match[2]), int(match[1])

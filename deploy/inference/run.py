@@ -1,0 +1,210 @@
+"""From sources of frames to a folder of results: decode ahead, infer, select over all streams, write behind."""
+
+from __future__ import annotations
+
+import heapq
+import json
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deploy.core.errors import InputError
+from deploy.core.files import write_text
+from deploy.core.interrupts import on_interrupt
+from deploy.core.progress import track
+from deploy.inference.background import Ahead, Behind
+from deploy.inference.latency import StageClock
+from deploy.inference.options import InferenceOptions
+from deploy.inputs.live import file_name_of, shown_name
+from deploy.inputs.sources import FrameSource, open_source
+from deploy.inputs.video import Frame, FrameSelection
+from deploy.outputs.output_folder import check_output, replacing
+from deploy.outputs.results import PictureOptions, ResultWriter
+from deploy.prediction.predictor import Prediction, Predictor
+from deploy.prediction.preprocess import decoded_size, fit_frame, to_batch
+
+LATENCY_SCHEMA_VERSION = 1
+DEPTH = 4
+"""Frames that may wait between two stages."""
+_USED = np.empty(0)
+
+
+@dataclass(frozen=True)
+class Work:
+    """One frame on its way."""
+
+    stream: int
+    """Position of its stream on the command line."""
+    frame: Frame
+    """As decoded; those of videos and streams have been scaled to the model's size."""
+    lr: NDArray[np.uint8]
+    """(height_px, width_px, 3) uint8 RGB."""
+    batch: NDArray[Any]
+    """As the model takes it, several times as large as the frame; empty once it is predicted: frames may wait long."""
+    prediction: Prediction | None = None
+    """What the model says."""
+    predicted: bool = True
+    """Whether of this very frame."""
+    selected: NDArray[np.bool_] | None = None
+    """The macroblocks to enhance."""
+
+
+def infer(options: InferenceOptions, *, say: Callable[[str], None]) -> dict[str, Any]:
+    """Predict every selected frame and write the results.
+
+    Args:
+        options: what to do.
+        say: told in one line which backend runs, and why.
+
+    Returns:
+        What latency.json holds: backend, number of frames, frames a second, and milliseconds by stage.
+
+    Raises:
+        RegenError: the model, the input, the output folder or an option cannot be used. Nothing is left behind.
+    """
+    selection = FrameSelection(options.start_seconds, options.stop_seconds, options.every)
+    check_output(options.out, options.input, overwrite=options.overwrite)
+    with Predictor(options.model, options.backend, options.threads, spinning=options.spinning) as predictor:
+        say(f"backend: {predictor.backend_report}")
+        fit = partial(decoded_size, card=predictor.card)
+        sources = [open_source(name, selection, fit) for name in options.input]
+        with replacing(options.out) as folder:
+            # Once more: another process may have finished since. From here on this one is alone.
+            check_output(options.out, options.input, overwrite=options.overwrite)
+            report = _infer_into(folder, sources, predictor, options)
+            write_text(folder / "latency.json", json.dumps(report, indent=2) + "\n")
+    return report
+
+
+def _infer_into(
+    folder: Path, sources: list[FrameSource], predictor: Predictor, options: InferenceOptions
+) -> dict[str, Any]:
+    clock, started = StageClock(), time.perf_counter()
+    with ExitStack() as stack:
+        writers = [
+            stack.enter_context(_writer(_folder_of(folder, options.input, position), source, predictor, options))
+            for position, source in enumerate(sources)
+        ]
+        write = stack.enter_context(Behind(_write_to(writers, clock), DEPTH))
+        streams = [
+            stack.enter_context(Ahead(_prepare(position, source, predictor, clock), DEPTH, drop_oldest=source.is_live))
+            for position, source in enumerate(sources)
+        ]
+        if any(source.is_live for source in sources):  # Ctrl-C is the only end that they have
+            stack.enter_context(on_interrupt(partial(_stop, sources, streams)))
+        merged = heapq.merge(*streams, key=lambda work: (work.frame.pts_seconds, work.stream))
+        total = sum(source.num_frames for source in sources) if all(s.num_frames for s in sources) else 0
+        tracked = track(merged, total=total, label="inference")
+        for work in _selected(_predicted(tracked, predictor, clock, options), clock, options):
+            write.put(work)
+        dropped = sum(stream.num_dropped for stream in streams)
+    for name, writer in zip(options.input, writers, strict=True):
+        if writer.num_frames == 0:
+            raise InputError(f"no frame of {shown_name(name)} could be decoded", hint="Check that the file plays.")
+    num_frames = sum(writer.num_frames for writer in writers)
+    return {**_report(predictor, num_frames, time.perf_counter() - started, clock), "num_dropped": dropped}
+
+
+def _stop(sources: list[FrameSource], streams: list[Ahead[Work]]) -> None:
+    for source, stream in zip(sources, streams, strict=True):
+        source.stop.set()
+        stream.stop()
+
+
+def _folder_of(folder: Path, names: tuple[str, ...], position: int) -> Path:
+    """The results' own folder, or one a stream where there are several."""
+    if len(names) == 1:
+        return folder
+    label = "".join(c if c.isalnum() or c in "._-" else "_" for c in file_name_of(names[position]))[:48] or "input"
+    stream = folder / f"stream-{position:02d}-{label}"
+    stream.mkdir()
+    return stream
+
+
+def _writer(folder: Path, source: FrameSource, predictor: Predictor, options: InferenceOptions) -> ResultWriter:
+    wants_video = source.is_video if options.overlay_video is None else options.overlay_video
+    pictures = PictureOptions(source.frame_rate if wants_video else None, options.overlays, source.num_frames)
+    return ResultWriter(folder, predictor.card.grid, pictures, source.image_names, options.map_options)
+
+
+def _prepare(position: int, source: FrameSource, predictor: Predictor, clock: StageClock) -> Iterator[Work]:
+    """Decode and preprocess one stream; runs in a thread of its own."""
+    for frame in clock.timed(source.frames, "decode"):
+        with clock.stage("preprocess"):
+            lr = fit_frame(frame.image, predictor.card)
+            batch = to_batch(lr, predictor.card)
+        yield Work(position, frame, lr, batch)
+
+
+def _predicted(
+    items: Iterator[Work], predictor: Predictor, clock: StageClock, options: InferenceOptions
+) -> Iterator[Work]:
+    """Predict each frame, or reuse the last prediction of its stream."""
+    rules = [options.reuse() for _ in options.input]
+    last: dict[int, Prediction] = {}
+    for work in items:
+        wanted = rules[work.stream].wants(work.lr)
+        if wanted:
+            with clock.stage("infer"):
+                output = predictor.backend.run(work.batch)
+            with clock.stage("postprocess"):
+                last[work.stream] = predictor.postprocess(output)
+        yield replace(work, batch=_USED, prediction=last[work.stream], predicted=wanted)
+
+
+def _selected(items: Iterator[Work], clock: StageClock, options: InferenceOptions) -> Iterator[Work]:
+    """Collect the frames of each window, choose among all their macroblocks, and pass them on."""
+    rule, length = options.rule, options.window
+    waiting: list[Work] = []
+    window = 0
+
+    def choose() -> Iterator[Work]:
+        with clock.stage("select"):
+            maps = [work.prediction.importance for work in waiting if work.prediction is not None]
+            masks = rule.select(maps, window, length or Fraction(1)) if maps else []
+        for work, selected in zip(waiting, masks, strict=True):
+            yield replace(work, selected=selected)
+
+    for number, work in enumerate(items):
+        current = number if length is None else math.floor(work.frame.pts_seconds / length)
+        if current != window:
+            yield from choose()
+            waiting, window = [], current
+        waiting.append(work)
+    yield from choose()
+
+
+def _write_to(writers: list[ResultWriter], clock: StageClock) -> Callable[[Work], None]:
+    def write(work: Work) -> None:
+        if work.prediction is None or work.selected is None:
+            raise RuntimeError("a frame reached the writer without a prediction")
+        with clock.stage("write"):
+            writers[work.stream].write(work.frame, work.lr, work.prediction, work.selected, predicted=work.predicted)
+
+    return write
+
+
+def _report(predictor: Predictor, num_frames: int, wall_seconds: float, clock: StageClock) -> dict[str, Any]:
+    grid = predictor.card.grid
+    return {
+        "schema_version": LATENCY_SCHEMA_VERSION,
+        "model": predictor.card.name,
+        "backend": predictor.backend_report,
+        "precision": predictor.backend.precision,
+        "threads": predictor.backend.threads,
+        "height_px": grid.height_px,
+        "width_px": grid.width_px,
+        "num_frames": num_frames,
+        "wall_seconds": round(wall_seconds, 3),
+        "frames_per_second": round(num_frames / wall_seconds, 2),
+        "stages": clock.summary(),
+    }

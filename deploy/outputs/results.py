@@ -1,0 +1,126 @@
+"""What inference leaves behind: importance maps, block lists and pictures."""
+
+from __future__ import annotations
+
+import json
+from contextlib import ExitStack
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from deploy.core.files import write_image
+from deploy.core.grid import Grid
+from deploy.inputs.video import Frame
+from deploy.outputs.map_files import MapFiles, MapOptions
+from deploy.outputs.overlay import importance_overlay, with_legend
+from deploy.outputs.video_writer import VideoWriter
+from deploy.prediction.postprocess import block_rectangles
+from deploy.prediction.predictor import Prediction
+
+
+@dataclass(frozen=True)
+class PictureOptions:
+    """Which overlays to make."""
+
+    video_rate: Fraction | None
+    """Frames a second of ``overlay.mp4``; None makes none."""
+    num_images: int
+    """At most so many PNGs."""
+    num_frames: int
+    """How many frames are expected; the PNGs are spread over them."""
+
+    def wants_image(self, position: int) -> bool:
+        """Whether the frame that comes `position`-th, from 0, is made a PNG."""
+        if self.num_images == 0:
+            return False
+        interval = max(self.num_frames // self.num_images, 1)
+        return position % interval == 0 and position // interval < self.num_images
+
+
+class ResultWriter:
+    """Streams results into a folder: maps (`MapFiles`), ``blocks.jsonl``, ``overlays/*.png``, ``overlay.mp4``.
+
+    Args:
+        folder: an empty folder.
+        grid: the macroblock grid of all predictions.
+        pictures: which overlays to make.
+        image_names: file name by frame index; empty for a video.
+        maps: how importance maps are written.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        grid: Grid,
+        pictures: PictureOptions,
+        image_names: tuple[str, ...],
+        maps: MapOptions,
+    ) -> None:
+        self._folder, self._grid, self._pictures, self._image_names = folder, grid, pictures, image_names
+        self._map_options = maps
+        self._rectangles = block_rectangles(grid)
+        self.num_frames = 0
+        """Frames written so far."""
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            self._maps = stack.enter_context(MapFiles(self._folder, self._grid, self._map_options))
+            self._blocks = stack.enter_context((self._folder / "blocks.jsonl").open("w", encoding="utf-8"))
+            self._video = None
+            if self._pictures.video_rate is not None:
+                writer = VideoWriter(self._folder / "overlay.mp4", frame_rate=self._pictures.video_rate)
+                self._video = stack.enter_context(writer)
+            self._stack = stack.pop_all()
+        return self
+
+    def write(
+        self,
+        frame: Frame,
+        lr: NDArray[np.uint8],
+        prediction: Prediction,
+        selected: NDArray[np.bool_],
+        *,
+        predicted: bool = True,
+    ) -> None:
+        """Write all that belongs to one frame.
+
+        Args:
+            frame: as decoded.
+            lr: (height_px, width_px, 3) uint8 RGB, the frame at the grid's size.
+            prediction: of that frame.
+            selected: (rows, cols) bool, the macroblocks to enhance.
+            predicted: whether the prediction is the frame's own, not an earlier one's.
+        """
+        name = self._image_names[frame.index] if self._image_names else None
+        self._maps.append(frame, prediction, selected, predicted=predicted, image_name=name)
+        self._write_blocks(frame, selected, name)
+        wants_image = self._pictures.wants_image(self.num_frames)
+        if wants_image or self._video:
+            overlay = with_legend(importance_overlay(lr, prediction.importance, self._grid, selected=selected))
+            if wants_image:
+                write_image(self._folder / "overlays" / f"{frame.index:06d}.png", Image.fromarray(overlay))
+            if self._video:
+                self._video.write(overlay, pts_seconds=frame.pts_seconds)
+        self.num_frames += 1
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.__exit__(kind, error, trace)
+
+    def _write_blocks(self, frame: Frame, selected: NDArray[np.bool_], image_name: str | None) -> None:
+        rectangles = self._rectangles[selected]
+        record = {
+            "index": frame.index,
+            "pts_seconds": float(frame.pts_seconds),
+            "blocks": rectangles[rectangles[:, 2:].all(axis=1)].tolist(),
+        }
+        if image_name is not None:
+            record["image"] = image_name
+        self._blocks.write(json.dumps(record) + "\n")

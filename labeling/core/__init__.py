@@ -1,0 +1,1 @@
+"""What the features of labelling share, above `deploy.core`."""

@@ -1,0 +1,21 @@
+"""Names of the files of a dataset, and the value of a label's pixels that count nowhere."""
+
+from __future__ import annotations
+
+IGNORE_LEVEL = 255
+"""What a label holds where nothing is known."""
+
+
+def frame_file_name(index: int) -> str:
+    """Name of a picture of one frame."""
+    return f"{index:06d}.png"
+
+
+def image_name(video_id: str, index: int) -> str:
+    """Path of an LR frame in the dataset."""
+    return f"origin_images/{video_id}/{frame_file_name(index)}"
+
+
+def label_name(video_id: str, index: int) -> str:
+    """Path of a label in the dataset."""
+    return f"labels/{video_id}/{frame_file_name(index)}"

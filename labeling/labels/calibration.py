@@ -1,0 +1,53 @@
+"""Label new video on the scale of an earlier dataset, so that a level means the same in both."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from deploy.core.errors import OptionError
+from labeling.dataset.manifest import MANIFEST_NAME, Manifest, ModelRecord, read_manifest
+from labeling.labels.compatibility import require_same_kind
+from labeling.labels.options import LabelOptions
+
+# What the unit of raw importance hangs on.
+_SCALE_OPTIONS = (
+    "scale",
+    "interpolation",
+    "variant",
+    "objective",
+    "reference",
+    "norm",
+    "path_steps",
+    "grid",
+    "block_px",
+)
+
+
+def read_calibration(path: Path, options: LabelOptions, models: tuple[ModelRecord, ModelRecord]) -> Manifest:
+    """The manifest of the dataset whose scale is to be used.
+
+    Args:
+        path: a dataset folder or its manifest.json.
+        options: of the labelling that is to be on that scale.
+        models: its detector and upscaler.
+
+    Raises:
+        DatasetError: no such dataset.
+        OptionError: that scale is not over a dataset, or its raw importances are of another kind.
+    """
+    manifest = read_manifest(path.parent if path.name == MANIFEST_NAME else path)
+    if manifest.scope != "dataset":
+        raise OptionError(
+            f"--calibration {path}: its importance was normalised over each {manifest.scope}",
+            hint="Only a scale over a whole dataset can be carried over; label that one with --scope dataset.",
+        )
+    require_same_kind(
+        manifest,
+        options,
+        models,
+        _SCALE_OPTIONS,
+        {"levels": (options.levels, manifest.num_levels)},
+        named=f"--calibration {path}",
+        hint="Importances of different kinds have no common scale; use the same options and weights.",
+    )
+    return manifest

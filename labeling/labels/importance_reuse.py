@@ -1,0 +1,65 @@
+"""Take the raw importance of an earlier dataset: other levels, curves, scopes or splits of it cost seconds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from deploy.core.files import read_image
+from labeling.dataset.manifest import ModelRecord, read_manifest
+from labeling.dataset.reader import read_split
+from labeling.labels.compatibility import require_same_kind
+from labeling.labels.draft import WorkFolder
+from labeling.labels.job import LabelJob, option_values
+from labeling.labels.options import LabelOptions
+from labeling.maths.split import SPLITS
+
+# What is done to raw importance, and which frames are taken: it may differ.
+_AFTERWARDS = {"levels", "curve", "scope", "split", "gap_seconds", "start_seconds", "stop_seconds", "every"}
+
+
+def reuse_importance(
+    dataset: Path,
+    job: LabelJob,
+    options: LabelOptions,
+    models: tuple[ModelRecord, ModelRecord],
+    versions: dict[str, str],
+    work: WorkFolder,
+) -> int:
+    """Put what `dataset` holds of the job's frames into its work folder, as if they had been labelled.
+
+    Args:
+        dataset: folder of a finished dataset.
+        job: the plan.
+        options: of the new labels.
+        models: detector and upscaler of the new labels.
+        versions: of the packages here.
+        work: where results are kept.
+
+    Returns:
+        How many frames were taken.
+
+    Raises:
+        OptionError: its importance is of another kind.
+        DatasetError: it cannot be read.
+    """
+    manifest = read_manifest(dataset)
+    require_same_kind(
+        manifest,
+        options,
+        models,
+        sorted(option_values(options).keys() - _AFTERWARDS),
+        {"versions": (versions, manifest.versions)},
+        named=f"--importance-from {dataset}",
+        hint="Give the same options and weights, but for levels, curve, scope and frames; or label anew.",
+    )
+    ids = {source.sha256: source.video_id for source in manifest.sources}
+    frames = {frame.key: frame for split in SPLITS for frame in read_split(dataset, manifest, split)}
+    taken = 0
+    for video in job.videos:
+        for index in video.splits:
+            frame = frames.get((ids.get(video.sha256, ""), index))
+            if frame is not None and not work.frame_file(video.video_id, index).exists():
+                work.store_image(video.video_id, index, read_image(frame.image))
+                work.store_frame(video.video_id, index, frame.importance, frame.num_detections)
+                taken += 1
+    return taken

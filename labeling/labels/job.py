@@ -1,0 +1,191 @@
+"""Plan a labelling job: which videos, which frames, what size, which split. No PyTorch needed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+from deploy.core.errors import InputError, OptionError
+from deploy.core.files import sha256_of
+from deploy.core.grid import Grid
+from deploy.inputs.video import FrameSelection, VideoInfo, probe
+from labeling.core.frames import FrameSize, frame_size
+from labeling.dataset.manifest import Manifest, ModelRecord, SourceRecord
+from labeling.labels.options import LabelOptions
+from labeling.maths.split import SPLITS, SplitName, assign_splits
+
+# Options that do not change a single label.
+_NOT_PART_OF_THE_JOB = {
+    "videos",
+    "out",
+    "dry_run",
+    "overwrite",
+    "detector_weights",
+    "upscaler_weights",
+    "offline",
+    "calibration",
+    "importance_from",
+    "shard",
+    "sr_cache",
+    "engine",
+    "ray_address",
+    "preview",
+}
+
+
+@dataclass(frozen=True)
+class PlannedVideo:
+    """One video and what is wanted of it."""
+
+    video_id: str
+    """Name of its folders in the dataset."""
+    info: VideoInfo
+    """What probing found."""
+    sha256: str
+    """Hash of the file."""
+    splits: dict[int, SplitName]
+    """Frame index -> split, for the frames that are labelled."""
+
+    def source_record(self) -> SourceRecord:
+        """What the manifest says of it."""
+        return SourceRecord(
+            video_id=self.video_id,
+            path=os.fsencode(self.info.path.resolve()).decode("utf-8", "backslashreplace"),
+            sha256=self.sha256,
+            width_px=self.info.width_px,
+            height_px=self.info.height_px,
+            frame_rate=str(self.info.frame_rate),
+            num_frames=self.info.num_frames,
+        )
+
+
+@dataclass(frozen=True)
+class LabelJob:
+    """All that is to be done."""
+
+    videos: tuple[PlannedVideo, ...]
+    """In the order they were named."""
+    size: FrameSize
+    """Common to all videos."""
+    grid: Grid
+    """The macroblocks of a frame."""
+
+    @property
+    def num_frames(self) -> int:
+        """Frames to label."""
+        return sum(len(video.splits) for video in self.videos)
+
+    def describe(self) -> str:
+        """The plan in a few lines."""
+        size, grid = self.size, self.grid
+        lines = [
+            f"{self.num_frames} frames at {size.width_px} x {size.height_px}, x{size.scale}; "
+            f"grid {grid.name}: {grid.rows} x {grid.cols} macroblocks of {grid.block_px} px; "
+            f"true high-resolution frames: {'yes' if size.has_reference else 'no'}"
+        ]
+        for video in self.videos:
+            counts = ", ".join(f"{split} {list(video.splits.values()).count(split)}" for split in SPLITS)
+            lines.append(f"  {video.video_id}: {video.info.num_frames} frames in the file; {counts}")
+        return "\n".join(lines)
+
+    def frames_of(self, part: int, parts: int) -> dict[str, set[int]]:
+        """Frame indices by video of one of `parts` contiguous parts of nearly equal length, counted from 1."""
+        frames = [(video.video_id, index) for video in self.videos for index in video.splits]
+        chosen = frames[len(frames) * (part - 1) // parts : len(frames) * part // parts]
+        return {video.video_id: {index for name, index in chosen if name == video.video_id} for video in self.videos}
+
+    def fingerprint(
+        self,
+        options: LabelOptions,
+        models: tuple[ModelRecord, ModelRecord],
+        versions: object,
+        calibration: Manifest | None = None,
+    ) -> str:
+        """Hash of everything that determines the labels."""
+        parts = {
+            "options": option_values(options),
+            "videos": [(video.video_id, video.sha256) for video in self.videos],
+            "models": [model.model_dump(mode="json") for model in models],
+            "versions": versions,
+        }
+        if calibration:
+            parts["calibration"] = calibration.calibrations["dataset"].model_dump(mode="json")
+        return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def option_values(options: LabelOptions) -> dict[str, object]:
+    """The options that determine the labels, as plain values."""
+    names = [field.name for field in fields(options) if field.name not in _NOT_PART_OF_THE_JOB]
+    return {name: asdict(options)[name] for name in names}
+
+
+def frame_selection(options: LabelOptions) -> FrameSelection:
+    """Which frames of each video are taken."""
+    return FrameSelection(options.start_seconds, options.stop_seconds, options.every)
+
+
+def plan_job(options: LabelOptions) -> LabelJob:
+    """Probe the videos and decide every frame's split.
+
+    Raises:
+        InputError: a video cannot be used, or the videos differ in shape.
+        OptionError: a video is named twice, or no frame is left for a split.
+    """
+    selection = frame_selection(options)
+    infos = [probe(path) for path in options.videos]
+    hashes = [sha256_of(path) for path in options.videos]
+    for position, digest in enumerate(hashes):
+        if digest in hashes[:position]:
+            raise OptionError(f"the same video twice: {options.videos[position]}", hint="Name each video once.")
+    names = _video_ids(options.videos, hashes)
+    wanted = {
+        name: {index: time for index, time in enumerate(info.times) if selection.takes(index, time)}
+        for name, info in zip(names, infos, strict=True)
+    }
+    for name, frames in wanted.items():
+        if not frames:
+            raise OptionError(
+                f"no frame of {name!r} is selected", hint="Check --start-seconds, --stop-seconds, --every."
+            )
+    assigned = assign_splits(
+        {name: list(frames.values()) for name, frames in wanted.items()}, options.split, options.gap_seconds
+    )
+    videos = [
+        PlannedVideo(
+            name, info, digest, {i: split for i, split in zip(wanted[name], assigned[name], strict=True) if split}
+        )
+        for name, info, digest in zip(names, infos, hashes, strict=True)
+    ]
+    size = _common_size(infos, options)
+    grid = Grid(size.height_px, size.width_px, size.scale, options.block_px, options.grid)
+    return LabelJob(tuple(videos), size, grid)
+
+
+def _common_size(infos: Sequence[VideoInfo], options: LabelOptions) -> FrameSize:
+    sizes = [frame_size(info, options.height, options.scale) for info in infos]
+    for info, size in zip(infos, sizes, strict=True):
+        if (size.height_px, size.width_px) != (sizes[0].height_px, sizes[0].width_px):
+            raise InputError(
+                f"{info.path} becomes {size.width_px} x {size.height_px}, "
+                f"{infos[0].path} becomes {sizes[0].width_px} x {sizes[0].height_px}: one dataset has one frame size",
+                hint="Label videos of different shape into separate datasets.",
+            )
+        if (options.upscaler == "reference" or options.reference == "true") and not size.has_reference:
+            raise InputError(
+                f"{info.path} ({info.width_px} x {info.height_px}) is smaller than {options.scale} x {size.height_px}",
+                hint="Use a smaller --height or --scale, or the super-resolved frame: --upscaler edsr --reference sr.",
+            )
+    return sizes[0]
+
+
+def _video_ids(paths: Sequence[Path], hashes: Sequence[str]) -> list[str]:
+    """File names reduced to safe characters; where that is ambiguous, with a piece of the hash."""
+    plain = [re.sub(r"[^A-Za-z0-9_-]+", "_", path.stem).strip("_-")[:48] or "video" for path in paths]
+    return [
+        name if plain.count(name) == 1 else f"{name}-{digest[:8]}" for name, digest in zip(plain, hashes, strict=True)
+    ]

@@ -1,0 +1,104 @@
+"""Label wanted frames of one video and keep each as it is done: what every engine runs."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from deploy.core.errors import InputError
+from deploy.core.files import write_image
+from deploy.core.progress import track
+from labeling.core.frames import FramePair, read_pairs
+from labeling.dataset.layout import frame_file_name
+from labeling.labels.draft import WorkFolder
+from labeling.labels.job import LabelJob, PlannedVideo, frame_selection
+from labeling.labels.preview import preview
+from labeling.maths.quantise import Knots
+
+if TYPE_CHECKING:
+    from numpy import float32
+    from numpy.typing import NDArray
+
+    from labeling.labels.labeller import Labeller
+
+
+def label_here(job: LabelJob, part: int, parts: int, labeller: Labeller, work: WorkFolder, knots: Knots | None) -> None:
+    """Label, in this process, the frames of one part of the job (see `LabelJob.frames_of`) that are not done yet."""
+    for video in job.videos:
+        wanted = job.frames_of(part, parts)[video.video_id]
+        missing = missing_frames(video, wanted, work)
+        done = len(wanted) - len(missing)
+        if done:
+            print(f"{video.video_id}: {done} of {len(wanted)} frames were done before")
+        if missing:
+            frames = label_frames(video, missing, job, labeller, work, knots)
+            deque(track(frames, total=len(wanted), done=done, label=f"labelling {video.video_id}"), maxlen=0)
+
+
+def missing_frames(video: PlannedVideo, wanted: set[int], work: WorkFolder) -> set[int]:
+    """Which of the wanted frames are not done yet."""
+    return {index for index in wanted if not work.frame_file(video.video_id, index).exists()}
+
+
+def label_frames(
+    video: PlannedVideo,
+    missing: set[int],
+    job: LabelJob,
+    labeller: Labeller,
+    work: WorkFolder,
+    knots: Knots | None = None,
+) -> Iterator[int]:
+    """Label frames, yielding the index of each when its importance is on disk.
+
+    Args:
+        video: the video.
+        missing: indices of the frames to label.
+        job: the plan.
+        labeller: the networks.
+        work: where results are kept.
+        knots: the scale of the labels for previews, if it is known beforehand.
+
+    Raises:
+        InputError: the file ends, or breaks, before the last of them.
+    """
+    left = set(missing)
+    every = labeller.options.preview
+    selection = replace(frame_selection(labeller.options), indices=frozenset(missing))
+    for pair in read_pairs(video.info.path, job.size, selection):
+        index = pair.frame.index
+        importance, num_detections = labeller.label(pair)
+        work.store_image(video.video_id, index, pair.lr)
+        if every and list(video.splits).index(index) % every == 0:
+            path = preview_folder(labeller.options.out) / video.video_id / frame_file_name(index)
+            _write_preview(path, pair, importance, num_detections, job, labeller, knots)
+        work.store_frame(video.video_id, index, importance, num_detections)
+        left.discard(index)
+        yield index
+        if not left:
+            return
+    if left:
+        raise InputError(
+            f"{video.info.path}: {len(left)} of {len(missing)} frames cannot be decoded, first {min(left)}",
+            hint="Re-encode it: ffmpeg -i INPUT -c:v libx264 OUTPUT.mp4, or stop before with --stop-seconds.",
+        )
+
+
+def preview_folder(out: Path) -> Path:
+    """Where previews of a dataset go: beside it, since it is not there yet."""
+    return out.with_name(f"{out.resolve().name}-preview")
+
+
+def _write_preview(
+    path: Path,
+    pair: FramePair,
+    importance: NDArray[float32],
+    num_detections: int,
+    job: LabelJob,
+    labeller: Labeller,
+    knots: Knots | None,
+) -> None:
+    caption = f"frame {pair.frame.index}, {float(pair.frame.pts_seconds):.2f} s, {num_detections} detections"
+    write_image(path, preview(pair.lr, importance, job.grid, labeller.options, caption, knots))

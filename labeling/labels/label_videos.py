@@ -1,0 +1,74 @@
+"""Label videos: compute every frame's importance, keep each as it is done, then assemble the dataset at once."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import replace
+from importlib.metadata import version
+
+from deploy.core.errors import OutputError
+from deploy.core.work_folder import clear, hold
+from labeling.labels.assemble import assemble_dataset
+from labeling.labels.calibration import read_calibration
+from labeling.labels.compatibility import is_complete
+from labeling.labels.draft import WorkFolder
+from labeling.labels.importance_reuse import reuse_importance
+from labeling.labels.job import plan_job
+from labeling.labels.label_frames import label_here
+from labeling.labels.options import LabelOptions, parse_shard
+
+VERSIONED_PACKAGES = ("torch", "numpy", "av", "pillow")
+
+
+def label_videos(options: LabelOptions) -> None:
+    """Make the dataset ``options.out``, going on with unfinished work of the same job.
+
+    Raises:
+        RegenError: bad options, videos, weights, or an output folder that is in use.
+    """
+    job = plan_job(options)
+    print(job.describe())
+    from labeling.labels.labeller import make_labeller
+    from labeling.networks.loading import model_records
+
+    labeller = make_labeller(options, job.grid)
+    if options.dry_run:
+        print("the detector and the upscaler can be used; dry run: no labels were made")
+        return
+    models = model_records(labeller.detector, labeller.upscaler)
+    versions = {name: version(name) for name in VERSIONED_PACKAGES}
+    calibration = read_calibration(options.calibration, options, models) if options.calibration else None
+    if calibration:
+        options = replace(options, curve=calibration.curve, scope="dataset")
+    fingerprint = job.fingerprint(options, models, versions, calibration)
+    work = WorkFolder.for_output(options.out, fingerprint)
+    if is_complete(options, fingerprint):
+        if work.root.exists():  # left over: the last run was killed after its last step
+            with suppress(OutputError), hold(work.root / "lock"):
+                clear(work.root)
+        return
+    for other in work.unfinished_others():
+        print(f"note: unfinished work with other options, videos or weights is kept in {other}")
+    part, parts = parse_shard(options.shard)
+    with work.locked(options.shard):
+        if is_complete(options, fingerprint):  # by a process that ended just now
+            if options.shard is None:  # else others may be at work here
+                clear(work.root)
+            return
+        if options.importance_from:
+            taken = reuse_importance(options.importance_from, job, options, models, versions, work)
+            print(f"importance of {taken} frames taken from {options.importance_from}")
+        if options.engine == "ray":
+            from labeling.labels.ray_engine import label_on_ray
+
+            label_on_ray(job, options, work)
+        else:
+            knots = calibration.calibrations["dataset"].knots() if calibration else None
+            label_here(job, part, parts, labeller, work, knots)
+        if options.shard:
+            print(f"part {part} of {parts} is done; when all are, give the same command without --shard")
+            return
+        assemble_dataset(
+            job, options, work, models=models, versions=versions, fingerprint=fingerprint, calibration=calibration
+        )
+        clear(work.root)

@@ -1,0 +1,92 @@
+"""One frame -> the raw importance of its macroblocks, by the networks and choices that the options name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from deploy.core.grid import Grid
+from labeling.core.frames import FramePair, to_tensor
+from labeling.detectors import Detector
+from labeling.labels.options import LabelOptions
+from labeling.maths.accuracy import Accuracy, Agreement, Objective, SoftF1, SumOfScores
+from labeling.maths.importance import accuracy_gradient, block_importance, path_gradient
+from labeling.networks.devices import autocast, pick_device
+from labeling.networks.loading import load_networks
+from labeling.upscalers import Upscaler
+from labeling.upscalers.cache import CachedUpscaler
+from labeling.upscalers.simple import interpolate
+
+
+@dataclass(frozen=True)
+class Labeller:
+    """The two networks and the choices that turn a frame into block importance."""
+
+    detector: Detector
+    """Whose accuracy counts."""
+    upscaler: Upscaler
+    """What enhancing a block would do."""
+    options: LabelOptions
+    """Variant, objective and interpolation."""
+    grid: Grid
+    """The macroblocks."""
+    device: str
+    """Where tensors live."""
+
+    def label(self, pair: FramePair) -> tuple[NDArray[np.float32], int]:
+        """(rows, cols) raw importance of one frame, and the number of detections on its interpolated frame."""
+        with autocast(self.device, "float32" if self.options.precision == "float16" else self.options.precision):
+            return self._label(pair)
+
+    def _label(self, pair: FramePair) -> tuple[NDArray[np.float32], int]:
+        options = self.options
+        lr = to_tensor(pair.lr, self.device)
+        true = None if pair.reference is None else to_tensor(pair.reference, self.device)
+        interpolated = interpolate(lr, options.scale, options.interpolation)
+        if options.objective == "scores" and options.variant != "path":
+            gradient, num_detections = accuracy_gradient(SumOfScores(self.detector), interpolated)
+            if num_detections == 0:  # nothing to enhance for
+                return np.zeros((self.grid.rows, self.grid.cols), np.float32), 0
+            sr = interpolated if options.variant == "gradient" else self._enhance(lr, true)
+        else:
+            sr = self._enhance(lr, true)
+            accuracy = make_accuracy(options.objective, self.detector, self._right_frame(sr, true))
+            if options.variant == "path":
+                gradient, num_detections = path_gradient(accuracy, interpolated, sr, options.path_steps)
+            else:
+                gradient, num_detections = accuracy_gradient(accuracy, interpolated)
+        blocks = block_importance(gradient, interpolated[0], sr[0], self.grid, options.variant, options.norm)
+        return blocks, num_detections
+
+    def _enhance(self, lr: Tensor, true: Tensor | None) -> Tensor:
+        with torch.no_grad(), autocast(self.device, self.options.precision):
+            return self.upscaler.upscale(lr, true)
+
+    def _right_frame(self, sr: Tensor, true: Tensor | None) -> Tensor:
+        return sr if true is None or self.options.reference == "sr" else true
+
+
+def make_accuracy(objective: Objective, detector: Detector, right_frame: Tensor) -> Accuracy:
+    """The accuracy to differentiate; the detections on `right_frame` (1, 3, H, W) are what should be found."""
+    if objective == "scores":
+        return SumOfScores(detector)
+    with torch.no_grad():
+        reference = detector.detect(right_frame)[0]
+    return Agreement(detector, reference) if objective == "agreement" else SoftF1(detector, reference)
+
+
+def make_labeller(options: LabelOptions, grid: Grid) -> Labeller:
+    """Load the detector and the upscaler that the options name.
+
+    Raises:
+        RegenError: an unknown name, bad weights, or no such device.
+    """
+    device = pick_device(options.device)
+    detector, upscaler = load_networks(options)
+    if options.sr_cache and upscaler.weights_sha256:  # interpolation is quicker than a disk
+        upscaler = CachedUpscaler(upscaler, options.sr_cache, options.precision)
+    return Labeller(detector, upscaler, options, grid, device)

@@ -1,0 +1,119 @@
+"""Label on a Ray cluster: short runs of frames are its tasks.
+
+Ray schedules them, and gives those of a lost worker to another, which finds the frames that were done on the file
+system that all machines share.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from deploy.core.errors import OptionError, RegenError
+from deploy.core.progress import track
+from labeling.labels.draft import WorkFolder
+from labeling.labels.job import LabelJob, PlannedVideo
+from labeling.labels.label_frames import label_frames, missing_frames
+from labeling.labels.options import LabelOptions
+
+if TYPE_CHECKING:
+    from labeling.labels.labeller import Labeller
+
+LEAST_FRAMES_A_TASK, TASKS_A_WORKER = 32, 4
+"""A task decodes its video from the start: many short ones would spend their time on that."""
+RETRIES = 8
+"""How often a task whose worker is lost is tried again: not for ever, since a frame may be what kills the worker."""
+
+
+def label_on_ray(job: LabelJob, options: LabelOptions, work: WorkFolder) -> None:
+    """Label every frame that is not done yet.
+
+    Raises:
+        OptionError: Ray is not installed, or there is no such cluster.
+        RegenError: what a worker met.
+    """
+    try:
+        import ray
+    except ModuleNotFoundError:
+        raise OptionError("--engine ray needs the package 'ray'", hint="Install it: pip install ray") from None
+    import torch
+
+    # A cluster that is started here would give way to everything else on the machine (Ray's niceness is 15).
+    os.environ.setdefault("RAY_worker_niceness", "0")
+    try:
+        ray.init(address=options.ray_address, log_to_driver=False, include_dashboard=False, logging_level=logging.ERROR)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise OptionError(f"no Ray cluster at {options.ray_address!r}: {error}", hint="Start it: ray start") from None
+    try:
+        threads = torch.get_num_threads()  # as in the local engine: sums depend on it
+        resources = ray.cluster_resources()  # type: ignore[no-untyped-call]
+        cpus = min(threads, int(resources.get("CPU", 1)))
+        gpus = 1 if options.device != "cpu" and resources.get("GPU") else 0
+        task = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=RETRIES)(_label_run)
+        shared = ray.put((job, _with_absolute_paths(options), work, threads))
+        missing = [(video, sorted(missing_frames(video, set(video.splits), work))) for video in job.videos]
+        total, left = job.num_frames, sum(len(frames) for _, frames in missing)
+        length = max(LEAST_FRAMES_A_TASK, -(-left * cpus // (int(resources.get("CPU", 1)) * TASKS_A_WORKER)))
+        pending = [
+            task.remote(shared, _with_absolute_path(video), frames[first : first + length])
+            for video, frames in missing
+            for first in range(0, len(frames), length)
+        ]
+        for _ in track(_finished(ray, pending), total=total, done=total - left, label="labelling on Ray"):
+            pass
+    finally:
+        ray.shutdown()
+
+
+def _with_absolute_paths(options: LabelOptions) -> LabelOptions:
+    """Workers run in folders of their own."""
+    paths = {name: getattr(options, name) for name in ("out", "detector_weights", "upscaler_weights", "sr_cache")}
+    return replace(options, **{name: path.resolve() for name, path in paths.items() if path})
+
+
+def _with_absolute_path(video: PlannedVideo) -> PlannedVideo:
+    return replace(video, info=replace(video.info, path=video.info.path.resolve()))
+
+
+def _finished(ray: Any, pending: list[Any]) -> Iterator[int]:
+    """The frames of each task that ends, as tasks end."""
+    while pending:
+        (ready,), pending = ray.wait(pending, num_returns=1)
+        try:
+            yield from ray.get(ready)
+        except ray.exceptions.RayTaskError as error:
+            if isinstance(error.cause, RegenError):
+                raise error.cause from None
+            raise
+        except ray.exceptions.WorkerCrashedError:
+            raise OptionError(
+                f"a worker died {RETRIES + 1} times on the same frames",
+                hint="Give workers more memory, or fewer of them.",
+            ) from None
+
+
+def _label_run(
+    shared: tuple[LabelJob, LabelOptions, WorkFolder, int], video: PlannedVideo, frames: list[int]
+) -> list[int]:
+    """Runs on a worker: label the frames that are not done, and say which were asked for."""
+    import torch
+
+    job, options, work, threads = shared
+    torch.set_num_threads(threads)
+    missing = missing_frames(video, set(frames), work)
+    if missing:
+        for _ in label_frames(video, missing, job, _labeller(options, job.grid), work):
+            pass
+    return frames
+
+
+@cache
+def _labeller(options: LabelOptions, grid: Any) -> Labeller:
+    """The networks, loaded once a worker."""
+    from labeling.labels.labeller import make_labeller
+
+    return make_labeller(options, grid)

@@ -1,0 +1,1 @@
+"""Load the detector and the upscaler that options name, and choose the device they run on."""

@@ -1,1 +1,0 @@
-"""Wire the pure mathematics to detectors, upscalers and files."""

@@ -1,0 +1,1 @@
+"""Which way of labelling is right: `label_study` compares them all."""

@@ -1,0 +1,1 @@
+"""What rankings of macroblocks are worth: `evaluation` measures them."""

@@ -1,0 +1,88 @@
+"""Enhance chosen macroblocks and see what the detector makes of it: common to every evaluation of rankings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from deploy.core.grid import Grid
+from deploy.prediction.postprocess import top_blocks
+from labeling.detectors import Detections, Detector
+from labeling.maths.utility import Boxes
+
+BATCH = 5
+FoundBoxes = dict[tuple[str, float], Boxes]
+"""(method, budget) -> what is detected with the method's top blocks enhanced."""
+
+
+def enhance_blocks(interpolated: Tensor, sr: Tensor, blocks: NDArray[np.bool_], grid: Grid) -> Tensor:
+    """SR pixels in the chosen blocks, interpolated pixels elsewhere: (1, 3, H, W)."""
+    return torch.where(torch.from_numpy(grid.upsample_to_sr(blocks)).to(sr.device), sr, interpolated)
+
+
+def detect_boxes(detector: Detector, images: Tensor) -> list[Boxes]:
+    """Detections of (N, 3, H, W) frames as arrays."""
+    with torch.no_grad():
+        return [as_boxes(found) for found in detector.detect(images)]
+
+
+def as_boxes(found: Detections) -> Boxes:
+    """Detections as arrays."""
+    return Boxes(found.boxes.cpu().numpy(), found.classes.cpu().numpy())
+
+
+def detect_enhanced(
+    rankings: Mapping[str, NDArray[np.float64]],
+    budgets: Sequence[float],
+    detector: Detector,
+    interpolated: Tensor,
+    sr: Tensor,
+    grid: Grid,
+) -> FoundBoxes:
+    """Detect with the top blocks of each ranking enhanced. Rankings that choose the same blocks share a detection.
+
+    Args:
+        rankings: method -> (rows, cols), larger is earlier.
+        budgets: shares of the blocks.
+        detector: finds objects.
+        interpolated: (1, 3, H, W) the IN frame.
+        sr: (1, 3, H, W) the SR frame.
+        grid: the blocks.
+
+    Returns:
+        Every method at every budget, and at 0 and 1.
+    """
+    chosen = {
+        (method, budget): top_blocks(ranking.astype(np.float32), budget)
+        for method, ranking in rankings.items()
+        for budget in budgets
+    }
+    distinct = {blocks.tobytes(): blocks for blocks in chosen.values()}
+    masks = list(distinct)
+    found: dict[bytes, Boxes] = {}
+    for first in range(0, len(masks), BATCH):
+        batch = masks[first : first + BATCH]
+        mixed = torch.cat([enhance_blocks(interpolated, sr, distinct[mask], grid) for mask in batch])
+        found |= zip(batch, detect_boxes(detector, mixed), strict=True)
+    none, everything = detect_boxes(detector, torch.cat([interpolated, sr]))
+    ends = {(method, budget): boxes for method in rankings for budget, boxes in ((0.0, none), (1.0, everything))}
+    return {key: found[blocks.tobytes()] for key, blocks in chosen.items()} | ends
+
+
+def segments_of(videos: Sequence[str], per_video: int) -> NDArray[np.int64]:
+    """Group of each frame: every video's frames cut into contiguous parts of nearly equal length.
+
+    Args:
+        videos: the video of each frame, the frames of a video being neighbours.
+        per_video: number of parts.
+    """
+    groups: list[int] = []
+    for video in dict.fromkeys(videos):
+        count = list(videos).count(video)
+        first = max(groups, default=-1) + 1
+        groups += [first + position * min(per_video, count) // count for position in range(count)]
+    return np.array(groups, np.int64)

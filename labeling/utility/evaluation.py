@@ -1,0 +1,199 @@
+"""Measure what rankings of macroblocks are worth; see `labeling/evaluate_utility.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+
+from deploy.core.cli import named
+from deploy.core.errors import DatasetError, InputError, OptionError, WeightsError
+from deploy.core.files import sha256_of, write_text
+from deploy.core.grid import Grid
+from deploy.core.progress import track
+from deploy.inputs.video import FrameSelection
+from deploy.prediction.predictor import Predictor
+from labeling.core.frames import FramePair, FrameSize, read_pairs, to_tensor
+from labeling.dataset.manifest import MANIFEST_NAME, Manifest, SourceRecord, read_manifest
+from labeling.dataset.reader import FrameKey, LabelledFrame, read_split
+from labeling.detectors import create_detector
+from labeling.maths.split import SPLITS, evenly_spaced
+from labeling.maths.utility import Boxes, match
+from labeling.networks.devices import pick_device
+from labeling.upscalers import UPSCALERS
+from labeling.upscalers.simple import interpolate
+from labeling.utility.cache import UtilityCache
+from labeling.utility.curves import Counts, ReferenceName, make_curve
+from labeling.utility.enhanced_detection import detect_boxes, detect_enhanced, segments_of
+from labeling.utility.options import EvaluateUtilityOptions
+from labeling.utility.ranking_methods import Bench, Rankers, frames_before
+from labeling.utility.record import UtilityReport
+
+
+def evaluate_utility(options: EvaluateUtilityOptions) -> None:
+    """Evaluate, write ``options.out`` and print a table."""
+    manifest = read_manifest(options.dataset)
+    bench = load_bench(options, manifest)
+    predictors = _load_predictors(options.models, bench.grid)
+    before = frames_before(options.dataset, manifest) if options.more_baselines else None
+    rankers = Rankers(bench, predictors, before, _other_labels(options.other_labels, bench.grid))
+    frames = _choose_frames(options, manifest)
+    made_of = (sha256_of(options.dataset / MANIFEST_NAME), options.split)
+    kept = options.cache or options.out.with_name(f".{options.out.name}.cache")
+    cache = UtilityCache(kept, made_of, rankers.identities())
+    left = [frame for frame in frames if cache.missing(frame.key, options.budgets)]
+    done = len(frames) - len(left)
+    for frame, pair in track(with_pairs(left, bench), total=len(frames), done=done, label="evaluating"):
+        missing = cache.missing(frame.key, options.budgets)
+        cache.add(frame.key, evaluate_frame(frame, pair, rankers, missing, options.budgets))
+    counts: dict[ReferenceName, list[Counts]] = {"true": [], "sr": []}
+    for frame in frames:
+        for reference, frame_counts in cache.counts(frame.key).items():
+            counts[reference].append(frame_counts)
+    budgets = sorted({0.0, *options.budgets, 1.0})
+    segments = segments_of([frame.video_id for frame in frames], options.segments)
+    curves = [
+        make_curve(method, reference, frame_counts, segments, budgets)
+        for reference, frame_counts in counts.items()
+        if frame_counts
+        for method in rankers.identities()
+    ]
+    report = UtilityReport(
+        split=options.split,
+        num_frames=len(frames),
+        num_segments=len(np.unique(segments)),
+        segments=tuple(segments.tolist()),
+        manifest_sha256=sha256_of(options.dataset / MANIFEST_NAME),
+        models={name: sha256_of(predictor.path) for name, predictor in predictors.items()},
+        curves=tuple(curves),
+    )
+    write_text(options.out, report.model_dump_json(indent=2) + "\n")
+    print(format_table(report))
+    print(f"wrote {options.out}")
+
+
+def format_table(report: UtilityReport) -> str:
+    """F1 by method and budget, as text."""
+    lines = [f"F1 on {report.num_frames} frames of {report.split}; intervals are in the file"]
+    lines += [report.caveat] if report.caveat else []
+    width = max(18, *(len(curve.method) for curve in report.curves))
+    for reference in dict.fromkeys(curve.reference for curve in report.curves):
+        chosen = [curve for curve in report.curves if curve.reference == reference]
+        lines.append(f"against the detections on the {'true' if reference == 'true' else 'super-resolved'} frame")
+        lines.append(f"  {'blocks enhanced':{width}s}" + "".join(f"{point.budget:>8.0%}" for point in chosen[0].points))
+        lines += [f"  {curve.method:{width}s}" + "".join(f"{p.f1_mean:8.3f}" for p in curve.points) for curve in chosen]
+    return "\n".join(lines)
+
+
+def load_bench(options: EvaluateUtilityOptions, manifest: Manifest) -> Bench:
+    """The detector and the upscaler that made a dataset's labels.
+
+    Raises:
+        WeightsError: their weights are not those.
+    """
+    record = manifest.detector
+    classes = record.settings.get("classes", ())
+    detector = create_detector(
+        record.name,
+        weights=options.detector_weights,
+        score_threshold=float(str(record.settings["score_threshold"])),
+        classes=tuple(classes) if isinstance(classes, tuple | list) else (),
+        offline=options.offline,
+    )
+    upscaler = UPSCALERS.create(manifest.upscaler.name, scale=manifest.grid.scale, weights=options.upscaler_weights)
+    for kind, loaded, recorded in (("detector", detector, record), ("upscaler", upscaler, manifest.upscaler)):
+        if loaded.weights_sha256 != recorded.weights_sha256:
+            raise WeightsError(
+                f"the {kind}'s weights are not those that made the labels", hint=f"Name the same --{kind}-weights."
+            )
+    device = pick_device(options.device)
+    interpolation: Literal["bicubic", "bilinear"] = (
+        "bilinear" if manifest.options.get("interpolation") == "bilinear" else "bicubic"
+    )
+    return Bench(manifest, manifest.make_grid(), detector, upscaler, interpolation, device)
+
+
+def _load_predictors(models: Sequence[str], grid: Grid) -> dict[str, Predictor]:
+    predictors: dict[str, Predictor] = {}
+    for model in models:
+        given, path = named(model, "--models") if "=" in model else ("", Path(model))
+        predictor = Predictor(path)
+        if predictor.card.grid != grid:
+            raise WeightsError(
+                f"{model} was made for {predictor.card.grid}, the labels are on {grid}",
+                hint="Export it with the --dataset that it was trained on, and evaluate it there.",
+            )
+        name = given or predictor.card.name
+        if name in predictors:
+            raise OptionError(f"two models are called {name}", hint="Give NAME=MODEL.onnx.")
+        predictors[name] = predictor
+    return predictors
+
+
+def _other_labels(datasets: Sequence[str], grid: Grid) -> dict[str, dict[FrameKey, LabelledFrame]]:
+    found = {}
+    for dataset in datasets:
+        name, path = named(dataset, "--other-labels")
+        manifest = read_manifest(path)
+        if manifest.make_grid() != grid:
+            raise OptionError(f"--other-labels {dataset} has another grid", hint="Label the same videos at one size.")
+        frames = [frame for split in SPLITS for frame in read_split(path, manifest, split)]
+        found[name] = {frame.key: frame for frame in frames}
+    return found
+
+
+def _choose_frames(options: EvaluateUtilityOptions, manifest: Manifest) -> list[LabelledFrame]:
+    frames = list(read_split(options.dataset, manifest, options.split))
+    if not frames:
+        raise DatasetError(f"{options.dataset} has no {options.split} frames", hint="Choose another --split.")
+    return evenly_spaced(frames, options.max_frames)
+
+
+def with_pairs(frames: Sequence[LabelledFrame], bench: Bench) -> Iterator[tuple[LabelledFrame, FramePair]]:
+    """Decode the chosen frames of each source again, at both sizes."""
+    grid = bench.grid
+    for source in bench.manifest.sources:
+        wanted = {frame.index: frame for frame in frames if frame.video_id == source.video_id}
+        if not wanted:
+            continue
+        path = _checked_source(source)
+        size = FrameSize.of(grid.height_px, grid.width_px, grid.scale, source)
+        for pair in read_pairs(path, size, FrameSelection(indices=frozenset(wanted))):
+            yield wanted.pop(pair.frame.index), pair
+            if not wanted:
+                break
+
+
+def _checked_source(source: SourceRecord) -> Path:
+    path = Path(source.path)
+    if not path.is_file() or sha256_of(path) != source.sha256:
+        raise InputError(
+            f"the video that was labelled is not at {path} any more (or has changed)",
+            hint="Put it back, or label again.",
+        )
+    return path
+
+
+def evaluate_frame(
+    frame: LabelledFrame, pair: FramePair, rankers: Rankers, methods: Sequence[str], budgets: Sequence[float]
+) -> dict[ReferenceName, Counts]:
+    """Enhance the best blocks of one frame by each of the methods, and match what is then found with each reference."""
+    bench = rankers.bench
+    with torch.no_grad():
+        lr = to_tensor(pair.lr, bench.device)
+        interpolated = interpolate(lr, bench.grid.scale, bench.interpolation)
+        true = None if pair.reference is None else to_tensor(pair.reference, bench.device)
+        sr = bench.upscaler.upscale(lr, true)
+    found_in, found_sr = detect_boxes(bench.detector, torch.cat([interpolated, sr]))
+    references: dict[ReferenceName, Boxes] = {"sr": found_sr}
+    if true is not None:
+        references["true"] = detect_boxes(bench.detector, true)[0]
+    every = rankers.rank(frame, interpolated[0], sr[0], found_in)
+    rankings = {method: every[method] for method in methods}
+    found = detect_enhanced(rankings, budgets, bench.detector, interpolated, sr, bench.grid)
+    return {
+        name: {key: match(boxes, reference) for key, boxes in found.items()} for name, reference in references.items()
+    }

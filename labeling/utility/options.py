@@ -1,0 +1,49 @@
+"""The options of an evaluation of rankings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from deploy.core.cli import check_at_least_one, check_budgets
+
+
+@dataclass(frozen=True)
+class EvaluateUtilityOptions:
+    """Options of one evaluation."""
+
+    dataset: Annotated[Path, tyro.conf.Positional]
+    """Dataset folder made by make_labels.py."""
+    out: Path
+    """The .json file to write."""
+    cache: Path | None = None
+    """File that keeps what was found on each frame, for more evaluations; the default lies beside --out."""
+    models: tuple[str, ...] = ()
+    """Exported predictors, .onnx with their model cards beside them: MODEL.onnx, or NAME=MODEL.onnx to call it so."""
+    other_labels: tuple[str, ...] = ()
+    """NAME=DATASET: also rank by the raw importance of another dataset of the same videos, labelled in another way."""
+    more_baselines: bool = False
+    """Also try boxes grown by 32 and by 64 SR pixels, and the label of the frame before."""
+    split: Literal["train", "val", "test"] = "test"
+    """Which frames."""
+    budgets: tuple[float, ...] = (0.05, 0.1, 0.2, 0.3, 0.5)
+    """Shares of the blocks to enhance."""
+    max_frames: int = 40
+    """At most so many frames, evenly spaced."""
+    segments: int = 8
+    """Contiguous groups of frames, by video, that the bootstrap resamples."""
+    detector_weights: Path | None = None
+    """File of the detector, if the labels needed one."""
+    upscaler_weights: Path | None = None
+    """File of the upscaler, if the labels needed one."""
+    device: str = "auto"
+    """cpu, cuda, cuda:N, or auto."""
+    offline: bool = False
+    """Never use the network for weights."""
+
+    def __post_init__(self) -> None:
+        check_budgets(self.budgets)
+        check_at_least_one(self, "max_frames", "segments")

@@ -1,0 +1,134 @@
+"""Every way to rank the macroblocks of a frame."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from deploy.core.errors import DatasetError, OptionError
+from deploy.core.files import read_image, sha256_of
+from deploy.core.grid import Grid
+from deploy.prediction.predictor import Predictor
+from labeling.dataset.manifest import Manifest
+from labeling.dataset.reader import FrameKey, LabelledFrame, read_levels, read_split
+from labeling.detectors import Detector
+from labeling.maths.rankings import box_ranking, difference_ranking, edge_ranking, grown_box_ranking, shuffle_ties
+from labeling.maths.split import SPLITS
+from labeling.maths.utility import Boxes
+from labeling.upscalers import Upscaler
+
+Rankings = Mapping[str, NDArray[np.float64]]
+GROWTH_PX = (32, 64)
+"""By how much boxes are grown for more baselines, in SR pixels."""
+_OWN = ("importance", "label")
+_BASELINES = ("|SR - IN|", "edges", "detector boxes", "random")
+_MORE_BASELINES = [*(f"boxes + {px} px" for px in GROWTH_PX), "label of the frame before"]
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What a dataset was labelled with, loaded again."""
+
+    manifest: Manifest
+    grid: Grid
+    detector: Detector
+    upscaler: Upscaler
+    interpolation: Literal["bicubic", "bilinear"]
+    device: str
+
+
+@dataclass(frozen=True)
+class Rankers:
+    """Every way to rank the blocks of a frame.
+
+    Raises:
+        OptionError: two have one name.
+    """
+
+    bench: Bench
+    predictors: Mapping[str, Predictor]
+    frames_before: Mapping[FrameKey, LabelledFrame] | None
+    """For more baselines; None leaves those out."""
+    other_labels: Mapping[str, Mapping[FrameKey, LabelledFrame]]
+    """Name -> the frames of another dataset of the same videos."""
+
+    def __post_init__(self) -> None:
+        names = [*_OWN, *_BASELINES, *_MORE_BASELINES, *self.other_labels, *self.predictors]
+        for name in names:
+            if names.count(name) > 1:
+                raise OptionError(f"two rankings are called {name!r}", hint="Give NAME=PATH with another name.")
+
+    def identities(self) -> dict[str, str]:
+        """Name of every method -> what it is: with another model of the same name it is another method."""
+        names = [*_OWN, *self.other_labels, *self.predictors, *_BASELINES]
+        names += [] if self.frames_before is None else _MORE_BASELINES
+        made_of = {name: sha256_of(predictor.path) for name, predictor in self.predictors.items()}
+        made_of |= {name: _hash_of(frames) for name, frames in self.other_labels.items()}
+        return {name: f"{name} {made_of[name]}" if name in made_of else name for name in names}
+
+    def rank(self, frame: LabelledFrame, interpolated: Tensor, sr: Tensor, found: Boxes) -> Rankings:
+        """Every method's ranking; ties are broken at random, the same way on every run.
+
+        Args:
+            frame: a frame of the dataset.
+            interpolated: (3, H, W) of the SR size.
+            sr: likewise.
+            found: detections on the interpolated frame.
+        """
+        grid = self.bench.grid
+        arrays, image = (interpolated.cpu().numpy(), sr.cpu().numpy()), read_image(frame.image)
+        rankings: dict[str, NDArray[np.generic]] = {
+            "importance": frame.importance,
+            "label": read_levels(frame, self.bench.manifest),
+        }
+        for name, frames in self.other_labels.items():
+            if frame.key not in frames:
+                raise DatasetError(f"{name} lacks frame {frame.index} of {frame.video_id}", hint="Label it there, too.")
+            rankings[name] = frames[frame.key].importance
+        rankings |= {name: predictor(image).importance for name, predictor in self.predictors.items()}
+        rankings |= {
+            "|SR - IN|": difference_ranking(*arrays, grid),
+            "edges": edge_ranking(arrays[0], grid),
+            "detector boxes": box_ranking(found.boxes, grid),
+            "random": np.zeros((grid.rows, grid.cols)),
+        }
+        if self.frames_before is not None:
+            rankings |= {f"boxes + {px} px": grown_box_ranking(found.boxes, grid, px) for px in GROWTH_PX}
+            rankings["label of the frame before"] = self._label_before(frame)
+        return {name: shuffle_ties(ranking, (frame.index, _seed(name))) for name, ranking in rankings.items()}
+
+    def _label_before(self, frame: LabelledFrame) -> NDArray[np.uint8]:
+        before = (self.frames_before or {}).get(frame.key)
+        if before is None:
+            return np.zeros((self.bench.grid.rows, self.bench.grid.cols), np.uint8)
+        return read_levels(before, self.bench.manifest)
+
+
+def frames_before(dataset: Path, manifest: Manifest) -> dict[FrameKey, LabelledFrame]:
+    """(video, index) of each labelled frame but the first -> the labelled frame before it, of whatever split."""
+    frames = [frame for split in SPLITS for frame in read_split(dataset, manifest, split)]
+    frames.sort(key=lambda frame: (frame.video_id, frame.index))
+    neighbours = itertools.pairwise(frames)
+    return {after.key: before for before, after in neighbours if before.video_id == after.video_id}
+
+
+def _seed(name: str) -> int:
+    """A method's ties are broken alike whatever other methods there are."""
+    return zlib.crc32(name.encode())
+
+
+def _hash_of(frames: Mapping[FrameKey, LabelledFrame]) -> str:
+    """Of the importance of all frames."""
+    digest = hashlib.sha256()
+    for key in sorted(frames):
+        digest.update(repr(key).encode() + frames[key].importance.tobytes())
+    return digest.hexdigest()

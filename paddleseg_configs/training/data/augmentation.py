@@ -1,0 +1,130 @@
+"""Augmentation that keeps every pixel in its macroblock, or moves it with it.
+
+Random numbers are those of Python and of numpy's global generator, as in PaddleSeg's own transforms: the sample stream
+seeds both.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from paddleseg.cvlibs import manager
+
+from deploy.core.errors import OptionError
+from deploy.core.grid import Grid
+from labeling.dataset.layout import IGNORE_LEVEL
+
+KEEPS_GEOMETRY = frozenset(
+    {"Normalize", "RandomDistort", "RandomBlur", "RandomNoise", "AlignedHorizontalFlip", "AlignedShift", "CodecNoise"}
+)
+"""Transforms under which a pixel stays in its macroblock, or moves with it."""
+
+
+@manager.TRANSFORMS.add_component
+class AlignedHorizontalFlip:
+    """Mirror frame and label, only if macroblocks land on macroblocks: the width must be a whole number of them.
+
+    Args:
+        prob: how often.
+    """
+
+    def __init__(self, prob: float = 0.5) -> None:
+        self.prob = prob
+        self.aligned = False
+        """Whether the frame's width is a whole number of macroblocks; the dataset sets it."""
+
+    def __call__(self, data: dict[str, Any]) -> dict[str, Any]:
+        """Flip, or not, by Python's random numbers, like PaddleSeg's transforms."""
+        chosen = random.random() < self.prob
+        if chosen and self.aligned:
+            data["img"] = data["img"][:, ::-1]
+            for key in data.get("gt_fields", []):
+                data[key] = data[key][:, ::-1]
+        return data
+
+
+@manager.TRANSFORMS.add_component
+class AlignedShift:
+    """Move frame and label by whole macroblocks. What enters is grey, and its label does not count.
+
+    Args:
+        max_blocks: farthest move, in blocks, along each axis.
+        prob: how often.
+    """
+
+    def __init__(self, max_blocks: int = 2, prob: float = 0.5) -> None:
+        self.max_blocks, self.prob = max_blocks, prob
+        self.block_px = 0
+        """Side of a macroblock in LR pixels, 0 where that is no whole number; the dataset sets it."""
+
+    def __call__(self, data: dict[str, Any]) -> dict[str, Any]:
+        """Shift, or not."""
+        if random.random() < self.prob and self.block_px:
+            rows, cols = (self.block_px * random.randint(-self.max_blocks, self.max_blocks) for _ in range(2))
+            data["img"] = shifted(data["img"], rows, cols, 127.5)
+            for key in data.get("gt_fields", []):
+                data[key] = shifted(data[key], rows, cols, IGNORE_LEVEL)
+        return data
+
+
+@manager.TRANSFORMS.add_component
+class CodecNoise:
+    """What a codec leaves of a frame: JPEG at a random quality, whose 8 x 8 blocks lie inside the macroblocks.
+
+    Args:
+        quality: lowest and highest, 1 to 100.
+        prob: how often.
+    """
+
+    def __init__(self, quality: Sequence[int] = (30, 90), prob: float = 0.5) -> None:
+        low, high = quality
+        if not 1 <= low <= high <= 100:
+            raise OptionError(
+                f"CodecNoise: {quality=} must be two numbers, 1 <= low <= high <= 100", hint="Try [30, 90]."
+            )
+        self.low, self.high, self.prob = low, high, prob
+
+    def __call__(self, data: dict[str, Any]) -> dict[str, Any]:
+        """Code and decode the image, or not; labels stay."""
+        if random.random() < self.prob:
+            frame = np.clip(np.rint(data["img"]), 0, 255).astype(np.uint8)
+            quality = random.randint(self.low, self.high)
+            _, coded = cv2.imencode(".jpg", frame[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
+            decoded = np.asarray(cv2.imdecode(coded, cv2.IMREAD_COLOR))
+            data["img"] = decoded[:, :, ::-1].astype(data["img"].dtype)
+        return data
+
+
+def shifted(pixels: NDArray[Any], rows: int, cols: int, fill: float) -> NDArray[Any]:
+    """(H, W, ...) pixels moved down by `rows` and right by `cols`; negative is up and left."""
+    height, width = pixels.shape[:2]
+    result = np.full_like(pixels, fill)
+    if abs(rows) < height and abs(cols) < width:
+        to_row, to_col, from_row, from_col = max(rows, 0), max(cols, 0), max(-rows, 0), max(-cols, 0)
+        kept = pixels[from_row : height - to_row, from_col : width - to_col]
+        result[to_row : to_row + kept.shape[0], to_col : to_col + kept.shape[1]] = kept
+    return result
+
+
+def fit_to_grid(transform: object, grid: Grid) -> None:
+    """Tell a transform about the macroblocks.
+
+    Raises:
+        OptionError: it would move pixels between macroblocks.
+    """
+    name = type(transform).__name__
+    if name not in KEEPS_GEOMETRY:
+        raise OptionError(
+            f"transform {name} would move pixels between macroblocks",
+            hint=f"Use only: {', '.join(sorted(KEEPS_GEOMETRY))}.",
+        )
+    if isinstance(transform, AlignedHorizontalFlip):
+        transform.aligned = grid.width_px * grid.scale % grid.block_sr_px == 0
+    if isinstance(transform, AlignedShift):
+        whole = grid.block_sr_px % grid.scale == 0
+        transform.block_px = grid.block_sr_px // grid.scale if whole else 0

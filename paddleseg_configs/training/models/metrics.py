@@ -1,0 +1,114 @@
+"""How well predicted importance levels agree with labels. Pure functions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import rankdata
+
+from deploy.prediction.postprocess import best, count_of
+
+Confusion = NDArray[np.int64]
+"""(L, L): number of pixels with label level = row and predicted level = column."""
+
+
+def confusion_of(labels: NDArray[np.integer], predicted: NDArray[np.integer], num_levels: int) -> Confusion:
+    """Count pairs of levels.
+
+    Args:
+        labels: any shape, values in 0..num_levels - 1.
+        predicted: the same shape and range.
+        num_levels: L.
+    """
+    index = labels.astype(np.int64).ravel() * num_levels + predicted.astype(np.int64).ravel()
+    return np.bincount(index, minlength=num_levels**2).reshape(num_levels, num_levels)
+
+
+def mean_iou(confusion: Confusion) -> float:
+    """Mean intersection over union, over the levels that occur in the labels or in the prediction.
+
+    PaddleSeg 2.8 counts a level that occurs in neither as 0, which punishes a dataset without a rare level.
+    """
+    both = np.diag(confusion)
+    union = confusion.sum(0) + confusion.sum(1) - both
+    return float(np.mean(both[union > 0] / union[union > 0])) if union.any() else math.nan
+
+
+def level_recall(confusion: Confusion) -> tuple[float, ...]:
+    """Share of each level's label pixels that are predicted right; nan for a level that does not occur."""
+    totals = confusion.sum(1)
+    return tuple(
+        float(hit / total) if total else math.nan for hit, total in zip(np.diag(confusion), totals, strict=True)
+    )
+
+
+def pixel_accuracy(confusion: Confusion) -> float:
+    """Share of pixels whose level is predicted right."""
+    total = confusion.sum()
+    return float(np.trace(confusion) / total) if total else math.nan
+
+
+def mean_level_error(confusion: Confusion) -> float:
+    """Mean absolute difference of levels, over pixels."""
+    total = confusion.sum()
+    return float((confusion * np.abs(_distance(len(confusion)))).sum() / total) if total else math.nan
+
+
+def quadratic_kappa(confusion: Confusion) -> float:
+    """Cohen's kappa with quadratic weights (Cohen 1968): agreement beyond chance, where far misses cost more.
+
+    0 is chance, 1 is perfect. 0 where it is undefined: labels and prediction are all of one level.
+    """
+    total = confusion.sum()
+    if not total:
+        return math.nan
+    weights = _distance(len(confusion)).astype(np.float64) ** 2
+    expected = np.outer(confusion.sum(1), confusion.sum(0)) / total
+    by_chance = (weights * expected).sum()
+    return float(1 - (weights * confusion).sum() / by_chance) if by_chance else 0.0
+
+
+def top_block_recall(label: NDArray[np.floating], predicted: NDArray[np.floating], share: float = 0.2) -> float:
+    """Which part of the most important blocks a model would choose.
+
+    The `share` of the blocks with the highest prediction is chosen. Labels have many ties: all blocks above the level
+    at which the best `share` ends must be among the chosen; of the blocks at that level any will do.
+
+    Args:
+        label: levels of a frame's blocks, any shape.
+        predicted: expected levels of the same blocks.
+        share: of the blocks that is chosen, rounded up to whole blocks.
+
+    Returns:
+        0 to 1; nan if all blocks have the same label, where every choice is right.
+    """
+    truth, guess = label.ravel(), predicted.ravel()
+    if truth.min() == truth.max():
+        return math.nan
+    count = count_of(share, len(truth))
+    limit = np.sort(truth)[-count]
+    chosen = truth[best(guess, count)]
+    tied_needed = count - int((truth > limit).sum())
+    return (int((chosen > limit).sum()) + min(int((chosen == limit).sum()), tied_needed)) / count
+
+
+def rank_correlation(importance: NDArray[np.floating], predicted: NDArray[np.floating]) -> float:
+    """Spearman's rank correlation over the blocks of a frame; nan if either is the same everywhere."""
+    first, second = (rankdata(values.ravel()) for values in (importance, predicted))
+    if first.min() == first.max() or second.min() == second.max():
+        return math.nan
+    return float(np.corrcoef(first, second)[0, 1])
+
+
+def known_mean(values: Iterable[float]) -> float:
+    """Mean of those that are not nan; nan if there are none."""
+    known = [value for value in values if not math.isnan(value)]
+    return float(np.mean(known)) if known else math.nan
+
+
+def _distance(num_levels: int) -> NDArray[np.int64]:
+    levels = np.arange(num_levels)
+    return levels[:, None] - levels[None, :]

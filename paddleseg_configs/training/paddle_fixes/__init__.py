@@ -1,0 +1,1 @@
+"""What Paddle and PaddleSeg get wrong, put right in memory."""

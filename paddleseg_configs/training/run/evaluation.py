@@ -1,0 +1,121 @@
+"""Evaluate a model on a split: levels by pixel, and the choice of the most important macroblocks."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import paddle
+from numpy.typing import NDArray
+
+from deploy.core.errors import DatasetError
+from deploy.core.progress import track
+from paddleseg_configs.training.data.loading import load_batches
+from paddleseg_configs.training.models import metrics
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a model does on a split."""
+
+    num_frames: int
+    """Frames of the split."""
+    mean_iou: float
+    """Mean intersection over union over the levels that occur."""
+    pixel_accuracy: float
+    """Share of pixels at the right level."""
+    mean_level_error: float
+    """Mean absolute difference of levels."""
+    quadratic_kappa: float
+    """Cohen's kappa with quadratic weights."""
+    top_block_recall: float
+    """Mean recall of the 20 % most important macroblocks of a frame; nan if no frame has more than one level."""
+    rank_correlation: float
+    """Mean Spearman correlation of the expected level with the raw importance, over the macroblocks of a frame."""
+    level_recall: tuple[float, ...]
+    """Recall of each level; nan for a level that does not occur."""
+
+    def figures(self) -> dict[str, float]:
+        """The single numbers by name."""
+        return {name: value for name, value in vars(self).items() if isinstance(value, float)}
+
+    def as_json(self) -> dict[str, object]:
+        """All fields, with None for nan, which JSON lacks."""
+        return {
+            "num_frames": self.num_frames,
+            **{name: _none_if_nan(value) for name, value in self.figures().items()},
+            "level_recall": [_none_if_nan(value) for value in self.level_recall],
+        }
+
+    def table(self) -> str:
+        """The numbers as lines of text."""
+        lines = [f"{name:<18} {value:.4f}" for name, value in self.figures().items()]
+        recalls = [f"  level {level:<10} {value:.4f}" for level, value in enumerate(self.level_recall)]
+        return "\n".join([f"{'num_frames':<18} {self.num_frames}", *lines, "level_recall", *recalls])
+
+
+METRIC_NAMES = ("mean_iou", "pixel_accuracy", "quadratic_kappa", "top_block_recall", "rank_correlation")
+"""Fields by which the best model can be chosen: single numbers, higher is better."""
+
+
+def evaluate(model: Any, dataset: Any, *, batch_size: int = 4, num_workers: int = 0) -> Evaluation:
+    """Run `model` over a `MacroblockLevels` dataset, in evaluation mode.
+
+    Raises:
+        DatasetError: the split has no frames.
+    """
+    require_frames(dataset)
+    levels, grid = dataset.manifest.num_levels, dataset.manifest.make_grid()
+    confusion, expected = np.zeros((levels, levels), np.int64), []
+    label_blocks: list[NDArray[np.float32]] = []
+    plan = [range(first, min(first + batch_size, len(dataset))) for first in range(0, len(dataset), batch_size)]
+    loaded = load_batches(dataset, plan, num_workers)
+    for images, labels in track(loaded, total=len(plan), label=f"evaluating {dataset.mode}", unit="batch"):
+        truth = labels.numpy()
+        probabilities = predict_probabilities(model, images)
+        confusion += metrics.confusion_of(truth, probabilities.argmax(1), levels)
+        expected += list(grid.pool(expected_levels(probabilities)))
+        label_blocks += list(grid.pool(truth))
+    importance = [dataset.importance(index) for index in range(len(dataset))]
+    return Evaluation(
+        num_frames=len(dataset),
+        mean_iou=metrics.mean_iou(confusion),
+        pixel_accuracy=metrics.pixel_accuracy(confusion),
+        mean_level_error=metrics.mean_level_error(confusion),
+        quadratic_kappa=metrics.quadratic_kappa(confusion),
+        top_block_recall=metrics.known_mean(map(metrics.top_block_recall, label_blocks, expected)),
+        rank_correlation=metrics.known_mean(map(metrics.rank_correlation, importance, expected)),
+        level_recall=metrics.level_recall(confusion),
+    )
+
+
+def require_frames(dataset: Any) -> None:
+    """Raise DatasetError if a split is empty."""
+    if not len(dataset):
+        raise DatasetError(f"the {dataset.mode} split has no frames", hint="Label more videos, or use another split.")
+
+
+def predict_probabilities(model: Any, images: paddle.Tensor) -> NDArray[np.float32]:
+    """(N, 3, H, W) normalised images -> (N, L, H, W) float32 level probabilities, in evaluation mode."""
+    was_training = model.training
+    model.eval()
+    try:
+        with paddle.no_grad():
+            probabilities: NDArray[np.float32] = paddle.nn.functional.softmax(model(images)[0], axis=1).numpy()
+            return probabilities
+    finally:
+        if was_training:
+            model.train()
+
+
+def expected_levels(probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(..., L, H, W) probabilities -> (..., H, W) float32 expected level, in 0..L - 1."""
+    levels = np.arange(probabilities.shape[-3], dtype=np.float32)
+    expected: NDArray[np.float32] = np.einsum("...lhw,l->...hw", probabilities, levels)
+    return expected
+
+
+def _none_if_nan(value: float) -> float | None:
+    return None if math.isnan(value) else value

@@ -1,0 +1,222 @@
+"""The training loop: PaddleSeg's components, our order of samples, checkpoints that a killed run goes on from."""
+
+from __future__ import annotations
+
+import math
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Event
+
+import paddle
+
+from deploy.core.errors import OptionError, RegenError
+from deploy.core.interrupts import on_interrupt
+from deploy.core.progress import track
+from deploy.core.work_folder import hold
+from paddleseg_configs.training.config.origin import Origin, read_origin
+from paddleseg_configs.training.config.settings import Settings
+from paddleseg_configs.training.data.samples import batches, seed_iteration
+from paddleseg_configs.training.models.components import LevelBuilder, loss_terms
+from paddleseg_configs.training.run import checkpoint
+from paddleseg_configs.training.run.checkpoint import TrainingState
+from paddleseg_configs.training.run.evaluation import METRIC_NAMES, evaluate, require_frames
+from paddleseg_configs.training.run.metrics_log import METRICS_NAME, MetricsLog
+from paddleseg_configs.training.run.processes import join_processes
+
+DEFAULT_BEST_METRIC = "quadratic_kappa"
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """How to run a training; what is trained is in `Settings`."""
+
+    save_dir: Path
+    """Folder of checkpoints, best model and metrics."""
+    save_interval: int = 200
+    """Iterations between checkpoints, and between evaluations."""
+    keep_checkpoint_max: int = 2
+    """Checkpoints to keep."""
+    log_iters: int = 10
+    """Iterations between lines of metrics.jsonl."""
+    num_workers: int = 0
+    """Processes that load samples; 0 loads in this one."""
+    do_eval: bool = False
+    """Evaluate on the validation split whenever a checkpoint is saved, and keep the best model."""
+    seed: int = 0
+    """Of initial weights, order of samples, augmentation and dropout."""
+    resume_model: Path | None = None
+    """Checkpoint to start from, even if it was made with other settings."""
+    patience: int | None = None
+    """Stop after so many evaluations in a row that were no better than the best; None never stops early."""
+    use_vdl: bool = False
+    """Write event files for VisualDL into ``vdl`` beside the checkpoints."""
+
+
+def train(settings: Settings, options: TrainOptions) -> Path:
+    """Train, or go on with a training that was stopped. Returns the folder of the last checkpoint.
+
+    Raises:
+        OptionError: the save folder holds another training.
+        RegenError: the loss is not finite.
+    """
+    start = checkpoint.parameters_sha256(options.resume_model) if options.resume_model else ""
+    fingerprint = settings.fingerprint(options.seed, start)
+    origin = _origin(options, fingerprint)
+    if origin and _is_finished(checkpoint.read_training_state(origin), settings, options, fingerprint):
+        print(f"this training is finished: {origin}")
+        return origin
+    # Optimiser states go by generated names: the counters must stand as in a fresh process.
+    with paddle.utils.unique_name.guard():
+        training = _Training(settings, options, fingerprint)
+        with ExitStack() as stack:
+            if training.processes.is_first:
+                stack.enter_context(hold(options.save_dir / ".lock"))
+            stack.callback(training.log.close)
+            return training.run(origin)
+
+
+class _Training:
+    """Everything that lives as long as a training."""
+
+    def __init__(self, settings: Settings, options: TrainOptions, fingerprint: str) -> None:
+        self.settings, self.options, self.fingerprint = settings, options, fingerprint
+        self.origin = Origin.of(settings)
+        self.processes = join_processes()
+        builder = LevelBuilder(settings, options.seed)
+        self.dataset = builder.train_dataset
+        self.validation = builder.val_dataset if options.do_eval else None
+        if self.validation is not None:
+            require_frames(self.validation)
+        self.model = builder.model
+        self.network = self.processes.spread(self.model)
+        self.scheduler, self.optimizer = builder.make_optimizer()
+        self.terms = loss_terms(builder, self._count_logits())
+        self.best_metric = settings.config.dic.get("best_metric", DEFAULT_BEST_METRIC)
+        if self.best_metric not in METRIC_NAMES:
+            raise OptionError(
+                f"best_metric={self.best_metric!r} is no metric", hint=f"Known: {', '.join(METRIC_NAMES)}."
+            )
+        self.best_score, self.stale_evaluations = -1.0, 0
+        visualdl = options.save_dir / "vdl" if options.use_vdl else None
+        self.log = MetricsLog(options.save_dir / METRICS_NAME, options.log_iters, visualdl)
+
+    def run(self, origin: Path | None) -> Path:
+        first, last = self._restore(origin), self.settings.config.iters
+        if first >= last:
+            raise OptionError(f"{origin} has {first} iterations, --iters is {last}", hint="Give a larger --iters.")
+        if self.processes.is_first:
+            self.log.open(first)
+        stream = batches(
+            self.dataset,
+            seed=self.options.seed,
+            batch_size=self.settings.config.batch_size,
+            first=first,
+            last=last,
+            num_workers=self.options.num_workers,
+            rank=self.processes.rank,
+            world_size=self.processes.count,
+        )
+        self.model.train()
+        stop = Event()
+        with on_interrupt(stop.set):
+            numbered = enumerate(stream, first)
+            for index, (images, levels) in track(numbered, total=last, done=first, label="training", unit="iter"):
+                rate = self.optimizer.get_lr()
+                loss = self._step(index, images, levels)
+                if self.processes.is_first:
+                    self.log.add(index + 1, loss, rate)
+                    self._after(index + 1, stop)
+                if self.processes.agree(self._is_stale()):
+                    print(f"stopping at iteration {index + 1}: no better {self.best_metric} for a while")
+                    return self._folder(index + 1)
+        return self._folder(last)
+
+    def _count_logits(self) -> int:
+        """Outputs of the model while training, by one forward pass that leaves no trace in its statistics."""
+        state = {name: value.clone() for name, value in self.model.state_dict().items()}
+        height, width = self.settings.manifest.frame_height_px, self.settings.manifest.frame_width_px
+        self.model.train()
+        with paddle.no_grad():
+            num_logits = len(self.model(paddle.zeros([2, 3, height, width])))
+        self.model.set_state_dict(state)
+        return num_logits
+
+    def _restore(self, origin: Path | None) -> int:
+        if origin is None:
+            return 0
+        state = checkpoint.restore(origin, self.model, self.optimizer)
+        if read_origin(origin) in (None, self.origin):  # scores on another dataset say nothing here
+            self.best_score, self.stale_evaluations = state.best_score, state.stale_evaluations
+        print(f"going on from {origin}")
+        return state.iteration
+
+    def _step(self, index: int, images: paddle.Tensor, levels: paddle.Tensor) -> float:
+        seed_iteration(self.options.seed, index)
+        logits = self.network(images)
+        loss = sum(
+            weight * function(output, levels) for (function, weight), output in zip(self.terms, logits, strict=True)
+        )
+        value = float(loss)
+        if not math.isfinite(value):
+            raise RegenError(
+                f"the loss became {value} at iteration {index + 1}; checkpoints of earlier iterations are kept",
+                hint="Use a lower --learning_rate, and another --save_dir.",
+            )
+        loss.backward()
+        self.optimizer.step()
+        self.optimizer.clear_grad()
+        self.scheduler.step()
+        return value
+
+    def _after(self, iteration: int, stop: Event) -> None:
+        """Save what is due, and stop here if the user asked for it."""
+        due = iteration % self.options.save_interval == 0 or iteration == self.settings.config.iters
+        if due and self.validation is not None:
+            self._evaluate(iteration)
+        if due or stop.is_set():
+            state = TrainingState(iteration, self.fingerprint, self.best_score, self.stale_evaluations)
+            checkpoint.save_checkpoint(self._folder(iteration), self.model, self.optimizer, state, self.origin)
+            checkpoint.prune(self.options.save_dir, self.options.keep_checkpoint_max)
+        if stop.is_set() and iteration < self.settings.config.iters:
+            raise KeyboardInterrupt
+
+    def _evaluate(self, iteration: int) -> None:
+        result = evaluate(self.model, self.validation, batch_size=self.settings.config.batch_size)
+        self.log.add_evaluation(iteration, result)
+        score = result.figures()[self.best_metric]
+        self.stale_evaluations += 1
+        if score > self.best_score:
+            self.best_score, self.stale_evaluations = score, 0
+            checkpoint.save_best(self.options.save_dir, self.model, self.origin)
+        print(f"iteration {iteration}: {self.best_metric} {score:.4f}, best {self.best_score:.4f}")
+
+    def _is_stale(self) -> bool:
+        return self.options.patience is not None and self.stale_evaluations >= self.options.patience
+
+    def _folder(self, iteration: int) -> Path:
+        return self.options.save_dir / f"iter_{iteration}"
+
+
+def _is_finished(state: TrainingState, settings: Settings, options: TrainOptions, fingerprint: str) -> bool:
+    stopped = options.patience is not None and state.stale_evaluations >= options.patience
+    return state.fingerprint == fingerprint and (stopped or state.iteration == settings.config.iters)
+
+
+def _origin(options: TrainOptions, fingerprint: str) -> Path | None:
+    """The checkpoint to go on from.
+
+    Raises:
+        OptionError: the newest one in the save folder belongs to another training.
+    """
+    newest = next(reversed(checkpoint.checkpoints_in(options.save_dir)), None)
+    if newest and checkpoint.read_training_state(newest).fingerprint == fingerprint:
+        return newest
+    if options.resume_model:
+        return options.resume_model
+    if newest:
+        raise OptionError(
+            f"{newest} was made with another configuration, dataset or seed",
+            hint=f"Use another --save_dir, delete that folder, or go on from it on purpose: --resume_model {newest}",
+        )
+    return None

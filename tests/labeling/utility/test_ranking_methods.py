@@ -1,0 +1,71 @@
+"""The rankings that come from other frames, and names of models."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from deploy.core.errors import OptionError
+from labeling.dataset.manifest import read_manifest
+from labeling.dataset.reader import read_levels, read_split
+from labeling.maths.utility import MatchCounts
+from labeling.utility.curves import make_curve
+from labeling.utility.evaluation import _load_predictors, _other_labels
+from labeling.utility.ranking_methods import Rankers, frames_before
+from tests.helpers.deploy_helpers import card_of, write_model
+from tests.helpers.paddle_helpers import FRAMES, make_dataset
+
+
+def test_the_frame_before_is_of_the_same_video(tmp_path: Path) -> None:
+    dataset = make_dataset(tmp_path / "dataset")
+    manifest = read_manifest(dataset)
+    before = frames_before(dataset, manifest)
+    assert len(before) == sum(count - 1 for count in FRAMES.values())
+    for frame in read_split(dataset, manifest, "val"):
+        earlier = before.get((frame.video_id, frame.index))
+        assert (earlier is None) == (frame.index == 0)
+        if earlier:
+            assert (earlier.video_id, earlier.index) == (frame.video_id, frame.index - 1)
+            assert not np.array_equal(read_levels(earlier, manifest), read_levels(frame, manifest))
+
+
+def test_a_curve_says_what_its_frames_say() -> None:
+    f1 = {0.0: [2, 4], 0.5: [6, 8], 1.0: [8, 8]}
+    frames = [{("m", k): MatchCounts(found[i], 10, 10) for k, found in f1.items()} for i in range(2)]
+    for counts in frames:
+        counts["m", 0.1] = MatchCounts(9, 9, 9)  # of an earlier evaluation with other budgets
+    curve = make_curve("m", "true", frames, np.array([0, 1]), sorted(f1))
+    assert [point.f1_mean for point in curve.points] == pytest.approx([0.3, 0.7, 0.8])
+    assert curve.points[1].recovery == pytest.approx(0.8)
+    assert (curve.points[1].recovery_low, curve.points[1].recovery_high) == pytest.approx((4 / 6, 1.0))
+    assert curve.f1_area.value == pytest.approx(0.5) and curve.f1_area.low == pytest.approx(0.4)
+    assert curve.recovery_area is not None and curve.recovery_area.value == pytest.approx(0.4)
+    assert curve.f1_frames == ((0.2, 0.6, 0.8), (0.4, 0.8, 0.8))
+
+
+@pytest.mark.parametrize("name", ["label", "edges", "boxes + 32 px", "twice"])
+def test_two_rankings_of_one_name_are_refused(name: str) -> None:
+    bench: Any = None
+    with pytest.raises(OptionError, match=f"two rankings are called '{re.escape(name)}'"):
+        Rankers(bench, {name: bench}, None, {"twice": {}})
+
+
+def test_models_are_called_as_asked(tmp_path: Path) -> None:
+    card = card_of()
+    path = write_model(tmp_path / "m.onnx", card)
+    assert list(_load_predictors([str(path), f"other={path}"], card.grid)) == [card.name, "other"]
+    with pytest.raises(OptionError, match="two models are called x"):
+        _load_predictors([f"x={path}", f"x={path}"], card.grid)
+
+
+def test_labels_of_another_dataset_must_be_on_the_same_grid(tmp_path: Path) -> None:
+    dataset = make_dataset(tmp_path / "dataset")
+    grid = read_manifest(dataset).make_grid()
+    found = _other_labels([f"other={dataset}"], grid)["other"]
+    assert len(found) == sum(FRAMES.values()) and found["val_video", 1].importance.shape == (grid.rows, grid.cols)
+    with pytest.raises(OptionError, match="another grid"):
+        _other_labels([f"other={dataset}"], card_of().grid)
