@@ -103,7 +103,7 @@ def _networks(options: GpuOptions, detector: str, precision: str) -> tuple[Any, 
     from labeling.upscalers import UPSCALERS
     from labeling.upscalers.simple import interpolate
 
-    image = next(iter(read_frames(options.video, FrameSelection()))).image
+    image = next(iter(read_frames(options.video, selection=FrameSelection()))).image
     size = (options.height, round(image.shape[1] * options.height / image.shape[0]))
     lr, sr = two_sizes(image, size, options.scale)
     with tempfile.TemporaryDirectory() as folder:

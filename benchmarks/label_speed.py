@@ -121,7 +121,7 @@ def compare(options: BenchmarkOptions) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         video = probe(options.video)
         size = (options.height, round(video.width_px * options.height / video.height_px))
-        first = next(iter(read_frames(options.video, FrameSelection())))
+        first = next(iter(read_frames(options.video, selection=FrameSelection())))
         weights, source = find_weights(options, two_sizes(first.image, size, options.scale)[1], Path(folder))
         ways: dict[str, Any] = {
             f"ours, {precision}": Ours(options, weights, size, precision, Path(folder))
@@ -131,7 +131,7 @@ def compare(options: BenchmarkOptions) -> dict[str, Any]:
             ways = {"released procedure": Released(options, weights)} | ways
         step = max(1, video.num_frames // (options.frames + 1))
         maps: dict[str, list[Any]] = defaultdict(list)
-        for count, frame in enumerate(read_frames(options.video, FrameSelection(every=step))):
+        for count, frame in enumerate(read_frames(options.video, selection=FrameSelection(every=step))):
             if count > options.frames:
                 break
             lr, sr = two_sizes(frame.image, size, options.scale)

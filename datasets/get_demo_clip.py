@@ -12,13 +12,13 @@ import argparse
 import shutil
 import subprocess
 import tempfile
-import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
 from deploy.core.cli import run
 from deploy.core.errors import InputError
 from deploy.core.files import atomic_path, sha256_of
+from labeling.core.downloads import download
 
 SHA256 = "45cddc9490be69345cbdab64ca583be65987e864ca408038e648db99e10516cf"
 URL = "https://github.com/opencv/opencv/raw/4.x/samples/data/vtest.avi"
@@ -91,8 +91,7 @@ def _from_debian(folder: Path) -> Path:
 
 def _from_url(folder: Path) -> Path:
     clip = folder / "vtest.avi"
-    with urllib.request.urlopen(URL, timeout=TIMEOUT_SECONDS) as response, clip.open("wb") as stream:
-        shutil.copyfileobj(response, stream)
+    download(URL, clip, sha256=SHA256)
     return clip
 
 

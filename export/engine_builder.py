@@ -12,6 +12,7 @@ from deploy.cards.model_card import ModelCard, read_card
 from deploy.core import nvidia
 from deploy.core.errors import OptionError, WeightsError
 from deploy.core.files import atomic_path, sha256_of
+from deploy.core.ranges import require_range
 from export.options import EngineOptions
 
 Batch = tuple[int, int, int]
@@ -111,8 +112,7 @@ def _check(options: EngineOptions) -> ModelCard:
         raise WeightsError(f"model not found: {options.model}", hint="Give the .onnx file that export wrote.")
     if options.out.suffix != ".engine":
         raise OptionError(f"--out {options.out} must end in .engine", hint="Rename it.")
-    if options.workspace is not None and options.workspace <= 0:
-        raise OptionError(f"--workspace {options.workspace} MiB is not positive", hint="Leave it out.")
+    require_range("workspace", options.workspace, 0, open_ends=True)
     card = read_card(options.model)
     if card.precision == "int8-cpu":
         raise OptionError(

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from deploy.cards.model_card import METADATA_KEY, ModelCard, card_path, write_card
 from deploy.core.errors import OptionError
+from deploy.core.ranges import require_ranges
 from deploy.core.work_folder import work_folder
 from export.conversion import paddle_to_onnx
 from export.graph_ends import attach_block_output, attach_rgb_input, blank_unused_scales, cut_enlargement
@@ -28,7 +29,6 @@ from paddleseg_configs.training.models.inference_model import save_inference_mod
 from paddleseg_configs.training.models.trained_model import load_trained, normalization_of, split_dataset
 from paddleseg_configs.training.run.evaluation import require_frames
 
-OPSETS = range(11, 22)
 _PACKAGES = ("paddlepaddle", "paddleseg", "paddle2onnx", "onnx", "onnxruntime")
 
 
@@ -67,12 +67,8 @@ def _check(options: ExportOptions) -> None:
         raise OptionError(f"--out {options.out} must end in .onnx", hint="Rename it.")
     if str(options.out).encode("utf-8", "replace").decode() != str(options.out):
         raise OptionError(f"--out {str(options.out)!r} is not UTF-8, which Paddle's converter needs", hint="Rename it.")
-    if options.opset not in OPSETS:
-        raise OptionError(f"--opset {options.opset} is not in 11..21", hint="Use 17.")
-    for name, usual in (("frames", 8), ("calibration_frames", 32)):
-        if getattr(options, name) < 1:
-            flag = "--" + name.replace("_", "-")
-            raise OptionError(f"{flag} {getattr(options, name)} is not positive", hint=f"Use {usual}.")
+    require_ranges(options, "opset", low=11, high=21)
+    require_ranges(options, "frames", "calibration_frames", low=1)
 
 
 def plain_card(graph: onnx.ModelProto, settings: Settings, name: str, *, dynamic_batch: bool) -> ModelCard:

@@ -14,8 +14,9 @@ from pathlib import Path
 
 import tyro
 
-from deploy.core.cli import check_at_least_one, run
+from deploy.core.cli import run
 from deploy.core.errors import InputError
+from deploy.core.ranges import require_ranges
 from deploy.inputs.video import probe
 from labeling.core.stages import ROOT, Stage, execute, run_stage
 from labeling.dataset.manifest import read_manifest
@@ -46,7 +47,7 @@ class DemoOptions:
     """Test frames that the utility is measured on."""
 
     def __post_init__(self) -> None:
-        check_at_least_one(self, "frames", "iters", "evaluate_frames")
+        require_ranges(self, "frames", "iters", "evaluate_frames", low=1)
 
 
 def main() -> None:

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from deploy.core.cli import run
 from deploy.core.errors import InputError, OptionError
 from deploy.core.files import write_npz
+from deploy.core.ranges import require_range
 
 _HINT = "Expected {frame number: tensor (1, 1, rows, cols)}, or {(data set, number): {'saliency': that tensor}}."
 _OTHERS_OBJECTS = frozenset({"detectron2"})
@@ -40,8 +41,7 @@ class ImportPickleOptions:
     def __post_init__(self) -> None:
         if not self.pickles:
             raise OptionError("no pickle given", hint="Name at least one: import_pickle.py gt.pickle --out FILE.npz")
-        if self.block_px < 1:
-            raise OptionError(f"--block-px {self.block_px} is not positive", hint="Leave it out for 16.")
+        require_range("block_px", self.block_px, 1)
 
 
 def main() -> None:

@@ -36,7 +36,7 @@ def vtest() -> Path:
 @pytest.fixture(scope="session")
 def vtest_frames(vtest: Path) -> list[Frame]:
     """Three frames of the demo clip, at 0, 5 and 10 seconds."""
-    return list(read_frames(vtest, FrameSelection(stop_seconds=10.05, every=50)))
+    return list(read_frames(vtest, selection=FrameSelection(stop_seconds=10.05, every=50)))
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ from typing import Any, Protocol, Self
 
 from numpy.typing import NDArray
 
-from deploy.core.errors import OptionError
+from deploy.core.ranges import require_range
 
 
 class Backend(Protocol):
@@ -58,6 +58,5 @@ def usable_threads(threads: int | None) -> int:
     """
     if threads is None:
         return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if threads < 1:
-        raise OptionError(f"{threads=} must be at least 1", hint="Leave it out to use every CPU of this process.")
+    require_range("threads", threads, 1, hint="Leave it out to use every CPU of this process.")
     return threads

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import errno
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from io import TextIOWrapper
-from pathlib import Path
 
-from deploy.core.errors import OptionError, RegenError
+from deploy.core.errors import RegenError
 
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130
@@ -50,31 +49,6 @@ def run(main: Callable[[], None], *, resumes: bool = False) -> None:
         )
         print(f"\ninterrupted: {advice}", file=sys.stderr)
         sys.exit(EXIT_INTERRUPTED)
-
-
-def check_at_least_one(options: object, *names: str) -> None:
-    """Raise OptionError if one of these fields, called as on the command line, is below 1."""
-    for name in names:
-        if getattr(options, name) < 1:
-            raise OptionError(f"--{name.replace('_', '-')} must be at least 1", hint="Leave it out.")
-
-
-def check_budgets(budgets: Sequence[float]) -> None:
-    """Raise OptionError unless all shares of the macroblocks lie between 0 and 1."""
-    if not all(0 < budget < 1 for budget in budgets):
-        raise OptionError(f"--budgets {budgets} must lie between 0 and 1", hint="0.2 means 20 %.")
-
-
-def named(word: str, option: str) -> tuple[str, Path]:
-    """A NAME=PATH of the command line.
-
-    Raises:
-        OptionError: it is none.
-    """
-    name, _, path = word.partition("=")
-    if not name or not path:
-        raise OptionError(f"{option} {word!r} is not NAME=PATH", hint=f"Give {option} mine={path or name or 'PATH'}.")
-    return name, Path(path)
 
 
 def _fail(message: str, hint: str) -> None:

@@ -3,42 +3,31 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from deploy.core.errors import OptionError
 from deploy.inference.latency import StageClock
+from deploy.inference.options import BenchmarkOptions
+from deploy.inference.run import open_predictor
 from deploy.prediction.predictor import Predictor
 from deploy.prediction.preprocess import fit_frame, to_batch
 
 
-def time_predictor(
-    model: Path, *, backend: str, threads: int | None, spinning: bool, frames: int, input_size: str | None
-) -> dict[str, Any]:
+def time_predictor(options: BenchmarkOptions) -> dict[str, Any]:
     """Time resize, normalisation, network and post-processing.
-
-    Args:
-        model: the .onnx file.
-        backend: "auto" or a backend's name.
-        threads: CPU threads.
-        spinning: whether idle threads keep polling.
-        frames: how many are timed.
-        input_size: "1920x1080", the size of the frames; None takes the model's.
 
     Returns:
         backend, stages (`StageClock.summary`), and share_around_network, the part of the time that is not the network.
 
     Raises:
-        OptionError: a number out of range.
+        OptionError: the input size is none.
     """
-    if frames < 1:
-        raise OptionError(f"--frames {frames} is not positive", hint="Use 200.")
     clock = StageClock()
-    with Predictor(model, backend, threads, spinning=spinning) as predictor:
-        image = np.random.default_rng(0).integers(0, 256, (*_size(input_size, predictor), 3), np.uint8)
-        for _ in range(frames):
+    with open_predictor(options) as predictor:
+        image = np.random.default_rng(0).integers(0, 256, (*_size(options.input_size, predictor), 3), np.uint8)
+        for _ in range(options.frames):
             with clock.stage("resize"):
                 lr = fit_frame(image, predictor.card)
             with clock.stage("normalise"):

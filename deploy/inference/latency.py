@@ -11,6 +11,8 @@ from typing import TypeVar
 
 import numpy as np
 
+from deploy.core.tables import Table
+
 Item = TypeVar("Item")
 _PERCENTILES = (50, 95, 99)
 
@@ -48,10 +50,8 @@ class StageClock:
 def table(stages: dict[str, dict[str, float]]) -> str:
     """A summary as text, one line a stage."""
     columns = [f"p{percentile}" for percentile in _PERCENTILES]
-    lines = [f"{'stage':<12}" + "".join(f"{column + ' ms':>10}" for column in columns)]
-    for name, figures in stages.items():
-        lines.append(f"{name:<12}" + "".join(f"{figures[column + '_ms']:>10.2f}" for column in columns))
-    return "\n".join(lines)
+    rows = tuple((name, *(f"{figures[f'{column}_ms']:.2f}" for column in columns)) for name, figures in stages.items())
+    return Table("", ("stage", *(f"{column} ms" for column in columns)), rows).text()
 
 
 def _summarise(milliseconds: np.ndarray[tuple[int], np.dtype[np.float64]]) -> dict[str, float]:

@@ -1,80 +1,115 @@
-"""What a run of inference may be told."""
+"""The options of a run of inference and of a timing: fields for Python, flags for the command line."""
 
 from __future__ import annotations
 
-import math
+from argparse import BooleanOptionalAction
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
-from deploy.core.errors import OptionError
-from deploy.outputs.map_files import MapFormat, MapOptions
-from deploy.prediction.reuse import ReuseRule
-from deploy.prediction.selection import SelectionRule
+from deploy.backends.selection import AUTO, CHOICES
+from deploy.core.options import option
+from deploy.core.ranges import require_ranges
+
+if TYPE_CHECKING:  # numpy is behind these, and --help works without it
+    from deploy.outputs.map_files import MapOptions
+    from deploy.prediction.reuse import ReuseRule
+    from deploy.prediction.selection import SelectionRule
 
 
-@dataclass(frozen=True)
-class InferenceOptions:
-    """Options of one run; the command line's, by the same names.
+@dataclass(frozen=True, kw_only=True)
+class RuntimeOptions:
+    """Which model runs, and how."""
+
+    model: Path = option(type=Path, help="the .onnx file; its model card (.json) lies beside it")
+    backend: str = option(AUTO, help=", ".join(CHOICES))
+    threads: int | None = option(None, type=int, help="CPU threads (default: one a CPU of this process)")
+    spinning: bool = option(
+        False,
+        action=BooleanOptionalAction,
+        help="idle CPU threads poll: faster on an idle machine, slower beside busy neighbours",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchmarkOptions(RuntimeOptions):
+    """Options of a timing.
 
     Raises:
         OptionError: a number is out of its range.
     """
 
-    model: Path
-    """The .onnx file."""
-    input: tuple[str, ...]
-    """Videos, folders of images, images, streams; several share one selection."""
-    out: Path
-    """The folder to create."""
-    overwrite: bool = False
-    """Replace the results of an earlier run."""
-    backend: str = "auto"
-    """"auto" or a backend's name."""
-    threads: int | None = None
-    """CPU threads; None takes one a CPU of this process."""
-    spinning: bool = False
-    """Whether idle CPU threads keep polling."""
-    every: int = 1
-    """Take one frame in so many."""
-    start_seconds: float = 0.0
-    """First presentation time to take."""
-    stop_seconds: float | None = None
-    """First presentation time not to take; None means the end."""
-    top: float = 0.2
-    """Fraction of the macroblocks to enhance, in [0, 1]; `select` goes before it."""
-    select: str | None = None
-    """A rule as `SelectionRule.parse` reads it."""
-    window_seconds: float | None = None
-    """Frames of all streams within so long share one selection; None takes each frame alone, or a second where there
-    are several streams or a budget."""
-    predict_every: int | None = None
-    """Predict one frame in so many and reuse the prediction; None predicts each, or leaves it to `on_change`."""
-    on_change: float | None = None
-    """Predict anew when a frame differs so much from the last predicted one."""
-    maps: MapFormat = "npz"
-    """Format of the importance maps."""
-    segment_seconds: float | None = None
-    """Length of a file of maps; None writes one."""
-    overlays: int = 5
-    """Number of overlay PNGs."""
-    overlay_video: bool | None = None
-    """Whether to write overlay.mp4; None means for videos only."""
+    frames: int = option(200, type=int, metavar="N", help="frames to time")
+    input_size: str | None = option(None, metavar="WxH", help="size of the frames given (default: the model's)")
 
     def __post_init__(self) -> None:
-        if not 0 <= self.top <= 1:
-            raise OptionError(f"top={self.top} must be in [0, 1]", hint="Use --top 0.2 for one macroblock in five.")
-        if self.segment_seconds is not None and not 0 < self.segment_seconds < math.inf:
-            raise OptionError(f"segment_seconds={self.segment_seconds} must be positive", hint="Leave it out.")
-        if self.overlays < 0:
-            raise OptionError(f"overlays={self.overlays} is negative", hint="Use --overlays 0 for none.")
-        if self.window_seconds is not None and not 0 < self.window_seconds < math.inf:
-            raise OptionError(f"window_seconds={self.window_seconds} must be positive", hint="Leave it out.")
+        require_ranges(self, "frames", low=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class InferenceOptions(RuntimeOptions):
+    """Options of one run.
+
+    Raises:
+        OptionError: a number is out of its range.
+    """
+
+    input: tuple[str, ...] = option(
+        nargs="+",
+        metavar="INPUT",
+        help="videos, folders of images (in order of name), images, rtsp:// or http:// streams, webcam:0; "
+        "several share one selection",
+    )
+    out: Path = option(type=Path, help="folder for the results")
+    overwrite: bool = option(False, action="store_true", help="replace the results of an earlier run in --out")
+    every: int = option(1, type=int, metavar="N", help="take every Nth frame")
+    start_seconds: float = option(0.0, type=float, metavar="S", help="first time to take")
+    stop_seconds: float | None = option(None, type=float, metavar="S", help="first time not to take (default: the end)")
+    top: float = option(0.2, type=float, metavar="F", help="fraction of macroblocks to enhance")
+    select: str | None = option(
+        None,
+        metavar="RULE",
+        help="which macroblocks to enhance: top-20%, threshold-0.5 (importance) or budget-3000-per-second "
+        "(macroblocks), over all inputs together (default: --top)",
+    )
+    window_seconds: float | None = option(
+        None,
+        type=float,
+        metavar="S",
+        help="frames within this time share one selection (default: each frame alone; 1 s for several inputs or a "
+        "budget)",
+    )
+    predict_every: int | None = option(
+        None, type=int, metavar="N", help="predict every Nth frame, reuse between (default: every frame)"
+    )
+    on_change: float | None = option(
+        None,
+        type=float,
+        metavar="C",
+        help="predict again when a frame differs this much from the last predicted one: mean difference of colors, "
+        "0 to 1",
+    )
+    maps: Literal["npz", "jsonl"] = option("npz", choices=("npz", "jsonl"), help="format of the importance maps")
+    segment_seconds: float | None = option(
+        None, type=float, metavar="S", help="a new file of maps every S seconds (default: one file)"
+    )
+    overlays: int = option(5, type=int, metavar="N", help="number of overlay PNGs")
+    overlay_video: bool | None = option(
+        None, action=BooleanOptionalAction, help="write overlay.mp4 (default: for videos only)"
+    )
+
+    def __post_init__(self) -> None:
+        require_ranges(self, "top", low=0, high=1)
+        require_ranges(self, "segment_seconds", "window_seconds", low=0, open_ends=True)
+        require_ranges(self, "overlays", low=0)
         _ = self.rule, self.reuse(), self.map_options  # each refuses what it cannot use
 
     @property
     def rule(self) -> SelectionRule:
         """Which macroblocks to enhance."""
+        from deploy.prediction.selection import SelectionRule
+
         return SelectionRule.parse(self.select) if self.select else SelectionRule("top", Fraction(str(self.top)))
 
     @property
@@ -87,10 +122,14 @@ class InferenceOptions:
     @property
     def map_options(self) -> MapOptions:
         """How maps are written."""
+        from deploy.outputs.map_files import MapOptions
+
         length = self.segment_seconds
         return MapOptions(self.maps, None if length is None else Fraction(str(length)))
 
     def reuse(self) -> ReuseRule:
         """A new rule for one stream."""
+        from deploy.prediction.reuse import ReuseRule
+
         every = 1 if self.predict_every is None and self.on_change is None else self.predict_every
         return ReuseRule(every, self.on_change)

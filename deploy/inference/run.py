@@ -8,7 +8,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -23,7 +23,7 @@ from deploy.core.interrupts import on_interrupt
 from deploy.core.progress import track
 from deploy.inference.background import Ahead, Behind
 from deploy.inference.latency import StageClock
-from deploy.inference.options import InferenceOptions
+from deploy.inference.options import InferenceOptions, RuntimeOptions
 from deploy.inputs.live import file_name_of, shown_name
 from deploy.inputs.sources import FrameSource, open_source
 from deploy.inputs.video import Frame, FrameSelection
@@ -35,12 +35,11 @@ from deploy.prediction.preprocess import decoded_size, fit_frame, to_batch
 LATENCY_SCHEMA_VERSION = 1
 DEPTH = 4
 """Frames that may wait between two stages."""
-_USED = np.empty(0)
 
 
 @dataclass(frozen=True)
-class Work:
-    """One frame on its way."""
+class Decoded:
+    """One frame that is to be predicted."""
 
     stream: int
     """Position of its stream on the command line."""
@@ -49,13 +48,32 @@ class Work:
     lr: NDArray[np.uint8]
     """(height_px, width_px, 3) uint8 RGB."""
     batch: NDArray[Any]
-    """As the model takes it, several times as large as the frame; empty once it is predicted: frames may wait long."""
-    prediction: Prediction | None = None
+    """As the model takes it, several times as large as the frame."""
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """One frame with its prediction. It does not keep the model's input: frames may wait long."""
+
+    stream: int
+    """Position of its stream on the command line."""
+    frame: Frame
+    """As decoded."""
+    lr: NDArray[np.uint8]
+    """(height_px, width_px, 3) uint8 RGB."""
+    prediction: Prediction
     """What the model says."""
-    predicted: bool = True
-    """Whether of this very frame."""
-    selected: NDArray[np.bool_] | None = None
-    """The macroblocks to enhance."""
+    is_own: bool
+    """Whether of this very frame, not of an earlier one."""
+
+
+Selected = tuple[Predicted, NDArray[np.bool_]]
+"""One frame and its (rows, cols) macroblocks to enhance."""
+
+
+def open_predictor(options: RuntimeOptions) -> Predictor:
+    """The predictor that options name."""
+    return Predictor(options.model, backend=options.backend, threads=options.threads, spinning=options.spinning)
 
 
 def infer(options: InferenceOptions, *, say: Callable[[str], None]) -> dict[str, Any]:
@@ -73,7 +91,7 @@ def infer(options: InferenceOptions, *, say: Callable[[str], None]) -> dict[str,
     """
     selection = FrameSelection(options.start_seconds, options.stop_seconds, options.every)
     check_output(options.out, options.input, overwrite=options.overwrite)
-    with Predictor(options.model, options.backend, options.threads, spinning=options.spinning) as predictor:
+    with open_predictor(options) as predictor:
         say(f"backend: {predictor.backend_report}")
         fit = partial(decoded_size, card=predictor.card)
         sources = [open_source(name, selection, fit) for name in options.input]
@@ -114,7 +132,7 @@ def _infer_into(
     return {**_report(predictor, num_frames, time.perf_counter() - started, clock), "num_dropped": dropped}
 
 
-def _stop(sources: list[FrameSource], streams: list[Ahead[Work]]) -> None:
+def _stop(sources: list[FrameSource], streams: list[Ahead[Decoded]]) -> None:
     for source, stream in zip(sources, streams, strict=True):
         source.stop.set()
         stream.stop()
@@ -136,18 +154,18 @@ def _writer(folder: Path, source: FrameSource, predictor: Predictor, options: In
     return ResultWriter(folder, predictor.card.grid, pictures, source.image_names, options.map_options)
 
 
-def _prepare(position: int, source: FrameSource, predictor: Predictor, clock: StageClock) -> Iterator[Work]:
+def _prepare(position: int, source: FrameSource, predictor: Predictor, clock: StageClock) -> Iterator[Decoded]:
     """Decode and preprocess one stream; runs in a thread of its own."""
     for frame in clock.timed(source.frames, "decode"):
         with clock.stage("preprocess"):
             lr = fit_frame(frame.image, predictor.card)
             batch = to_batch(lr, predictor.card)
-        yield Work(position, frame, lr, batch)
+        yield Decoded(position, frame, lr, batch)
 
 
 def _predicted(
-    items: Iterator[Work], predictor: Predictor, clock: StageClock, options: InferenceOptions
-) -> Iterator[Work]:
+    items: Iterator[Decoded], predictor: Predictor, clock: StageClock, options: InferenceOptions
+) -> Iterator[Predicted]:
     """Predict each frame, or reuse the last prediction of its stream."""
     rules = [options.reuse() for _ in options.input]
     last: dict[int, Prediction] = {}
@@ -158,21 +176,20 @@ def _predicted(
                 output = predictor.backend.run(work.batch)
             with clock.stage("postprocess"):
                 last[work.stream] = predictor.postprocess(output)
-        yield replace(work, batch=_USED, prediction=last[work.stream], predicted=wanted)
+        yield Predicted(work.stream, work.frame, work.lr, last[work.stream], wanted)
 
 
-def _selected(items: Iterator[Work], clock: StageClock, options: InferenceOptions) -> Iterator[Work]:
+def _selected(items: Iterator[Predicted], clock: StageClock, options: InferenceOptions) -> Iterator[Selected]:
     """Collect the frames of each window, choose among all their macroblocks, and pass them on."""
     rule, length = options.rule, options.window
-    waiting: list[Work] = []
+    waiting: list[Predicted] = []
     window = 0
 
-    def choose() -> Iterator[Work]:
+    def choose() -> Iterator[Selected]:
         with clock.stage("select"):
-            maps = [work.prediction.importance for work in waiting if work.prediction is not None]
+            maps = [work.prediction.importance for work in waiting]
             masks = rule.select(maps, window, length or Fraction(1)) if maps else []
-        for work, selected in zip(waiting, masks, strict=True):
-            yield replace(work, selected=selected)
+        yield from zip(waiting, masks, strict=True)
 
     for number, work in enumerate(items):
         current = number if length is None else math.floor(work.frame.pts_seconds / length)
@@ -183,12 +200,11 @@ def _selected(items: Iterator[Work], clock: StageClock, options: InferenceOption
     yield from choose()
 
 
-def _write_to(writers: list[ResultWriter], clock: StageClock) -> Callable[[Work], None]:
-    def write(work: Work) -> None:
-        if work.prediction is None or work.selected is None:
-            raise RuntimeError("a frame reached the writer without a prediction")
+def _write_to(writers: list[ResultWriter], clock: StageClock) -> Callable[[Selected], None]:
+    def write(item: Selected) -> None:
+        work, selected = item
         with clock.stage("write"):
-            writers[work.stream].write(work.frame, work.lr, work.prediction, work.selected, predicted=work.predicted)
+            writers[work.stream].write(work.frame, work.lr, work.prediction, selected, predicted=work.is_own)
 
     return write
 

@@ -73,7 +73,7 @@ def open_source(name: str | Path, selection: FrameSelection, fit: Fit | None = N
 def _from_video(path: Path, selection: FrameSelection, fit: Fit | None) -> FrameSource:
     info = probe(path)
     count = sum(selection.takes(index, index / info.frame_rate) for index in range(info.num_frames))
-    return FrameSource(read_frames(path, selection, fit), count, info.frame_rate / selection.every)
+    return FrameSource(read_frames(path, selection=selection, fit=fit), count, info.frame_rate / selection.every)
 
 
 def _from_images(paths: list[Path], selection: FrameSelection) -> FrameSource:

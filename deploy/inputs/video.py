@@ -18,6 +18,7 @@ from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
 from deploy.core.errors import InputError, OptionError
+from deploy.core.ranges import require_range
 
 Fit = Callable[[int, int], tuple[int, int]]
 """From a frame's height and width in pixels to those it is wanted in."""
@@ -83,10 +84,8 @@ class FrameSelection:
     """Of those, only the frames at these positions in the video; None means all."""
 
     def __post_init__(self) -> None:
-        if self.every < 1:
-            raise OptionError(f"every={self.every} must be at least 1", hint="Use --every 1 for all frames.")
-        if self.start_seconds < 0:
-            raise OptionError(f"start_seconds={self.start_seconds} is negative", hint="Count from the beginning.")
+        require_range("every", self.every, 1)
+        require_range("start_seconds", self.start_seconds, 0)
         if self.stop_seconds is not None and self.stop_seconds <= self.start_seconds:
             raise OptionError(
                 f"stop_seconds={self.stop_seconds} is not after start_seconds={self.start_seconds}",
@@ -130,7 +129,9 @@ def probe(path: Path) -> VideoInfo:
     return VideoInfo(path, width_px, height_px, rate, times)
 
 
-def read_frames(path: Path, selection: FrameSelection = FrameSelection(), fit: Fit | None = None) -> Iterator[Frame]:
+def read_frames(
+    path: str | Path, *, selection: FrameSelection = FrameSelection(), fit: Fit | None = None
+) -> Iterator[Frame]:
     """Decode the selected frames in presentation order.
 
     Args:
@@ -144,6 +145,7 @@ def read_frames(path: Path, selection: FrameSelection = FrameSelection(), fit: F
     Raises:
         InputError: the file cannot be opened, or a frame cannot be decoded.
     """
+    path = Path(path)
     with _open(path) as container:
         stream = video_stream(container, path)
         stream.thread_type = "AUTO"

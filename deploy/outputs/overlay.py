@@ -15,6 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from deploy.core.errors import OptionError
 from deploy.core.grid import Grid
+from deploy.core.ranges import require_range
 
 _ANCHORS = (
     (0, 0, 4), (27, 12, 66), (75, 12, 107), (120, 28, 109), (165, 44, 96),
@@ -88,8 +89,7 @@ def importance_overlay(
             f"overlay: {frame.shape=} does not fit the grid's {grid.height_px} x {grid.width_px} pixels",
             hint="Resize the frame to the size the grid was made for.",
         )
-    if not 0 <= alpha <= 1:
-        raise OptionError(f"overlay: {alpha=} must be in [0, 1]", hint="Try 0.45.")
+    require_range("alpha", alpha, 0, 1, hint="Try 0.45.")
     weight = round(alpha * 256)
     tints = colors_of(importance).astype(np.uint16) * np.uint16(weight)
     picture = frame * np.uint16(256 - weight)

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deploy.cards.model_card import ModelCard
-from deploy.core.errors import OptionError, WeightsError
+from deploy.core.errors import WeightsError
 from deploy.core.grid import Grid
+from deploy.core.ranges import require_range
 
 
 def read_output(output: NDArray[Any], card: ModelCard) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
@@ -89,8 +90,7 @@ def top_blocks(importance: NDArray[np.float32], fraction: float) -> NDArray[np.b
     Raises:
         OptionError: `fraction` outside [0, 1].
     """
-    if not 0 <= fraction <= 1:
-        raise OptionError(f"{fraction=} of blocks must be in [0, 1]", hint="Give 0.2 for one block in five.")
+    require_range("fraction", fraction, 0, 1, hint="Give 0.2 for one block in five.")
     return best(importance.ravel(), count_of(fraction, importance.size)).reshape(importance.shape)
 
 

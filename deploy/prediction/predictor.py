@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +15,14 @@ from deploy.cards.model_card import read_card
 from deploy.core.closeable import Closing
 from deploy.core.errors import WeightsError
 from deploy.core.grid import Grid
+from deploy.core.ranges import require_choice
 from deploy.prediction.postprocess import read_output
 from deploy.prediction.preprocess import fit_frame, to_batch
+
+if TYPE_CHECKING:  # PyAV is behind it, which a caller with frames of its own does not need
+    from deploy.inputs.video import Frame, FrameSelection
+
+Colors = Literal["rgb", "bgr"]
 
 
 @dataclass(frozen=True)
@@ -28,6 +35,8 @@ class Prediction:
     """(rows, cols) uint8 in 0..num_levels - 1: the most probable importance level."""
     grid: Grid
     """Which pixels of the model's input each macroblock covers."""
+    frame: Frame | None = None
+    """The frame it is of, where `Predictor.video` decoded it."""
 
     def __repr__(self) -> str:
         return f"Prediction(importance={self.importance.shape}, levels={self.levels.shape}, grid={self.grid})"
@@ -54,7 +63,7 @@ class Predictor(Closing):
     """
 
     def __init__(
-        self, model_path: str | Path, backend: str = AUTO, threads: int | None = None, *, spinning: bool = False
+        self, model_path: str | Path, *, backend: str = AUTO, threads: int | None = None, spinning: bool = False
     ) -> None:
         model = Path(model_path)
         if not model.is_file():
@@ -64,16 +73,39 @@ class Predictor(Closing):
         self.backend, reason = create_backend(backend, model=model, card=self.card, threads=threads, spinning=spinning)
         self.backend_report = f"{self.backend.description}: {reason}"
 
-    def __call__(self, frame: NDArray[np.uint8]) -> Prediction:
+    def __call__(self, image: NDArray[np.uint8], *, colors: Colors = "rgb") -> Prediction:
         """Predict one frame.
 
         Args:
-            frame: (H, W, 3) uint8 RGB. Another size than the model's is scaled by area filtering.
+            image: (H, W, 3) uint8. Another size than the model's is scaled by area filtering.
+            colors: order of its channels: "rgb", or "bgr" as OpenCV's ``VideoCapture.read`` and ``imread`` give it.
+                Nothing in an image tells one from the other.
 
         Raises:
             InputError: not such a frame, or its aspect ratio is more than 2 % off the model's.
+            OptionError: another order.
         """
-        return self.postprocess(self.backend.run(self.preprocess(frame)))
+        require_choice("colors", colors, get_args(Colors))
+        rgb = image[..., ::-1] if colors == "bgr" else image
+        return self.postprocess(self.backend.run(self.preprocess(rgb)))
+
+    def video(self, path: str | Path, *, selection: FrameSelection | None = None) -> Iterator[Prediction]:
+        """Decode and predict the frames of a video in presentation order, one at a time.
+
+        Args:
+            path: the video.
+            selection: which frames; None takes all.
+
+        Yields:
+            Predictions; `Prediction.frame` has the frame's index, time and pixels, at the video's own size.
+
+        Raises:
+            InputError: the video cannot be read, or its aspect ratio is more than 2 % off the model's.
+        """
+        from deploy.inputs.video import FrameSelection, read_frames
+
+        for frame in read_frames(path, selection=selection or FrameSelection()):
+            yield replace(self(frame.image), frame=frame)
 
     def preprocess(self, frame: NDArray[np.uint8]) -> NDArray[Any]:
         """The first step: (H, W, 3) uint8 RGB of any size to the model's input, (1, *card.input_shape)."""

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deploy.core.errors import OptionError
+from deploy.core.ranges import require_range
 
 STRIDE_PX = 4
 """Every so many pixels are looked at: a sixteenth of them tells as much."""
@@ -43,10 +44,8 @@ class ReuseRule:
     _last: NDArray[np.uint8] | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
-        if self.every is not None and self.every < 1:
-            raise OptionError(f"predict_every={self.every} must be at least 1", hint="Use --predict-every 2.")
-        if self.change is not None and not 0 <= self.change <= 1:
-            raise OptionError(f"on_change={self.change} must be in [0, 1]", hint="Use --on-change 0.02.")
+        require_range("predict_every", self.every, 1)
+        require_range("on_change", self.change, 0, 1)
         if self.every is None and self.change is None:
             raise OptionError("nothing says when to predict", hint="Give predict_every or on_change.")
 

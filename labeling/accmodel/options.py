@@ -8,8 +8,8 @@ from typing import Annotated, Literal
 
 import tyro
 
-from deploy.core.cli import check_at_least_one
 from deploy.core.errors import OptionError
+from deploy.core.ranges import require_ranges
 
 
 @dataclass(frozen=True)
@@ -49,13 +49,9 @@ class TrainAccModelOptions:
     """Never use the network for weights."""
 
     def __post_init__(self) -> None:
-        check_at_least_one(self, "iters", "batch_size", "evaluate_every")
-        if not 0 < self.share < 1:
-            raise OptionError(f"--share {self.share} must lie between 0 and 1", hint="0.2 means 20 %.")
-        for name in ("learning_rate", "minutes"):
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise OptionError(f"--{name.replace('_', '-')} {value} must be positive", hint="Leave it out.")
+        require_ranges(self, "iters", "batch_size", "evaluate_every", low=1)
+        require_ranges(self, "share", low=0, high=1, open_ends=True)
+        require_ranges(self, "learning_rate", "minutes", low=0, open_ends=True)
         if self.onnx is not None and self.onnx.suffix != ".onnx":
             raise OptionError(f"--onnx {self.onnx} must end in .onnx", hint="Rename it.")
 
@@ -78,7 +74,4 @@ class PredictImportanceOptions:
     """cpu, cuda, cuda:N, or auto."""
 
     def __post_init__(self) -> None:
-        for name in ("height", "every"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise OptionError(f"--{name} {value} must be at least 1", hint="Leave it out.")
+        require_ranges(self, "height", "every", low=1)

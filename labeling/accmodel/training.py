@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.stats import spearmanr
 from torch import Tensor
 from torch.nn import functional
 
@@ -29,6 +28,7 @@ from labeling.accmodel.onnx_export import export_accmodel
 from labeling.accmodel.options import TrainAccModelOptions
 from labeling.dataset.manifest import MANIFEST_NAME, Manifest, read_manifest
 from labeling.dataset.reader import LabelledFrame, read_levels, read_split
+from labeling.maths.rank_correlation import rank_correlation
 from labeling.maths.split import SplitName
 from labeling.networks.devices import pick_device
 
@@ -132,7 +132,7 @@ class _Training:
         return value
 
     def _evaluate(self, loss: float) -> None:
-        correlation = rank_correlation(self.model, self.validation, self.device)
+        correlation = mean_rank_correlation(self.model, self.validation, self.device)
         line = {"iter": self.step, "loss": loss, "rank_correlation": correlation}
         with self.diary.open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(line) + "\n")
@@ -164,16 +164,15 @@ class _Training:
         print(f"going on from step {self.step}")
 
 
-def rank_correlation(model: AccModel, examples: Examples, device: str) -> float:
+def mean_rank_correlation(model: AccModel, examples: Examples, device: str) -> float:
     """Mean over frames of Spearman's correlation between predicted and raw importance; 0 where one is constant."""
     model.eval()
     found = []
     for index, frame in enumerate(examples.frames):
         with torch.no_grad():
             predicted = model.importance(examples.images([index], device))[0, 0].cpu().numpy()
-        constant = np.ptp(predicted) == 0 or np.ptp(frame.importance) == 0
-        found.append(0.0 if constant else float(spearmanr(predicted.ravel(), frame.importance.ravel()).statistic))
-    return float(np.mean(found))
+        found.append(rank_correlation(predicted, frame.importance))
+    return float(np.mean(np.nan_to_num(found)))
 
 
 def _examples(dataset: Path, manifest: Manifest, split: SplitName) -> Examples:

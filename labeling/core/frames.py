@@ -67,7 +67,7 @@ def frame_size(video: VideoInfo, height_px: int, scale: int) -> FrameSize:
 
 def read_pairs(path: Path, size: FrameSize, selection: FrameSelection) -> Iterator[FramePair]:
     """Decode the selected frames at both sizes, one at a time."""
-    for frame in read_frames(path, selection):
+    for frame in read_frames(path, selection=selection):
         reference = None
         if size.has_reference:
             reference = area_resize(

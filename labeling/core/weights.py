@@ -11,8 +11,9 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
-from deploy.core.errors import OptionError, WeightsError, first_line
+from deploy.core.errors import InputError, OptionError, WeightsError, first_line
 from deploy.core.files import sha256_of
+from labeling.core.downloads import download
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
@@ -87,16 +88,16 @@ def cached_download(url: str, *, offline: bool) -> Path:
     """
     name = Path(urlparse(url).path).name
     path = Path(torch.hub.get_dir()) / "checkpoints" / name
-    digits = re.search(r"-([0-9a-f]{8,})\.", name)
+    match = re.search(r"-([0-9a-f]{8,})\.", name)
+    digits = match[1] if match else ""
     by_hand = f"Get it by hand: curl -L --create-dirs -o {path} {url}, or name such a file."
     if not path.is_file():
         if offline:
             raise WeightsError(f"offline, and {name} is not in {path.parent}", hint=by_hand)
-        path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            torch.hub.download_url_to_file(url, str(path), digits[1] if digits else None, progress=False)
-        except (OSError, RuntimeError) as error:  # no network, or the wrong checksum
-            raise WeightsError(f"cannot download {url}: {error}", hint=by_hand) from None
-    if digits and not sha256_of(path).startswith(digits[1]):
-        raise WeightsError(f"{path} is damaged: its checksum is not {digits[1]}...", hint=f"Remove it. {by_hand}")
+            download(url, path, sha256=digits)
+        except InputError as error:
+            raise WeightsError(str(error), hint=by_hand) from None
+    if not sha256_of(path).startswith(digits):
+        raise WeightsError(f"{path} is damaged: its checksum is not {digits}...", hint=f"Remove it. {by_hand}")
     return path

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 import tyro
 
 from deploy.core.errors import OptionError
+from deploy.core.ranges import require_range
 
 
 @dataclass(frozen=True)
@@ -110,12 +111,7 @@ class LabelOptions:
             ("height", 16, 8192), ("scale", 1, 8), ("every", 1, 10**6), ("block_px", 1, 512), ("levels", 2, 255),
             ("path_steps", 1, 256), ("preview", 0, 10**6),
         ):  # fmt: skip
-            value = getattr(self, name)
-            if not low <= value <= high:
-                flag = "--" + name.replace("_", "-")
-                raise OptionError(
-                    f"{flag} {value} is not in {low} .. {high}", hint=f"Choose a value from {low} to {high}."
-                )
+            require_range(name, getattr(self, name), low, high)
         if not self.videos:
             raise OptionError("no video given", hint="Name at least one: make_labels.py VIDEO --out DIR")
         if not 0 <= self.gap_seconds < math.inf:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import shutil
 import time
 from collections.abc import Iterator, Mapping
@@ -14,7 +15,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.stats import spearmanr
 
 from deploy.core.errors import OptionError
 from deploy.core.files import sha256_of, write_npz, write_text
@@ -25,6 +25,7 @@ from deploy.inputs.video import FrameSelection, VideoInfo, probe
 from labeling.core.frames import FramePair, FrameSize, frame_size, read_pairs, to_tensor
 from labeling.detectors import Detections, Detector
 from labeling.maths.quantise import Curve, Knots, fit_knots, normalise, to_levels
+from labeling.maths.rank_correlation import rank_correlation
 from labeling.maths.rankings import box_ranking, difference_ranking, edge_ranking, shuffle_ties
 from labeling.maths.split import evenly_spaced
 from labeling.maths.utility import match
@@ -251,10 +252,8 @@ def _correlations(frames: list[Stored]) -> dict[str, dict[str, tuple[float | Non
 
 
 def _rank_correlation(frame: Stored, name: str, effect: NDArray[np.float64]) -> float | None:
-    importance = frame[f"map:{name}"].ravel()[frame["blocks"]]
-    if np.ptp(importance) == 0 or np.ptp(effect) == 0:
-        return None
-    return round(float(spearmanr(importance, effect).statistic), 4)
+    correlation = rank_correlation(frame[f"map:{name}"].ravel()[frame["blocks"]], effect)
+    return None if math.isnan(correlation) else round(correlation, 4)
 
 
 def _by_reference(frames: list[Stored]) -> dict[str, dict[str, tuple[tuple[float, ...], ...]]]:

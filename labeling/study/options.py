@@ -8,7 +8,8 @@ from typing import Annotated
 
 import tyro
 
-from deploy.core.cli import check_at_least_one, check_budgets
+from deploy.core.ranges import require_ranges
+from labeling.core.arguments import require_budgets
 
 
 @dataclass(frozen=True)
@@ -53,5 +54,5 @@ class EvaluateLabelsOptions:
     """Never use the network for weights."""
 
     def __post_init__(self) -> None:
-        check_budgets(self.budgets)
-        check_at_least_one(self, "frames", "blocks", "segments", "scale", "block_px")
+        require_budgets(self.budgets)
+        require_ranges(self, "frames", "blocks", "segments", "scale", "block_px", low=1)

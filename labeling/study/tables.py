@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from labeling.core.text_tables import Table
+from deploy.core.tables import Table
 from labeling.maths.utility import bootstrap_interval
 from labeling.study.record import LabelStudy, StudyRun
 from labeling.utility.enhanced_detection import segments_of

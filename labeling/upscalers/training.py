@@ -18,6 +18,7 @@ from torch.nn import functional
 from deploy.core.errors import InputError, OptionError, WeightsError
 from deploy.core.files import IMAGE_SUFFIXES, atomic_path, read_image, sha256_of
 from deploy.core.progress import track
+from deploy.core.ranges import require_ranges
 from deploy.core.resize import area_resize
 from deploy.core.work_folder import clear, hold
 from deploy.inputs.video import FrameSelection, read_frames
@@ -35,10 +36,7 @@ def train_upscaler(options: TrainUpscalerOptions) -> None:
         raise OptionError(f"scale={options.scale} is not 2, 3 or 4", hint="Use --scale 2, 3 or 4.")
     if options.out.suffix != ".safetensors":
         raise OptionError(f"--out {options.out} must end in .safetensors", hint="Rename it.")
-    for name in ("features", "blocks", "steps", "batch", "patch_px", "every", "checkpoint_every"):
-        if getattr(options, name) < 1:
-            flag = "--" + name.replace("_", "-")
-            raise OptionError(f"{flag} {getattr(options, name)} is less than 1", hint="Use 1 or more.")
+    require_ranges(options, "features", "blocks", "steps", "batch", "patch_px", "every", "checkpoint_every", low=1)
     record = _record(options)
     pairs = [pair for path in options.sources for pair in _pairs_of(path, options)]
     pairs = [pair for pair in pairs if min(pair[0].shape[:2]) >= options.patch_px]
@@ -139,7 +137,7 @@ def _pairs_of(path: Path, options: TrainUpscalerOptions) -> list[Pair]:
     if path.suffix.lower() in IMAGE_SUFFIXES:
         frames = [read_image(path)]
     else:
-        frames = [frame.image for frame in read_frames(path, FrameSelection(every=options.every))]
+        frames = [frame.image for frame in read_frames(path, selection=FrameSelection(every=options.every))]
     pairs, scale = [], options.scale
     for hr in frames:
         height, width = hr.shape[0] // scale, hr.shape[1] // scale

@@ -9,13 +9,14 @@ from typing import Literal
 import numpy as np
 import torch
 
-from deploy.core.cli import named
 from deploy.core.errors import DatasetError, InputError, OptionError, WeightsError
 from deploy.core.files import sha256_of, write_text
 from deploy.core.grid import Grid
 from deploy.core.progress import track
+from deploy.core.tables import Table
 from deploy.inputs.video import FrameSelection
 from deploy.prediction.predictor import Predictor
+from labeling.core.arguments import name_and_path
 from labeling.core.frames import FramePair, FrameSize, read_pairs, to_tensor
 from labeling.dataset.manifest import MANIFEST_NAME, Manifest, SourceRecord, read_manifest
 from labeling.dataset.reader import FrameKey, LabelledFrame, read_split
@@ -77,15 +78,15 @@ def evaluate_utility(options: EvaluateUtilityOptions) -> None:
 
 def format_table(report: UtilityReport) -> str:
     """F1 by method and budget, as text."""
-    lines = [f"F1 on {report.num_frames} frames of {report.split}; intervals are in the file"]
-    lines += [report.caveat] if report.caveat else []
-    width = max(18, *(len(curve.method) for curve in report.curves))
+    parts = [f"F1 on {report.num_frames} frames of {report.split}; intervals are in the file"]
+    parts += [report.caveat] if report.caveat else []
     for reference in dict.fromkeys(curve.reference for curve in report.curves):
         chosen = [curve for curve in report.curves if curve.reference == reference]
-        lines.append(f"against the detections on the {'true' if reference == 'true' else 'super-resolved'} frame")
-        lines.append(f"  {'blocks enhanced':{width}s}" + "".join(f"{point.budget:>8.0%}" for point in chosen[0].points))
-        lines += [f"  {curve.method:{width}s}" + "".join(f"{p.f1_mean:8.3f}" for p in curve.points) for curve in chosen]
-    return "\n".join(lines)
+        title = f"against the detections on the {'true' if reference == 'true' else 'super-resolved'} frame"
+        header = ("blocks enhanced", *(f"{point.budget:.0%}" for point in chosen[0].points))
+        rows = tuple((curve.method, *(f"{point.f1_mean:.3f}" for point in curve.points)) for curve in chosen)
+        parts.append(Table(title, header, rows).text())
+    return "\n".join(parts)
 
 
 def load_bench(options: EvaluateUtilityOptions, manifest: Manifest) -> Bench:
@@ -119,7 +120,7 @@ def load_bench(options: EvaluateUtilityOptions, manifest: Manifest) -> Bench:
 def _load_predictors(models: Sequence[str], grid: Grid) -> dict[str, Predictor]:
     predictors: dict[str, Predictor] = {}
     for model in models:
-        given, path = named(model, "--models") if "=" in model else ("", Path(model))
+        given, path = name_and_path(model, "--models") if "=" in model else ("", Path(model))
         predictor = Predictor(path)
         if predictor.card.grid != grid:
             raise WeightsError(
@@ -136,7 +137,7 @@ def _load_predictors(models: Sequence[str], grid: Grid) -> dict[str, Predictor]:
 def _other_labels(datasets: Sequence[str], grid: Grid) -> dict[str, dict[FrameKey, LabelledFrame]]:
     found = {}
     for dataset in datasets:
-        name, path = named(dataset, "--other-labels")
+        name, path = name_and_path(dataset, "--other-labels")
         manifest = read_manifest(path)
         if manifest.make_grid() != grid:
             raise OptionError(f"--other-labels {dataset} has another grid", hint="Label the same videos at one size.")

@@ -8,7 +8,8 @@ from typing import Annotated, Literal
 
 import tyro
 
-from deploy.core.cli import check_at_least_one, check_budgets
+from deploy.core.ranges import require_ranges
+from labeling.core.arguments import require_budgets
 
 
 @dataclass(frozen=True)
@@ -45,5 +46,5 @@ class EvaluateUtilityOptions:
     """Never use the network for weights."""
 
     def __post_init__(self) -> None:
-        check_budgets(self.budgets)
-        check_at_least_one(self, "max_frames", "segments")
+        require_budgets(self.budgets)
+        require_ranges(self, "max_frames", "segments", low=1)

@@ -8,6 +8,7 @@ from pathlib import Path
 from deploy.cards.model_card import read_card
 from deploy.core.errors import RegenError
 from deploy.core.files import write_text
+from deploy.core.tables import Table
 from labeling.dataset.manifest import read_manifest
 from paddleseg_configs.ladder.comparison import processor
 from paddleseg_configs.ladder.measurement import measure
@@ -73,20 +74,19 @@ def table(rows: Sequence[ModelRow], size: str, machine: str) -> str:
     """The models by operations, as Markdown."""
     found = [(row, row.measured) for row in rows if row.measured]
     found.sort(key=lambda pair: pair[1].gmac)
-    lines = [
-        f"Frames of {size}, ONNX Runtime on one thread of {machine}, from RGB bytes to the importance map.",
-        "",
-        "| configuration | model | parameters, M | GMAC | ms p50 / p95 | ONNX |",
-        "|---|---|---|---|---|---|",
-    ]
+    lines = []
     for row, measured in found:
         time = measured.latency["onnxruntime"]
         batch = "batch 1 or free" if row.dynamic_batch else "batch 1"
-        lines.append(
-            f"| `{row.name}` | {row.description} | {(row.parameters or 0) / 1e6:.2f} | {measured.gmac:.2f} "
-            f"| {time.p50_ms:.1f} / {time.p95_ms:.1f} | {batch} |"
+        figures = (
+            f"{(row.parameters or 0) / 1e6:.2f}",
+            f"{measured.gmac:.2f}",
+            f"{time.p50_ms:.1f} / {time.p95_ms:.1f}",
         )
-    return "\n".join(lines)
+        lines.append((f"`{row.name}`", row.description, *figures, batch))
+    note = f"Frames of {size}, ONNX Runtime on one thread of {machine}, from RGB bytes to the importance map."
+    header = ("configuration", "model", "parameters, M", "GMAC", "ms p50 / p95", "ONNX")
+    return Table("", header, tuple(lines), note).markdown()
 
 
 def write_table(path: Path, text: str) -> None:

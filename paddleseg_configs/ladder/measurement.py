@@ -17,6 +17,7 @@ from deploy.inference.latency import StageClock
 from deploy.prediction.predictor import Prediction, Predictor
 from labeling.dataset.manifest import Manifest, read_manifest
 from labeling.dataset.reader import LabelledFrame, read_levels, read_split
+from labeling.maths.rank_correlation import known_mean, rank_correlation
 from labeling.maths.split import SplitName
 from paddleseg_configs.ladder.macs import count_macs
 from paddleseg_configs.ladder.record import Latency, Measurement
@@ -59,7 +60,7 @@ def _latencies(model: Path, images: list[NDArray[np.uint8]]) -> dict[str, Latenc
 def _latency(model: Path, backend: str, images: list[NDArray[np.uint8]]) -> Latency:
 
     clock = StageClock()
-    with Predictor(model, backend, threads=1) as predictor:
+    with Predictor(model, backend=backend, threads=1) as predictor:
         for image in images:
             with clock.stage("frame"):
                 batch = predictor.preprocess(image)
@@ -80,7 +81,7 @@ def _metrics(
     model: Path, frames: list[LabelledFrame], images: list[NDArray[np.uint8]], manifest: Manifest
 ) -> dict[str, float | None]:
 
-    with Predictor(model, "onnxruntime", threads=1) as predictor:
+    with Predictor(model, backend="onnxruntime", threads=1) as predictor:
         predictions = [predictor(image) for image in images]
         own_levels = predictor.card.num_levels == manifest.num_levels
     labels: list[NDArray[Any]] = [read_levels(frame, manifest) for frame in frames]
@@ -92,9 +93,9 @@ def _metrics(
         "accuracy": metrics.pixel_accuracy(confusion),
         "mean_level_error": metrics.mean_level_error(confusion),
         "quadratic_kappa": metrics.quadratic_kappa(confusion),
-        "top_block_recall": metrics.known_mean(map(metrics.top_block_recall, labels, importance)),
-        "rank_correlation": metrics.known_mean(
-            metrics.rank_correlation(frame.importance, guess) for frame, guess in zip(frames, importance, strict=True)
+        "top_block_recall": known_mean(map(metrics.top_block_recall, labels, importance)),
+        "rank_correlation": known_mean(
+            rank_correlation(frame.importance, guess) for frame, guess in zip(frames, importance, strict=True)
         ),
     }
     return {name: None if math.isnan(value) else value for name, value in figures.items()}

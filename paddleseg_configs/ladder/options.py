@@ -8,8 +8,9 @@ from typing import Annotated
 
 import tyro
 
-from deploy.core.cli import check_at_least_one, check_budgets, named
 from deploy.core.errors import OptionError
+from deploy.core.ranges import require_ranges
+from labeling.core.arguments import name_and_path, require_budgets
 
 
 @dataclass(frozen=True)
@@ -54,23 +55,22 @@ class CompareOptions:
     """File of the upscaler, if the labels needed one."""
 
     def __post_init__(self) -> None:
-        check_at_least_one(self, "iters", "batch_size", "max_frames", "segments")
-        check_budgets(self.budgets)
+        require_ranges(self, "iters", "batch_size", "max_frames", "segments", low=1)
+        require_budgets(self.budgets)
         for _, path in self.named_extra + self.named_others:  # here, not after hours of training
             if not path.exists():
                 raise OptionError(f"{path} does not exist", hint="Check --extra and --other-labels.")
-        if self.minutes is not None and not self.minutes > 0:
-            raise OptionError(f"--minutes {self.minutes} must be positive", hint="Try 5.")
+        require_ranges(self, "minutes", low=0, open_ends=True)
 
     @property
     def named_extra(self) -> list[tuple[str, Path]]:
         """Names and files of `extra`."""
-        return [named(word, "--extra") for word in self.extra]
+        return [name_and_path(word, "--extra") for word in self.extra]
 
     @property
     def named_others(self) -> list[tuple[str, Path]]:
         """Names and folders of `other_labels`."""
-        return [named(word, "--other-labels") for word in self.other_labels]
+        return [name_and_path(word, "--other-labels") for word in self.other_labels]
 
 
 @dataclass(frozen=True)

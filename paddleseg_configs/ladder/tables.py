@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from labeling.core.text_tables import Table
+from deploy.core.tables import Table
 from labeling.maths.utility import area, middle_95, resampled_means
 from labeling.utility.record import UtilityCurve, UtilityReport
 from paddleseg_configs.ladder.record import LadderReport, ModelRow

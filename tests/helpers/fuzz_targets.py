@@ -108,7 +108,7 @@ def _card(path: Path) -> object:
 def _model(path: Path) -> object:
     from deploy.prediction.predictor import Predictor
 
-    with Predictor(path, "onnxruntime", threads=1) as predictor:
+    with Predictor(path, backend="onnxruntime", threads=1) as predictor:
         return predictor(np.zeros((32, 48, 3), np.uint8))
 
 
@@ -146,7 +146,7 @@ def _video(path: Path) -> object:
     from deploy.inputs.video import FrameSelection, probe, read_frames
 
     info = probe(path)
-    first = [frame for frame, _ in zip(read_frames(path, FrameSelection()), range(20), strict=False)]
+    first = [frame for frame, _ in zip(read_frames(path, selection=FrameSelection()), range(20), strict=False)]
     return str(info.frame_rate), info.times, first
 
 

@@ -34,7 +34,7 @@ def write_video(path: Path, frames: list[NDArray[np.uint8]], rate: int = 10) -> 
 def crop_clip(vtest: Path, path: Path, count: int = 16, start_seconds: float = 0.0) -> Path:
     """A few frames of the demo clip, cut to one walking person."""
     selection = FrameSelection(start_seconds=start_seconds, stop_seconds=start_seconds + count / 10)
-    frames = [np.ascontiguousarray(frame.image[CROP]) for frame in read_frames(vtest, selection)]
+    frames = [np.ascontiguousarray(frame.image[CROP]) for frame in read_frames(vtest, selection=selection)]
     return write_video(path, frames)
 
 

@@ -130,7 +130,7 @@ def test_deployment_takes_the_file(trained: TrainAccModelOptions, dataset: Path)
     frame = next(iter(read_split(dataset, manifest, "val")))
     image = read_image(frame.image)
     assert trained.onnx is not None
-    with Predictor(trained.onnx, "onnxruntime", threads=1) as predictor:
+    with Predictor(trained.onnx, backend="onnxruntime", threads=1) as predictor:
         prediction = predictor(image)
         assert predictor.card.num_levels == LEVELS and predictor.card.parity["label_agreement"] > 0.999
     with torch.no_grad():

@@ -82,7 +82,7 @@ def small_clip(path: Path, first_frame: int = 0) -> None:
     """A person walks, where the demo's clip is at hand; else stripes move."""
     if (REPOSITORY / CLIP).is_file():
         chosen = FrameSelection(stop_seconds=CLIP_SECONDS, every=5)
-        frames = [frame.image[WALKER] for frame in read_frames(REPOSITORY / CLIP, chosen)]
+        frames = [frame.image[WALKER] for frame in read_frames(REPOSITORY / CLIP, selection=chosen)]
     else:
         frames = [striped_frame(240, 320, shift) for shift in range(CLIP_RATE * CLIP_SECONDS)]
     small = [area_resize(np.ascontiguousarray(frame), height_px=72, width_px=96) for frame in frames[first_frame:]]

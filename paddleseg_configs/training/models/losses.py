@@ -15,6 +15,7 @@ from paddle.nn import functional
 from paddleseg.cvlibs import manager
 
 from deploy.core.errors import OptionError
+from deploy.core.ranges import require_range
 from labeling.dataset.layout import IGNORE_LEVEL
 
 
@@ -75,8 +76,7 @@ class SoftLevelCrossEntropy(LevelLoss):
         self, sigma: float = 1.0, weight: Sequence[float] | None = None, ignore_index: int = IGNORE_LEVEL
     ) -> None:
         super().__init__(weight, ignore_index)
-        if not sigma > 0:
-            raise OptionError(f"SoftLevelCrossEntropy: {sigma=} must be positive", hint="Use 1.")
+        require_range("sigma", sigma, 0, open_ends=True, hint="Use 1.")
         self.sigma = sigma
 
     def by_pixel(self, logits: paddle.Tensor, levels: paddle.Tensor) -> paddle.Tensor:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 from deploy.prediction.postprocess import best, count_of
 
@@ -93,20 +91,6 @@ def top_block_recall(label: NDArray[np.floating], predicted: NDArray[np.floating
     chosen = truth[best(guess, count)]
     tied_needed = count - int((truth > limit).sum())
     return (int((chosen > limit).sum()) + min(int((chosen == limit).sum()), tied_needed)) / count
-
-
-def rank_correlation(importance: NDArray[np.floating], predicted: NDArray[np.floating]) -> float:
-    """Spearman's rank correlation over the blocks of a frame; nan if either is the same everywhere."""
-    first, second = (rankdata(values.ravel()) for values in (importance, predicted))
-    if first.min() == first.max() or second.min() == second.max():
-        return math.nan
-    return float(np.corrcoef(first, second)[0, 1])
-
-
-def known_mean(values: Iterable[float]) -> float:
-    """Mean of those that are not nan; nan if there are none."""
-    known = [value for value in values if not math.isnan(value)]
-    return float(np.mean(known)) if known else math.nan
 
 
 def _distance(num_levels: int) -> NDArray[np.int64]:

@@ -11,19 +11,16 @@ import re
 import shutil
 import tarfile
 import tempfile
-import urllib.request
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
 from urllib.parse import urldefrag, urlparse
 
 import numpy as np
 
-from deploy.core.errors import WeightsError
-from deploy.core.files import atomic_path, sha256_of
+from deploy.core.errors import InputError, WeightsError
+from deploy.core.files import atomic_path
+from labeling.core.downloads import download
 from paddleseg_configs.training.paddle_fixes.weights import read_state
-
-TIMEOUT_SECONDS = 60
 
 
 def load_pretrained(model: Any, source: str | None) -> None:
@@ -73,25 +70,18 @@ def fetch_pretrained(address: str) -> str:
     if not target.is_file():
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=target.parent) as folder:
-            download = Path(folder) / "download"
-            _download(url, download)
-            if (digest := sha256_of(download)) != match[1]:
-                raise WeightsError(f"{url} has the checksum {digest}, not {match[1]}", hint="Nothing was kept.")
-            _keep_weights(download, target, url)
+            fetched = Path(folder) / "file"
+            try:
+                download(url, fetched, sha256=match[1])
+            except InputError as error:
+                raise WeightsError(str(error), hint="Or give a local .pdparams file.") from None
+            _keep_weights(fetched, target, url)
     return str(target)
 
 
 def cache_folder() -> Path:
     """Where weights are kept: $XDG_CACHE_HOME or ~/.cache, in regen/pretrained."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "regen" / "pretrained"
-
-
-def _download(url: str, path: Path) -> None:
-    try:
-        with urllib.request.urlopen(url, timeout=TIMEOUT_SECONDS) as answer, path.open("wb") as stream:  # noqa: S310
-            shutil.copyfileobj(answer, stream)
-    except (URLError, OSError) as error:
-        raise WeightsError(f"cannot download {url}: {error}", hint="Or give a local .pdparams file.") from None
 
 
 def _keep_weights(source: Path, target: Path, url: str) -> None:

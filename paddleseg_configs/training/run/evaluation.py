@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from deploy.core.errors import DatasetError
 from deploy.core.progress import track
+from deploy.core.tables import Table
+from labeling.maths.rank_correlation import known_mean, rank_correlation
 from paddleseg_configs.training.data.loading import load_batches
 from paddleseg_configs.training.models import metrics
 
@@ -51,9 +53,13 @@ class Evaluation:
 
     def table(self) -> str:
         """The numbers as lines of text."""
-        lines = [f"{name:<18} {value:.4f}" for name, value in self.figures().items()]
-        recalls = [f"  level {level:<10} {value:.4f}" for level, value in enumerate(self.level_recall)]
-        return "\n".join([f"{'num_frames':<18} {self.num_frames}", *lines, "level_recall", *recalls])
+        figures = [
+            *self.figures().items(),
+            *((f"recall of level {n}", value) for n, value in enumerate(self.level_recall)),
+        ]
+        return Table(
+            "", ("frames", str(self.num_frames)), tuple((name, f"{value:.4f}") for name, value in figures)
+        ).text()
 
 
 METRIC_NAMES = ("mean_iou", "pixel_accuracy", "quadratic_kappa", "top_block_recall", "rank_correlation")
@@ -85,8 +91,8 @@ def evaluate(model: Any, dataset: Any, *, batch_size: int = 4, num_workers: int 
         pixel_accuracy=metrics.pixel_accuracy(confusion),
         mean_level_error=metrics.mean_level_error(confusion),
         quadratic_kappa=metrics.quadratic_kappa(confusion),
-        top_block_recall=metrics.known_mean(map(metrics.top_block_recall, label_blocks, expected)),
-        rank_correlation=metrics.known_mean(map(metrics.rank_correlation, importance, expected)),
+        top_block_recall=known_mean(map(metrics.top_block_recall, label_blocks, expected)),
+        rank_correlation=known_mean(map(rank_correlation, importance, expected)),
         level_recall=metrics.level_recall(confusion),
     )
 

@@ -47,7 +47,7 @@ def test_equals_onnx_runtime(tmp_path: Path, dynamic_batch: bool, threads: int) 
 
 def test_through_the_predictor_it_says_its_precision(tmp_path: Path) -> None:
     model = write_model(tmp_path / "m.onnx", card_of())
-    with Predictor(model, "openvino") as predictor:
+    with Predictor(model, backend="openvino") as predictor:
         np.testing.assert_array_equal(predictor(striped_frame()).levels, [[0, 0, 1, 2, 2]] * 3)
         assert predictor.backend.precision == "fp32"
     predictor.close()
@@ -58,7 +58,7 @@ def test_through_the_predictor_it_says_its_precision(tmp_path: Path) -> None:
 @pytest.mark.skipif(not HAS_BF16, reason="this CPU has no bf16")
 def test_bf16_must_be_asked_for_and_is_said(tmp_path: Path) -> None:
     model = write_model(tmp_path / "m.onnx", card_of())
-    with Predictor(model, "openvino-bf16") as predictor:
+    with Predictor(model, backend="openvino-bf16") as predictor:
         assert predictor.backend.precision == "bf16"
         assert "bf16, hint bf16" in predictor.backend_report
 
@@ -76,14 +76,14 @@ def test_refuses_a_model_that_does_not_fit_its_card(tmp_path: Path, what: str) -
     model = write_model(tmp_path / "m.onnx", card_of())
     card_path(model).write_text(replace(card_of(), **CHANGES[what]).to_json())
     with pytest.raises(WeightsError, match="does not fit its card"):
-        Predictor(model, "openvino")
+        Predictor(model, backend="openvino")
 
 
 def test_refuses_a_broken_file(tmp_path: Path) -> None:
     model = write_model(tmp_path / "m.onnx", card_of())
     model.write_bytes(model.read_bytes()[:100])
     with pytest.raises(WeightsError, match="OpenVINO cannot load"):
-        Predictor(model, "openvino")
+        Predictor(model, backend="openvino")
 
 
 @pytest.mark.parametrize("outcome", [-11, None])
@@ -96,9 +96,9 @@ def test_a_file_that_crashes_openvino_is_a_message(
         return subprocess.CompletedProcess([], outcome)
 
     model = write_model(tmp_path / "m.onnx", card_of(precision="int8-cpu"))
-    with Predictor(model, "openvino") as predictor:
+    with Predictor(model, backend="openvino") as predictor:
         assert predictor.backend.precision == "int8"
     monkeypatch.setattr(subprocess, "run", fake_run)
     with pytest.raises(WeightsError, match=r"code -11|does not end") as caught:
-        Predictor(model, "openvino")
+        Predictor(model, backend="openvino")
     assert "--backend onnxruntime" in caught.value.hint

@@ -127,7 +127,7 @@ def test_what_an_edit_list_cuts_away_is_not_there(tmp_path: Path, max_b_frames: 
 )
 def test_selection(tmp_path: Path, selection: FrameSelection, wanted: range) -> None:
     path = write(tmp_path / "clip.mp4", numbered(20), max_b_frames=2)
-    frames = list(read_frames(path, selection))
+    frames = list(read_frames(path, selection=selection))
     assert [frame.index for frame in frames] == list(wanted) == [number_of(frame) for frame in frames]
     assert [i for i, time in enumerate(probe(path).times) if selection.takes(i, time)] == list(wanted)
 

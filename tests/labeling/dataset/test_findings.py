@@ -73,7 +73,7 @@ def test_a_dataset_of_one_repeated_frame(vtest: Path, tmp_path: Path) -> None:
     clip = crop_clip(vtest, tmp_path / "person.avi", count=1)
     from deploy.inputs.video import FrameSelection, read_frames
 
-    still = next(iter(read_frames(clip, FrameSelection()))).image
+    still = next(iter(read_frames(clip, selection=FrameSelection()))).image
     video = write_video(tmp_path / "still.avi", [still] * 12)
     out = tmp_path / "dataset"
     made = run_script("labeling/make_labels.py", video, "--out", out, *SMALL, "--upscaler", "reference")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable
 from functools import partial
@@ -20,6 +21,7 @@ from labeling.core.weights import cached_download, read_state
 from labeling.detectors import Detections, Detector, create_detector
 from labeling.detectors.coco import COCO_CLASSES, COCO_IDS
 from tests.helpers.detector_contract import DetectorContract, Make, assert_same, busy
+from tests.helpers.http_server import serving
 
 TORCHVISION = {
     "fasterrcnn-mobilenet": "fasterrcnn_mobilenet_v3_large_fpn",
@@ -167,25 +169,23 @@ def test_offline_says_where_the_weights_belong(name: str, monkeypatch: pytest.Mo
 
 
 def test_downloads_are_checked_and_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """From a file that stands for a server: right once, then without any server; damaged ones are refused."""
+    """Right once, then without any server; damaged ones are refused."""
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "cache"))
-    body = b"weights"
-    server = tmp_path / "net-9c0294dc.pth"  # not its checksum
-    server.write_bytes(body)
-    with pytest.raises(WeightsError, match="cannot download"):
-        cached_download(server.as_uri(), offline=False)
-    import hashlib
-
-    server = tmp_path / f"net-{hashlib.sha256(body).hexdigest()[:8]}.pth"
-    server.write_bytes(body)
-    path = cached_download(server.as_uri(), offline=False)
-    server.unlink()
-    assert path.read_bytes() == body and cached_download(server.as_uri(), offline=True) == path
+    body, served = b"weights", tmp_path / "served"
+    served.mkdir()
+    right, wrong = f"net-{hashlib.sha256(body).hexdigest()[:8]}.pth", "net-9c0294dc.pth"
+    for name in (right, wrong):
+        (served / name).write_bytes(body)
+    with serving(served) as address:
+        with pytest.raises(WeightsError, match="has the checksum"):
+            cached_download(f"{address}/{wrong}", offline=False)
+        with pytest.raises(WeightsError, match="cannot download"):
+            cached_download(f"{address}/missing-00000000.pth", offline=False)
+        path = cached_download(f"{address}/{right}", offline=False)
+    assert path.read_bytes() == body and cached_download(f"{address}/{right}", offline=True) == path
     path.write_bytes(b"other")
     with pytest.raises(WeightsError, match="damaged"):
-        cached_download(server.as_uri(), offline=True)
-    with pytest.raises(WeightsError, match="cannot download"):
-        cached_download((tmp_path / "missing-00000000.pth").as_uri(), offline=False)
+        cached_download(f"{address}/{right}", offline=True)
 
 
 @pytest.mark.parametrize("name", ["efficientdet-d0", "retinanet"])

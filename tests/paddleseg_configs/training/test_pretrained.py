@@ -4,13 +4,8 @@ from __future__ import annotations
 
 import io
 import tarfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import partial
 from hashlib import sha256
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -22,6 +17,7 @@ from paddleseg_configs.training.config.settings import load_settings
 from paddleseg_configs.training.models.components import LevelBuilder
 from paddleseg_configs.training.paddle_fixes.pretrained import fetch_pretrained, load_pretrained
 from tests.conftest import REPOSITORY
+from tests.helpers.http_server import serving
 from tests.helpers.paddle_helpers import make_dataset
 
 CONFIG = REPOSITORY / "paddleseg_configs" / "mobileseg_mobilenetv3_small_x035.yml"
@@ -42,15 +38,6 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return tmp_path / "cache" / "regen" / "pretrained"
-
-
-@contextmanager
-def serving(folder: Path) -> Iterator[str]:
-    handler = partial(SimpleHTTPRequestHandler, directory=str(folder))
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
 
 
 def built(weights: Path, pretrained: str) -> Any:

@@ -1,0 +1,45 @@
+"""Options declared once, as fields of a dataclass, for Python and for the command line."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import MISSING, field, fields
+from typing import Any, TypeVar
+
+Options = TypeVar("Options")
+
+
+def option(default: Any = MISSING, *, help: str, **how: Any) -> Any:
+    """A field of a dataclass of options.
+
+    Args:
+        default: its value if it is not given; without one the command line demands it.
+        help: what it does, for people.
+        how: arguments of ``ArgumentParser.add_argument``, such as `type`, `metavar`, `nargs` or `action`.
+    """
+    return field(default=default, metadata={"help": help, **how})
+
+
+def parse_options(kind: type[Options], parser: argparse.ArgumentParser, arguments: list[str] | None = None) -> Options:
+    """Read the fields of a dataclass of options from the command line: ``--start-seconds`` for ``start_seconds``.
+
+    Args:
+        kind: the dataclass; its fields are made by `option`.
+        parser: their arguments are added to it.
+        arguments: the command line; None takes the process's own.
+
+    Raises:
+        OptionError: what the dataclass refuses.
+    """
+    for entry in fields(kind):  # type: ignore[arg-type]  # a TypeVar cannot be bound to dataclasses
+        how = dict(entry.metadata)
+        text = how.pop("help")
+        if entry.default is MISSING:
+            how["required"] = True
+        else:
+            how["default"] = entry.default
+            # None and False mean what the text says.
+            text += f" (default: {entry.default})" if entry.default is not None and entry.default is not False else ""
+        parser.add_argument("--" + entry.name.replace("_", "-"), help=text.replace("%", "%%"), **how)
+    given = vars(parser.parse_args(arguments))
+    return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in given.items()})

@@ -1,0 +1,41 @@
+"""Fetch a file by its address: whole, with the right checksum, or not at all."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from pathlib import Path
+
+from deploy.core.errors import InputError
+from deploy.core.files import atomic_path, sha256_of
+
+TIMEOUT_SECONDS = 60
+
+
+def download(url: str, path: Path, *, sha256: str) -> None:
+    """Fetch a file over HTTP.
+
+    Args:
+        url: its address.
+        path: where to put it; an earlier file is replaced.
+        sha256: hexadecimal digits that its SHA-256 begins with; all 64 where they are known.
+
+    Raises:
+        InputError: no answer, or another checksum; `path` is as it was.
+    """
+    import pooch
+    import requests
+
+    pooch.get_logger().setLevel(logging.WARNING)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".tmp-") as folder:
+        fetch = pooch.HTTPDownloader(timeout=TIMEOUT_SECONDS)
+        try:
+            found = Path(pooch.retrieve(url, known_hash=None, fname="file", path=folder, downloader=fetch))
+        except (requests.RequestException, OSError, ValueError) as error:
+            raise InputError(f"cannot download {url}: {error}", hint="Check the network.") from None
+        digest = sha256_of(found)
+        if not digest.startswith(sha256):
+            raise InputError(f"{url} has the checksum {digest}, not {sha256}", hint="Nothing was kept.")
+        with atomic_path(path) as temporary:
+            found.replace(temporary)

@@ -1,0 +1,24 @@
+"""Spearman's rank correlation, where one side may be constant."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import rankdata
+
+
+def rank_correlation(first: NDArray[np.floating], second: NDArray[np.floating]) -> float:
+    """Spearman's rank correlation of two arrays of one size; nan if either is the same everywhere."""
+    ranks = [rankdata(values.ravel()) for values in (first, second)]
+    if any(values.min() == values.max() for values in ranks):
+        return math.nan
+    return float(np.corrcoef(*ranks)[0, 1])
+
+
+def known_mean(values: Iterable[float]) -> float:
+    """Mean of those that are not nan; nan if there are none."""
+    known = [value for value in values if not math.isnan(value)]
+    return float(np.mean(known)) if known else math.nan
