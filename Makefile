@@ -24,7 +24,7 @@ video:
 	@$(if $(VIDEO),test -f "$(VIDEO)" || { echo "error: video not found: $(VIDEO)"; echo " hint: Check the path."; exit 2; },:)
 
 zoo: setup
-	$(PY) paddleseg_configs/compare.py $(DATASET) --minutes $(MINUTES) --report docs/results/zoo
+	$(PY) paddleseg_configs/compare.py $(DATASET) --minutes $(MINUTES) --report runs/results/zoo
 
 nightly: ladder faults
 

@@ -37,7 +37,7 @@ from deploy.core.runtimes import import_onnxruntime
 from deploy.prediction.postprocess import read_output
 from deploy.prediction.preprocess import to_batch
 from export.engine_builder import build_engine
-from export.options import EngineOptions
+from export.engine_options import EngineOptions
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SCHEMA_VERSION = 1

@@ -1,6 +1,6 @@
 """Frames a second of labelling's networks on a GPU: detectors x number types x batch sizes, and the share of the peak.
 
-    python benchmarks/label_gpu.py VIDEO [--out docs/results/label_gpu.md]
+    python benchmarks/label_gpu.py VIDEO [--out runs/results/label_gpu.md]
 
 A frame is: EDSR enlarges it, the detector's forward pass on the interpolated frame, the gradient of its scores with
 respect to the pixels. EfficientDet's weights are random where none are in the cache: they are as fast.

@@ -13,7 +13,7 @@ from deploy.core import nvidia
 from deploy.core.errors import OptionError, WeightsError
 from deploy.core.files import atomic_path, sha256_of
 from deploy.core.ranges import require_range
-from export.options import EngineOptions
+from export.engine_options import EngineOptions
 
 Batch = tuple[int, int, int]
 _MIB = 1024 * 1024

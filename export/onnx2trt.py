@@ -9,15 +9,17 @@ Precision is the ONNX file's: export with --precision fp16 or int8-trt.
 
 from __future__ import annotations
 
-import tyro
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
 
 from deploy.core.cli import run
-from export.options import EngineOptions
+from deploy.core.options import parse_options
+from export.engine_options import EngineOptions
 
 
 def main() -> None:
     """Parse the command line and build."""
-    options = tyro.cli(EngineOptions, description=__doc__)
+    parser = ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
+    options = parse_options(EngineOptions, parser)
     from export.engine_builder import build_engine
 
     build_engine(options)

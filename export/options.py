@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
-
-import tyro
+from typing import Literal
 
 
 @dataclass(frozen=True)
@@ -39,23 +37,3 @@ class ExportOptions:
     """How many frames are compared."""
     opts: tuple[str, ...] = ()
     """KEY=VALUE overrides of the configuration, as in training."""
-
-
-@dataclass(frozen=True)
-class EngineOptions:
-    """Options of one build."""
-
-    model: Annotated[Path, tyro.conf.Positional]
-    """The .onnx file; its card (.json) lies beside it."""
-    out: Path
-    """The .engine file to write; deployment looks for MODEL.engine beside MODEL.onnx."""
-    batch: str | None = None
-    """Smallest, best and largest batch, such as 1,8,64; the default is that for a free batch, 1 for a fixed one."""
-    workspace: float | None = None
-    """Scratch memory on the GPU that the build may use, in MiB; the default is all of it."""
-    timing_cache: Path | None = None
-    """File of measured kernels, read if it is there and written: later builds are faster."""
-    runtime: Literal["tensorrt", "tensorrt-rtx"] = "tensorrt"
-    """Which of NVIDIA's two products."""
-    verbose: bool = False
-    """Print all that the library says."""

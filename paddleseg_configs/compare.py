@@ -1,6 +1,6 @@
 """Train ladder models on one dataset by one schedule, export and measure them, and compare them by what they are for.
 
-    python paddleseg_configs/compare.py DATASET --minutes 4 --report docs/results/zoo
+    python paddleseg_configs/compare.py DATASET --minutes 4 --report runs/results/zoo
 
 Writes REPORT.json, REPORT.md and REPORT.html: for every model and every baseline how much detection accuracy comes
 back when only the top k % of the macroblocks are enhanced, with bootstrap intervals; levels, parameters, operations and

@@ -15,7 +15,8 @@ def option(default: Any = MISSING, *, help: str, **how: Any) -> Any:
     Args:
         default: its value if it is not given; without one the command line demands it.
         help: what it does, for people.
-        how: arguments of ``ArgumentParser.add_argument``, such as `type`, `metavar`, `nargs` or `action`.
+        how: arguments of ``ArgumentParser.add_argument``, such as `type`, `metavar`, `nargs` or `action`;
+            ``positional=True`` makes it a word without a flag.
     """
     return field(default=default, metadata={"help": help, **how})
 
@@ -34,12 +35,14 @@ def parse_options(kind: type[Options], parser: argparse.ArgumentParser, argument
     for entry in fields(kind):  # type: ignore[arg-type]  # a TypeVar cannot be bound to dataclasses
         how = dict(entry.metadata)
         text = how.pop("help")
+        positional = how.pop("positional", False)
         if entry.default is MISSING:
-            how["required"] = True
+            how |= {} if positional else {"required": True}
         else:
             how["default"] = entry.default
             # None and False mean what the text says.
             text += f" (default: {entry.default})" if entry.default is not None and entry.default is not False else ""
-        parser.add_argument("--" + entry.name.replace("_", "-"), help=text.replace("%", "%%"), **how)
+        flag = entry.name if positional else "--" + entry.name.replace("_", "-")
+        parser.add_argument(flag, help=text.replace("%", "%%"), **how)
     given = vars(parser.parse_args(arguments))
     return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in given.items()})

@@ -26,7 +26,7 @@ class FrameSource:
     frames: Iterator[Frame]
     """Selected frames in presentation order; decoding errors surface here."""
     num_frames: int
-    """How many will come; an estimate if the video's frame rate varies; 0 for a live stream: nobody knows."""
+    """How many will come; 0 for a live stream: nobody knows."""
     frame_rate: Fraction
     """Selected frames a second."""
     image_names: tuple[str, ...] = ()
@@ -38,7 +38,7 @@ class FrameSource:
 
     @property
     def is_video(self) -> bool:
-        """Whether the frames come from a video file."""
+        """Whether the frames are moving pictures, of a file or a live stream, not single images."""
         return not self.image_names
 
 
@@ -72,7 +72,7 @@ def open_source(name: str | Path, selection: FrameSelection, fit: Fit | None = N
 
 def _from_video(path: Path, selection: FrameSelection, fit: Fit | None) -> FrameSource:
     info = probe(path)
-    count = sum(selection.takes(index, index / info.frame_rate) for index in range(info.num_frames))
+    count = sum(selection.takes(index, time) for index, time in enumerate(info.times))
     return FrameSource(read_frames(path, selection=selection, fit=fit), count, info.frame_rate / selection.every)
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -57,17 +58,12 @@ class MapFiles:
 
     def __init__(self, folder: Path, grid: Grid, options: MapOptions) -> None:
         self._folder, self._grid, self._options = folder, grid, options
-        self._spool: MapSpool | None = None
-        self._segment = 0
-        self._names: list[str] = []
+        self._segment: int | None = None
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
             if self._options.format == "jsonl":
                 self._lines = stack.enter_context((self._folder / "importance.jsonl").open("w", encoding="utf-8"))
-            else:
-                self._spool = MapSpool(self._folder, self._grid).__enter__()
-                stack.push(self._finish)
             self._stack = stack.pop_all()
         return self
 
@@ -81,17 +77,13 @@ class MapFiles:
         image_name: str | None,
     ) -> None:
         """Add the maps of one frame."""
-        if self._spool is None:
+        if self._options.format == "jsonl":
             self._lines.write(_line(frame, prediction, predicted=predicted) + "\n")
             return
         length = self._options.segment_seconds
-        segment = math.floor(frame.pts_seconds / length) if length is not None else 0
-        if segment != self._segment and self._spool.num_frames:
-            self._save()
-            self._spool.__exit__(None, None, None)
-            self._spool = MapSpool(self._folder, self._grid).__enter__()
-            self._names = []
-        self._segment = segment
+        segment = 0 if length is None else math.floor(frame.pts_seconds / length)
+        if segment != self._segment:
+            self._begin(segment)
         self._spool.append(frame, prediction, selected, predicted=predicted)
         if image_name is not None:
             self._names.append(image_name)
@@ -101,21 +93,20 @@ class MapFiles:
     ) -> None:
         self._stack.__exit__(kind, error, trace)
 
-    def _save(self) -> None:
-        segmented = self._options.segment_seconds is not None
-        name = f"importance-{self._segment:06d}.npz" if segmented else "importance.npz"
-        if self._spool is not None:
-            self._spool.save(self._folder / name, tuple(self._names))
+    def _begin(self, segment: int) -> None:
+        """End the segment before, if there is one, and begin another."""
+        self._stack.close()
+        name = "importance.npz" if self._options.segment_seconds is None else f"importance-{segment:06d}.npz"
+        self._segment, self._names = segment, list[str]()
+        self._spool = self._stack.enter_context(_saved_spool(self._folder, self._grid, name, self._names))
 
-    def _finish(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        try:
-            if kind is None:
-                self._save()
-        finally:
-            if self._spool is not None:
-                self._spool.__exit__(kind, error, trace)
+
+@contextmanager
+def _saved_spool(folder: Path, grid: Grid, name: str, image_names: list[str]) -> Iterator[MapSpool]:
+    """A spool that is saved when the context ends without an error."""
+    with MapSpool(folder, grid) as spool:
+        yield spool
+        spool.save(folder / name, tuple(image_names))
 
 
 def _line(frame: Frame, prediction: Prediction, *, predicted: bool) -> str:

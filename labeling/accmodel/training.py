@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -18,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from deploy.core.errors import DatasetError, OptionError, RegenError
-from deploy.core.files import atomic_path, read_image, sha256_of, write_text
+from deploy.core.files import read_image, sha256_of, write_text
 from deploy.core.progress import track
 from deploy.core.work_folder import hold
 from deploy.prediction.postprocess import count_of
@@ -26,6 +24,7 @@ from labeling.accmodel.features import load_features
 from labeling.accmodel.network import AccModel, AccModelSpec, HeadName, load_accmodel, save_accmodel, to_images
 from labeling.accmodel.onnx_export import export_accmodel
 from labeling.accmodel.options import TrainAccModelOptions
+from labeling.core.training_checkpoint import Stateful, TrainingCheckpoint
 from labeling.dataset.manifest import MANIFEST_NAME, Manifest, read_manifest
 from labeling.dataset.reader import LabelledFrame, read_levels, read_split
 from labeling.maths.rank_correlation import rank_correlation
@@ -98,7 +97,8 @@ class _Training:
         self.schedule = torch.optim.lr_scheduler.CosineAnnealingLR(self.optimiser, options.iters)
         self.step, self.seconds, self.best = 0, 0.0, -math.inf
         self.diary = options.out / "metrics.jsonl"
-        self.checkpoint = options.out / f".partial-{_fingerprint(options)}.pt"
+        parts: dict[str, Stateful] = {"model": model, "optimizer": self.optimiser, "schedule": self.schedule}
+        self.checkpoint = TrainingCheckpoint(options.out / ".partial", _made_of(options), parts)
 
     def optimise(self) -> None:
         self._restore()
@@ -143,21 +143,16 @@ class _Training:
         self._save()
 
     def _save(self) -> None:
-        parts = ("model", "optimiser", "schedule")
-        state: dict[str, Any] = {name: getattr(self, name).state_dict() for name in parts}
-        with atomic_path(self.checkpoint) as temporary:
-            torch.save(state | {"step": self.step, "seconds": self.seconds, "best": self.best}, temporary)
+        self.checkpoint.save(step=self.step, seconds=self.seconds, best=self.best)
 
     def _restore(self) -> None:
-        if not self.checkpoint.is_file():
+        progress = self.checkpoint.restore(self.device)
+        if progress is None:
             if (self.options.out / MODEL_NAME).is_file():
                 raise OptionError(f"{self.options.out} holds another training", hint="Choose another --out.")
             self._save()  # before the first model: one without a checkpoint is another training's
             return
-        state = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
-        for name in ("model", "optimiser", "schedule"):
-            getattr(self, name).load_state_dict(state[name])
-        self.step, self.seconds, self.best = state["step"], state["seconds"], state["best"]
+        self.step, self.seconds, self.best = int(progress["step"]), progress["seconds"], progress["best"]
         # A run that was killed after its diary and before its checkpoint evaluates again.
         lines = self.diary.read_text(encoding="utf-8").splitlines(keepends=True) if self.diary.is_file() else []
         write_text(self.diary, "".join(lines[: math.ceil(self.step / self.options.evaluate_every)]))
@@ -219,9 +214,8 @@ def _loss(logits: Tensor, targets: Tensor, head: HeadName, weight: Tensor | None
     return functional.cross_entropy(logits, targets, weight=weight)
 
 
-def _fingerprint(options: TrainAccModelOptions) -> str:
-    """Hash of all that determines a training, so that a checkpoint of another one is left alone."""
+def _made_of(options: TrainAccModelOptions) -> list[object]:
+    """All that determines a training, so that a checkpoint of another one is left alone."""
     record = {key: str(value) for key, value in asdict(options).items() if key not in ("out", "onnx", "name", "device")}
     weights = Path(options.features)
-    parts = [record, sha256_of(options.dataset / MANIFEST_NAME), sha256_of(weights) if weights.is_file() else ""]
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
+    return [record, sha256_of(options.dataset / MANIFEST_NAME), sha256_of(weights) if weights.is_file() else ""]

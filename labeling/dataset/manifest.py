@@ -113,7 +113,7 @@ class Manifest(Record):
     detector: ModelRecord
     upscaler: ModelRecord
     options: dict[str, object]
-    """Every option of the labelling command."""
+    """The options of the labelling command that determine the labels, by name."""
     sources: tuple[SourceRecord, ...]
     splits: dict[SplitName, SplitRecord]
     versions: dict[str, str]

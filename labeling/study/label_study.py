@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from deploy.core.errors import OptionError
-from deploy.core.files import sha256_of, write_npz, write_text
+from deploy.core.files import read_npz, sha256_of, write_npz, write_text
 from deploy.core.grid import Grid
 from deploy.core.progress import track
 from deploy.core.work_folder import hold
@@ -179,8 +179,7 @@ def _store_maps(path: Path, study: Study, index: int, frame: FrameUnderStudy) ->
 
 
 def _load(path: Path) -> Stored:
-    with np.load(path, allow_pickle=False) as stored:
-        return dict(stored)
+    return read_npz(path)
 
 
 def _scales(frames: Mapping[int, Stored]) -> dict[tuple[str, Curve], Knots]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -16,12 +14,13 @@ from torch import Tensor
 from torch.nn import functional
 
 from deploy.core.errors import InputError, OptionError, WeightsError
-from deploy.core.files import IMAGE_SUFFIXES, atomic_path, read_image, sha256_of
+from deploy.core.files import IMAGE_SUFFIXES, read_image, sha256_of
 from deploy.core.progress import track
 from deploy.core.ranges import require_ranges
 from deploy.core.resize import area_resize
 from deploy.core.work_folder import clear, hold
 from deploy.inputs.video import FrameSelection, read_frames
+from labeling.core.training_checkpoint import TrainingCheckpoint
 from labeling.upscalers.edsr import Edsr, read_edsr, save_edsr
 from labeling.upscalers.simple import interpolate
 from labeling.upscalers.training_options import TrainUpscalerOptions
@@ -58,10 +57,9 @@ def train_upscaler(options: TrainUpscalerOptions) -> None:
         )
     for shift in (network.sub_mean, network.add_mean):
         shift.requires_grad_(False)
-    key = hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()[:12]
     work = options.out.with_name(f".{options.out.name}.partial")
     with hold(work / "lock"):
-        _optimise(network, pairs, options, work / f"{key}.pt")
+        _optimise(network, pairs, options, work, record)
         network.eval()
         record["psnr_db"] = {str(path.name): _psnr_of(network, path, options) for path in options.validate}
         save_edsr(network, options.out, record)
@@ -71,21 +69,20 @@ def train_upscaler(options: TrainUpscalerOptions) -> None:
         print(f"{name}: PSNR {value['edsr']:.2f} dB, bicubic {value['bicubic']:.2f} dB")
 
 
-def _optimise(network: Edsr, pairs: Sequence[Pair], options: TrainUpscalerOptions, checkpoint: Path) -> None:
+def _optimise(
+    network: Edsr, pairs: Sequence[Pair], options: TrainUpscalerOptions, work: Path, record: dict[str, object]
+) -> None:
     trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
     optimiser = torch.optim.Adam(trained, lr=options.learning_rate)
     warm_up = max(1, options.steps // 50)
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimiser, lambda step: min(1.0, (step + 1) / warm_up) * 0.5 * (1 + math.cos(math.pi * step / options.steps))
     )
-    first = 0
-    if checkpoint.exists():
-        saved = torch.load(checkpoint, weights_only=True)
-        network.load_state_dict(saved["network"])
-        optimiser.load_state_dict(saved["optimiser"])
-        schedule.load_state_dict(saved["schedule"])
-        first = saved["step"]
-        print(f"resuming at step {first}")
+    checkpoint = TrainingCheckpoint(work, record, {"network": network, "optimizer": optimiser, "schedule": schedule})
+    progress = checkpoint.restore()
+    first = 0 if progress is None else int(progress["step"])
+    if progress is not None:
+        print(f"going on from step {first}")
     steps = range(first, options.steps)
     for step in track(steps, total=options.steps, done=first, label="training", unit="step"):
         lr, hr = _sample(pairs, options, step)
@@ -96,9 +93,7 @@ def _optimise(network: Edsr, pairs: Sequence[Pair], options: TrainUpscalerOption
         optimiser.step()
         schedule.step()
         if (step + 1) % options.checkpoint_every == 0 or step + 1 == options.steps:
-            state = {"network": network.state_dict(), "optimiser": optimiser.state_dict(), "step": step + 1}
-            with atomic_path(checkpoint) as temporary:
-                torch.save(state | {"schedule": schedule.state_dict()}, temporary)
+            checkpoint.save(step=step + 1)
             print(f"step {step + 1}: L1 loss {loss.item():.3f} of 255")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Literal
 
@@ -38,27 +39,17 @@ def evaluate_utility(options: EvaluateUtilityOptions) -> None:
     """Evaluate, write ``options.out`` and print a table."""
     manifest = read_manifest(options.dataset)
     bench = load_bench(options, manifest)
-    predictors = _load_predictors(options.models, bench.grid)
-    before = frames_before(options.dataset, manifest) if options.more_baselines else None
-    rankers = Rankers(bench, predictors, before, _other_labels(options.other_labels, bench.grid))
-    frames = _choose_frames(options, manifest)
-    made_of = (sha256_of(options.dataset / MANIFEST_NAME), options.split)
-    kept = options.cache or options.out.with_name(f".{options.out.name}.cache")
-    cache = UtilityCache(kept, made_of, rankers.identities())
-    left = [frame for frame in frames if cache.missing(frame.key, options.budgets)]
-    done = len(frames) - len(left)
-    for frame, pair in track(with_pairs(left, bench), total=len(frames), done=done, label="evaluating"):
-        missing = cache.missing(frame.key, options.budgets)
-        cache.add(frame.key, evaluate_frame(frame, pair, rankers, missing, options.budgets))
-    counts: dict[ReferenceName, list[Counts]] = {"true": [], "sr": []}
-    for frame in frames:
-        for reference, frame_counts in cache.counts(frame.key).items():
-            counts[reference].append(frame_counts)
+    with ExitStack() as stack:
+        predictors = _load_predictors(options.models, bench.grid, stack)
+        before = frames_before(options.dataset, manifest) if options.more_baselines else None
+        rankers = Rankers(bench, predictors, before, _other_labels(options.other_labels, bench.grid))
+        frames = _choose_frames(options, manifest)
+        found = _evaluate_frames(frames, rankers, options)
     budgets = sorted({0.0, *options.budgets, 1.0})
     segments = segments_of([frame.video_id for frame in frames], options.segments)
     curves = [
         make_curve(method, reference, frame_counts, segments, budgets)
-        for reference, frame_counts in counts.items()
+        for reference, frame_counts in found.items()
         if frame_counts
         for method in rankers.identities()
     ]
@@ -74,6 +65,25 @@ def evaluate_utility(options: EvaluateUtilityOptions) -> None:
     write_text(options.out, report.model_dump_json(indent=2) + "\n")
     print(format_table(report))
     print(f"wrote {options.out}")
+
+
+def _evaluate_frames(
+    frames: Sequence[LabelledFrame], rankers: Rankers, options: EvaluateUtilityOptions
+) -> dict[ReferenceName, list[Counts]]:
+    """What every method is worth on each frame, by reference; what the cache knows is not tried again."""
+    made_of = (sha256_of(options.dataset / MANIFEST_NAME), options.split)
+    kept = options.cache or options.out.with_name(f".{options.out.name}.cache")
+    cache = UtilityCache(kept, made_of, rankers.identities())
+    left = [frame for frame in frames if cache.missing(frame.key, options.budgets)]
+    done = len(frames) - len(left)
+    for frame, pair in track(with_pairs(left, rankers.bench), total=len(frames), done=done, label="evaluating"):
+        missing = cache.missing(frame.key, options.budgets)
+        cache.add(frame.key, evaluate_frame(frame, pair, rankers, missing, options.budgets))
+    counts: dict[ReferenceName, list[Counts]] = {"true": [], "sr": []}
+    for frame in frames:
+        for reference, frame_counts in cache.counts(frame.key).items():
+            counts[reference].append(frame_counts)
+    return counts
 
 
 def format_table(report: UtilityReport) -> str:
@@ -117,11 +127,12 @@ def load_bench(options: EvaluateUtilityOptions, manifest: Manifest) -> Bench:
     return Bench(manifest, manifest.make_grid(), detector, upscaler, interpolation, device)
 
 
-def _load_predictors(models: Sequence[str], grid: Grid) -> dict[str, Predictor]:
+def _load_predictors(models: Sequence[str], grid: Grid, stack: ExitStack) -> dict[str, Predictor]:
+    """The predictors by name; `stack` closes them."""
     predictors: dict[str, Predictor] = {}
     for model in models:
         given, path = name_and_path(model, "--models") if "=" in model else ("", Path(model))
-        predictor = Predictor(path)
+        predictor = stack.enter_context(Predictor(path))
         if predictor.card.grid != grid:
             raise WeightsError(
                 f"{model} was made for {predictor.card.grid}, the labels are on {grid}",

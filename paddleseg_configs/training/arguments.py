@@ -12,7 +12,7 @@ def make_parser(description: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
-    parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="configuration (.yml)")
+    parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="configuration (.yml), or its name")
     parser.add_argument("--dataset", type=Path, metavar="DIR", help="dataset folder, instead of the configuration's")
     parser.add_argument(
         "--device", choices=("auto", "cpu", "gpu"), default="auto", help="default: a GPU if there is one"

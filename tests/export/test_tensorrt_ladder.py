@@ -13,8 +13,8 @@ import pytest
 from deploy.cards.model_card import write_card
 from export.conversion import paddle_to_onnx
 from export.engine_builder import build_engine
+from export.engine_options import EngineOptions
 from export.exporter import finish_graph
-from export.options import EngineOptions
 from paddleseg_configs.training.config.settings import load_settings
 from paddleseg_configs.training.models.components import LevelBuilder
 from paddleseg_configs.training.models.inference_model import save_inference_model

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -113,3 +114,11 @@ def test_error_tree_is_documented_whole() -> None:
 
     assert all(name in (errors.__doc__ or "") for name in descendants(errors.RegenError))
     assert "RegenError" in (errors.__doc__ or "")
+
+
+def test_nothing_generated_is_tracked() -> None:
+    """Text of more than 50 kB is not written by hand."""
+    names = subprocess.run(["git", "ls-files"], cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout
+    kept = (".png", ".safetensors", ".onnx")
+    files = [REPOSITORY / name for name in names.splitlines() if not name.endswith(kept)]
+    assert len(files) > 200 and [path for path in files if path.exists() and path.stat().st_size > 50_000] == []

@@ -109,14 +109,6 @@ def test_pictures_show_in_a_browser(tmp_path: Path) -> None:
     assert len(widths) == len(named) and min(widths) > 100
 
 
-@needs_chromium
-@pytest.mark.parametrize("page", sorted((REPOSITORY / "docs").rglob("*.html")), ids=lambda page: page.name)
-def test_committed_pages_render_in_a_browser(page: Path) -> None:
-    with opened(page) as shown:
-        assert shown.eval_on_selector_all("h1, h2", "titles => titles.length") > 0
-        assert 0 not in shown.eval_on_selector_all("img", "images => images.map(image => image.naturalWidth)")
-
-
 def test_known_holes_are_those_of_the_pins() -> None:
     pins = (REPOSITORY / "requirements.txt").read_text(encoding="utf-8")
     page = (REPOSITORY / "docs" / "known-holes.md").read_text(encoding="utf-8")

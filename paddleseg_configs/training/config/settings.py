@@ -26,6 +26,8 @@ SPLIT_KEYS = ("train_dataset", "val_dataset")
 PARTS = ("batch_size", "iters", "best_metric", *SPLIT_KEYS, "optimizer", "lr_scheduler", "loss", "model")
 """What a configuration consists of. PaddleSeg ignores all else, and so a part whose name has a typing error."""
 LOSS_PARTS = ("types", "coef")
+_SHIPPED = Path(__file__).parents[2]
+"""Folder of the configurations that come with the project."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ def load_settings(path: Path, *, dataset: Path | None = None, overrides: Sequenc
     """Read a configuration and its dataset's manifest, and make them agree.
 
     Args:
-        path: a .yml file; ``_base_`` names files that it changes.
+        path: a .yml file, ``_base_`` in it names files that it changes; or the name of one that comes with the project.
         dataset: dataset folder, instead of the one in the file.
         overrides: dotted keys and YAML values that replace parts of the file.
 
@@ -64,6 +66,7 @@ def load_settings(path: Path, *, dataset: Path | None = None, overrides: Sequenc
         OptionError: the file is missing, is not YAML, lacks a part, or contradicts the manifest.
         DatasetError: the dataset folder cannot be used.
     """
+    path = find_config(path)
     content = read_yaml(path)
     for key, value in overrides:
         _override(content, key, value)
@@ -79,6 +82,12 @@ def load_settings(path: Path, *, dataset: Path | None = None, overrides: Sequenc
     _settle_levels(content, manifest, path)
     _settle_weights(content, manifest)
     return Settings(config=_to_config(content, path), dataset=root, manifest=manifest)
+
+
+def find_config(path: Path) -> Path:
+    """The file itself, or for a bare name the configuration of that name which comes with the project."""
+    shipped = _SHIPPED / f"{path.name.removesuffix('.yml')}.yml"
+    return shipped if path.parent == Path() and not path.exists() and shipped.is_file() else path
 
 
 def read_yaml(path: Path, inherited_by: tuple[Path, ...] = ()) -> dict[str, Any]:

@@ -22,8 +22,8 @@ from deploy.core.errors import OptionError, WeightsError
 from deploy.core.files import sha256_of
 from deploy.prediction.preprocess import to_input
 from export.engine_builder import batch_sizes, build_engine
+from export.engine_options import EngineOptions
 from export.exporter import finish_graph
-from export.options import EngineOptions
 from tests.helpers.deploy_helpers import card_of, striped_frame, write_model
 from tests.helpers.label_helpers import REPOSITORY
 from tests.helpers.tensorrt_names import SOURCES, used_names

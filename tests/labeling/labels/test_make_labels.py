@@ -172,16 +172,18 @@ def test_unfinished_work_of_another_job_is_named(
 
 
 def test_second_process_on_the_same_job_is_refused(clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    original = pipeline._label_video
+    original, refused = pipeline.label_here, []
 
     def meet_a_second_process(*arguments: object) -> None:
-        with pytest.raises(OutputError, match="another process"):
-            monkeypatch.setattr(pipeline, "_label_video", original)
+        monkeypatch.setattr(pipeline, "label_here", original)
+        with pytest.raises(OutputError, match="another process") as error:
             pipeline.label_videos(options(clip, tmp_path / "dataset", every=4))
-        original(*arguments)
+        refused.append(error.value)
+        original(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(pipeline, "_label_video", meet_a_second_process)
+    monkeypatch.setattr(pipeline, "label_here", meet_a_second_process)
     pipeline.label_videos(options(clip, tmp_path / "dataset", every=4))
+    assert len(refused) == 1
     assert read_manifest(tmp_path / "dataset").splits["train"].num_frames > 0
 
 
@@ -232,17 +234,19 @@ def test_parts_make_the_same_dataset(clip: Path, dataset: Path, tmp_path: Path) 
 
 def test_parts_keep_off_each_other(clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out = tmp_path / "dataset"
-    inside = pipeline._label_video
+    inside, refused = pipeline.label_here, []
 
     def meanwhile(*arguments: object) -> None:
+        monkeypatch.setattr(pipeline, "label_here", inside)
         for shard in ("1/2", None):
             with pytest.raises(OutputError, match="another process"):
                 pipeline.label_videos(options(clip, out, shard=shard))
-        monkeypatch.setattr(pipeline, "_label_video", inside)
+            refused.append(shard)
         pipeline.label_videos(options(clip, out, shard="2/2"))
 
-    monkeypatch.setattr(pipeline, "_label_video", meanwhile)
+    monkeypatch.setattr(pipeline, "label_here", meanwhile)
     pipeline.label_videos(options(clip, out, shard="1/2"))
+    assert refused == ["1/2", None]
 
 
 @pytest.mark.parametrize("shard", ["0/2", "3/2", "1", "a/b", "1/0", "-1/2", "1/2/3"])

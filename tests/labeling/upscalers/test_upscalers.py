@@ -381,7 +381,7 @@ def test_an_interrupted_run_ends_as_an_undisturbed_one(
     assert not options.out.exists()
     capsys.readouterr()
     train_upscaler(options)
-    assert "resuming at step 2" in capsys.readouterr().out
+    assert "going on from step 2" in capsys.readouterr().out
     assert options.out.read_bytes() == undisturbed.out.read_bytes()
     assert sorted(path.name for path in options.out.parent.iterdir()) == [options.out.name, undisturbed.out.name]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -57,9 +58,10 @@ def test_two_rankings_of_one_name_are_refused(name: str) -> None:
 def test_models_are_called_as_asked(tmp_path: Path) -> None:
     card = card_of()
     path = write_model(tmp_path / "m.onnx", card)
-    assert list(_load_predictors([str(path), f"other={path}"], card.grid)) == [card.name, "other"]
+    with ExitStack() as stack:
+        assert list(_load_predictors([str(path), f"other={path}"], card.grid, stack)) == [card.name, "other"]
     with pytest.raises(OptionError, match="two models are called x"):
-        _load_predictors([f"x={path}", f"x={path}"], card.grid)
+        _load_predictors([f"x={path}", f"x={path}"], card.grid, ExitStack())
 
 
 def test_labels_of_another_dataset_must_be_on_the_same_grid(tmp_path: Path) -> None:

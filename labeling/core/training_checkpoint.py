@@ -1,0 +1,63 @@
+"""What an interrupted training goes on from: the one convention of everything that PyTorch trains here.
+
+The same command goes on from its newest checkpoint, to the same weights as without the interruption. Another command
+never finds it: the file is named by all that determines the result. (PaddleSeg's layout, a folder for each checkpoint,
+is in `paddleseg_configs/training/run/checkpoint.py`.)
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+
+from deploy.core.files import atomic_path
+
+
+class Stateful(Protocol):
+    """A network, an optimizer or a schedule."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that it has to remember."""
+        ...
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> Any:
+        """Take up what was remembered."""
+        ...
+
+
+class TrainingCheckpoint:
+    """The state of one training on disk.
+
+    Args:
+        folder: where it lies; made when there is something to keep.
+        made_of: all that determines the result, as plain values.
+        parts: what has a state, by name.
+    """
+
+    def __init__(self, folder: Path, made_of: object, parts: Mapping[str, Stateful]) -> None:
+        digest = hashlib.sha256(json.dumps(made_of, sort_keys=True, default=str).encode()).hexdigest()
+        self._path, self._parts = folder / f"{digest[:12]}.pt", parts
+
+    def save(self, **progress: float) -> None:
+        """Keep the state of all parts, and numbers such as the step."""
+        state: dict[str, Any] = {name: part.state_dict() for name, part in self._parts.items()}
+        with atomic_path(self._path) as temporary:
+            torch.save(state | progress, temporary)
+
+    def restore(self, device: str = "cpu") -> dict[str, float] | None:
+        """Bring all parts into the state that was kept.
+
+        Returns:
+            The numbers that `save` was given; None where nothing was kept.
+        """
+        if not self._path.is_file():
+            return None
+        state = torch.load(self._path, map_location=device, weights_only=True)
+        for name, part in self._parts.items():
+            part.load_state_dict(state.pop(name))
+        return state  # type: ignore[no-any-return]
