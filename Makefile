@@ -3,6 +3,7 @@
 # make nightly make ladder (every model trains, converts, agrees and builds with TensorRT-RTX) and
 #              make faults (200 kills, 100,000 damaged files)
 # make test    every test          make check   lint and types          make clean   remove runs/ and .venv/
+# make test-fast  the tests that take seconds, for an answer in two minutes
 # make docs    API reference from the docstrings: runs/docs/index.html
 # make doctor  what works on this machine, and how to mend what does not
 
@@ -14,7 +15,7 @@ PY := .venv/bin/python
 INSTALLED := .venv/installed
 TOOLS := $(wildcard paddleseg_configs/paddleseg_tools/pyproject.toml paddleseg_configs/paddleseg_tools/paddleseg/tools/*.py)
 
-.PHONY: demo video zoo nightly ladder faults test check docs setup doctor clean
+.PHONY: demo video zoo nightly ladder faults test test-fast check docs setup doctor clean
 
 demo: video setup
 	$(PY) -m labeling.demo $(if $(VIDEO),--video "$(VIDEO)")
@@ -43,6 +44,9 @@ faults: setup
 # Two workers of one thread each: faster than one after the other, and no threads that fight over two cores.
 test: setup
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadfile
+
+test-fast: setup
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadfile -m "not slow"
 
 doctor:
 	@$(if $(wildcard $(PY)),$(PY),python3) -m labeling.doctor
