@@ -24,9 +24,9 @@ def require_range(
     if value is None or (low < value < high if open_ends else low <= value <= high):
         return
     if math.isinf(high):
-        rule = f"more than {low:g}" if open_ends else f"at least {low:g}"
+        rule = f"more than {low}" if open_ends else f"at least {low}"
     else:
-        rule = f"between {low:g} and {high:g}" if open_ends else f"from {low:g} to {high:g}"
+        rule = f"between {low} and {high}" if open_ends else f"from {low} to {high}"
     raise OptionError(
         f"{name}={value} must be {rule}", hint=hint or f"Give --{name.replace('_', '-')} a number {rule}."
     )

@@ -251,9 +251,9 @@ def test_a_converter_that_dies_is_reported(
     ("change", "complaint"),
     [
         ({"out": Path("model.bin")}, "must end in .onnx"),
-        ({"opset": 5}, "--opset 5"),
-        ({"frames": 0}, "--frames 0"),
-        ({"calibration_frames": 0}, "--calibration-frames 0"),
+        ({"opset": 5}, "opset=5 must be from 11 to 21"),
+        ({"frames": 0}, "frames=0 must be at least 1"),
+        ({"calibration_frames": 0}, "calibration_frames=0 must be at least 1"),
         ({"opts": ("train_dataset.transforms=[{type: Normalize, mean: [0.1], std: [0.5]}]",)}, "one and the same"),
     ],
 )

@@ -116,7 +116,7 @@ def check_paths(words: list[str]) -> None:
 def make_targets() -> set[str]:
     """What the Makefile can make."""
     text = (REPOSITORY / "Makefile").read_text(encoding="utf-8")
-    return set(re.findall(r"^([a-z]+):(?!=)", text, flags=re.M))
+    return set(re.findall(r"^([a-z-]+):(?!=)", text, flags=re.M))
 
 
 def check_make(words: list[str]) -> None:

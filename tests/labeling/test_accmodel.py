@@ -222,4 +222,4 @@ def test_bad_input_ends_with_one_message(trained: TrainAccModelOptions, tmp_path
     with pytest.raises(WeightsError, match="is not an AccModel"):
         load_accmodel(tmp_path / "no.safetensors")
     result = run_script("labeling/train_accmodel.py", tmp_path, "--out", tmp_path / "run", "--share", "2")
-    assert result.returncode == 2 and "--share 2" in result.stderr
+    assert result.returncode == 2 and "share=2.0 must be between 0 and 1" in result.stderr

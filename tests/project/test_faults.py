@@ -143,7 +143,7 @@ def test_a_second_process_is_refused(
     module, arguments, out = command(stage, material, tmp_path)
     if stage == "label":  # a run that stops at once leaves the folder whose name is the job's
         with monkeypatch.context() as patch:
-            patch.setattr(label_pipeline, "_label_video", stop_half_way)
+            patch.setattr(label_pipeline, "label_here", stop_half_way)
             assert call(monkeypatch, module, *arguments) == 2
         capsys.readouterr()
     with rival(stage, tmp_path):  # type: ignore[attr-defined]
@@ -167,7 +167,7 @@ def test_two_at_the_same_time(material: dict[str, Path], tmp_path: Path) -> None
 def test_a_video_that_vanishes(
     material: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    original, copy = label_pipeline._label_video, tmp_path / "copy.avi"
+    original, copy = label_pipeline.label_here, tmp_path / "copy.avi"
     copy.write_bytes(material["clip"].read_bytes())
     module, arguments, out = command("label", {**material, "clip": copy}, tmp_path)
 
@@ -176,7 +176,7 @@ def test_a_video_that_vanishes(
         original(*values)
 
     with monkeypatch.context() as patch:
-        patch.setattr(label_pipeline, "_label_video", gone)
+        patch.setattr(label_pipeline, "label_here", gone)
         assert call(monkeypatch, module, *arguments) == 2
     assert "video not found" in one_message(capsys) and not out.exists()
     copy.write_bytes(material["clip"].read_bytes())

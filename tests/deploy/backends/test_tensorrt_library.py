@@ -210,7 +210,7 @@ def test_batch_sizes(text: str | None, dynamic: bool, expected: tuple[int, ...])
         ({"batch": "0,1,2"}, "does not hold"),
         ({"batch": "3,2,1"}, "does not hold"),
         ({"out": Path("m.plan")}, "must end in .engine"),
-        ({"workspace": 0.0}, "is not positive"),
+        ({"workspace": 0.0}, "must be more than 0"),
     ],
 )
 def test_bad_options_are_refused(tmp_path: Path, changes: dict[str, Any], complaint: str) -> None:

@@ -136,7 +136,7 @@ def test_selection(tmp_path: Path, selection: FrameSelection, wanted: range) -> 
     ("arguments", "message"),
     [
         ({"every": 0}, "every=0"),
-        ({"start_seconds": -1.0}, "negative"),
+        ({"start_seconds": -1.0}, "at least 0"),
         ({"start_seconds": 2.0, "stop_seconds": 2.0}, "not after"),
     ],
 )

@@ -171,11 +171,11 @@ def test_another_schedule_has_another_folder(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"budgets": (0.1, 2.0)}, "must lie between 0 and 1"),
+        ({"budgets": (0.1, 2.0)}, "must be between 0 and 1"),
         ({"extra": ("model.onnx",)}, "is not NAME=PATH"),
         ({"extra": ("mine=absent.onnx",)}, "absent.onnx does not exist"),
         ({"other_labels": ("mine=absent",)}, "absent does not exist"),
-        ({"iters": 0}, "--iters must be at least 1"),
+        ({"iters": 0}, "iters=0 must be at least 1"),
     ],
 )
 def test_bad_options_are_told_before_any_training(options: dict[str, Any], words: str) -> None:
@@ -259,10 +259,10 @@ def test_the_ladder_is_checked(
     check_ladder(options)
     assert "up to date" in capsys.readouterr().out
 
-    def refuse(_options: object) -> None:
+    def refuse(*_arguments: object) -> bool:
         raise WeightsError("the converter died", hint="")
 
-    monkeypatch.setattr(ladder_check, "export_onnx", refuse)
+    monkeypatch.setattr(ladder_check.ModelStages, "export", refuse)
     with pytest.raises(RegenError, match=f"1 of 1 do not belong in the ladder: {MODEL}"):
         check_ladder(replace(options, models=(MODEL,)))
     assert f"{MODEL}: the converter died" in capsys.readouterr().out

@@ -54,7 +54,7 @@ def test_every_package_is_built() -> None:
 
 
 def test_the_predictor_is_described(reference: Path) -> None:
-    page = (reference / "deploy" / "predictor.html").read_text(encoding="utf-8")
+    page = (reference / "deploy" / "prediction" / "predictor.html").read_text(encoding="utf-8")
     text = re.sub(r"<[^>]+>", "", page)
     assert "Predicts the importance of every macroblock of a frame." in text
     for argument in ARGUMENTS:
@@ -79,7 +79,7 @@ def test_what_is_public_has_a_docstring(package: str) -> None:
 
 @needs_chromium
 def test_the_page_renders_in_a_browser(reference: Path) -> None:
-    with opened(reference / "deploy" / "predictor.html") as page:
+    with opened(reference / "deploy" / "prediction" / "predictor.html") as page:
         shown = page.eval_on_selector_all("#Predictor .docstring", "parts => parts.map(part => part.innerText)")
         links = page.eval_on_selector_all("nav a", "links => links.map(link => link.textContent.trim())")
     assert shown and shown[0].startswith("Predicts the importance of every macroblock")
