@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from deploy.core.errors import OptionError
 from deploy.core.registry import Registry
 from labeling.detectors.base import Detections, Detector, DetectorSettings
 
@@ -37,6 +38,10 @@ DETECTORS: Registry[Detector] = Registry(
 )
 
 
+FILES = ("onnx", "torch-program")
+"""Detectors that somebody saved: their classes are their own."""
+
+
 def create_detector(
     name: str,
     *,
@@ -44,10 +49,22 @@ def create_detector(
     score_threshold: float | None = None,
     classes: tuple[str, ...] = (),
     offline: bool = False,
+    class_names: tuple[str, ...] = (),
+    layout: str | None = None,
+    input_size: tuple[int, int] | None = None,
 ) -> Detector:
     """Load a detector by its name; see `DetectorSettings`.
 
     Raises:
         RegenError: an unknown name, bad settings, or weights that cannot be used.
     """
-    return DETECTORS.create(name, settings=DetectorSettings(weights, score_threshold, classes, offline))
+    DETECTORS.check(name)
+    for flag, value, takers in (
+        ("--class-names", class_names, FILES),
+        ("--detector-layout", layout, ("onnx",)),
+        ("--detector-size", input_size, ("onnx",)),
+    ):
+        if value and name not in takers:
+            raise OptionError(f"detector {name!r} takes no {flag}", hint=f"It is for --detector {' or '.join(takers)}.")
+    settings = DetectorSettings(weights, score_threshold, classes, offline, class_names, layout, input_size)
+    return DETECTORS.create(name, settings=settings)

@@ -39,6 +39,12 @@ class DetectorSettings:
     """Names to keep; none keeps its default."""
     offline: bool = False
     """Never use the network."""
+    class_names: tuple[str, ...] = ()
+    """Of a detector that somebody saved: names of its classes, in order; none takes what its file says."""
+    layout: str | None = None
+    """Of an ONNX file: its layout (`deploy.detectors.layouts.LAYOUTS`); None finds it out."""
+    input_size: tuple[int, int] | None = None
+    """Of an ONNX file: height and width to run it at; None is its own, or where that is free the frame's."""
 
     def threshold_or(self, default: float) -> float:
         """The threshold that was asked for, or the detector's own.
@@ -69,6 +75,10 @@ class Detector(Protocol):
     """Detections below are dropped."""
     classes: tuple[str, ...]
     """Names of the classes that are kept."""
+    description: str
+    """What it is, for people; empty where its name says it."""
+    record: dict[str, str | tuple[str, ...]]
+    """What else has to be known to make the same detector again; see `DetectorSettings`."""
 
     def detect(self, images: Tensor, *, score_threshold: float | None = None) -> list[Detections]:
         """Find objects.

@@ -33,6 +33,7 @@ class HogDetector:
 
     name = "hog"
     class_names = ("person",)
+    description = ""
 
     def __init__(self, settings: DetectorSettings, *, pyramid_step: float = 1.1, nms_iou: float = 0.3) -> None:
         import cv2
@@ -40,6 +41,7 @@ class HogDetector:
         refuse_weights("detector", self.name, settings.weights)
         class_indices(settings.classes, self.class_names)
         self.classes = self.class_names
+        self.record: dict[str, str | tuple[str, ...]] = {}
         self.score_threshold = settings.threshold_or(0.5)
         self.pyramid_step, self.nms_iou = pyramid_step, nms_iou
         coefficients = np.asarray(cv2.HOGDescriptor.getDefaultPeopleDetector(), np.float32).ravel()

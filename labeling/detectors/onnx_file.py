@@ -1,114 +1,116 @@
-"""Any ONNX detector whose output layout has a decoder, made differentiable by onnx2torch."""
+"""Any ONNX detector whose outputs have a known layout, made differentiable by onnx2torch."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator
-from typing import Any
 
-import onnx
+import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from deploy.core.errors import OptionError, WeightsError, first_line
+from deploy.core.errors import OptionError, WeightsError
 from deploy.core.files import sha256_of
+from deploy.detectors.classes import names_in_metadata, settle_class_names
+from deploy.detectors.layout import Layout, Size
+from deploy.detectors.layouts import choose_layout
 from labeling.detectors.base import Detections, DetectorSettings
 from labeling.detectors.candidates import select_detections
-from labeling.detectors.coco_detector import CocoDetector
-from labeling.detectors.onnx_decoders import OutputDecoder, Shape, decoder_for
+from labeling.detectors.coco_detector import DetectorWithClasses
+from labeling.detectors.framing import prepare_frame
+from labeling.detectors.onnx_graph import DetectorGraph, for_size, read_graph, run_once
+from labeling.detectors.onnx_operators import convert_to_torch
 
 warnings.filterwarnings("ignore", module="onnx2torch")  # what it says of PyTorch is for its authors
+STRIDE_PX = 32
+"""Sides of a free network's frame are multiples of it."""
+_TRIAL_SIZE = (320, 320)
 
 
-class OnnxDetector(CocoDetector):
-    """A fixed-size, batch-1 network; frames are stretched to its input size. See `Detector`."""
+class OnnxDetector(DetectorWithClasses):
+    """A network for one frame at a time. See `Detector`.
+
+    Args:
+        graph: the file.
+        layout: of its outputs.
+        class_names: of its classes.
+        size: height and width that every frame is brought to; None takes the frame's, rounded up.
+        settings: as they were given.
+    """
 
     name = "onnx"
 
     def __init__(
         self,
-        network: nn.Module,
-        decoder: type[OutputDecoder],
-        input_size: tuple[int, int],
-        weights_sha256: str,
+        graph: DetectorGraph,
+        layout: Layout,
+        class_names: tuple[str, ...],
+        size: Size | None,
         settings: DetectorSettings,
     ) -> None:
-        super().__init__(settings)
-        self._network = network.eval().requires_grad_(False)
-        self._decoder, self._input_size = decoder, input_size
-        self.weights_sha256 = weights_sha256
+        super().__init__(settings, class_names)
+        self._graph, self._layout, self.input_size = graph, layout, size
+        self._networks: dict[Size, nn.Module] = {}
+        self.weights_sha256 = sha256_of(graph.path)
+        shown = "any size" if size is None else f"{size[1]} x {size[0]}"
+        few = ", ".join(class_names[:5]) + (", …" if len(class_names) > 5 else "")
+        self.description = f"layout {layout.name}, {shown}, {len(class_names)} classes: {few}"
+        self.record = {"layout": layout.name, "class_names": class_names, "fit": layout.preparation.fit}
+        if size is not None:
+            self.record["input_size"] = f"{size[1]}x{size[0]}"
 
     def detect(self, images: Tensor, *, score_threshold: float | None = None) -> list[Detections]:
         """See `Detector.detect`."""
         return [self._detect_one(image[None], score_threshold or self.score_threshold) for image in images]
 
     def _detect_one(self, image: Tensor, least_score: float) -> Detections:
-        height, width = self._input_size
-        resized = functional.interpolate(
-            image, size=self._input_size, mode="bilinear", align_corners=False, antialias=True
-        )
-        outputs = self._network.to(image.device)(self._decoder.normalise(resized))
-        boxes, scores = self._decoder.decode(
-            list(outputs) if isinstance(outputs, tuple | list) else [outputs], height, width
-        )
-        scores = scores[:, self._kept_classes.to(scores.device)]
-        scores = scores.where(scores == scores.amax(dim=1, keepdim=True), 0.0)  # a box has one class
-        zoom = torch.tensor([image.shape[3] / width, image.shape[2] / height] * 2, device=boxes.device)
         frame = (image.shape[2], image.shape[3])
-        return select_detections(boxes.float() * zoom, scores, self._kept_classes, frame, least_score)
+        size = self.input_size or rounded_up(frame)
+        prepared, placement = prepare_frame(image, self._layout.preparation, size)
+        found = self._network(size).to(image.device)(prepared)
+        outputs = list(found) if isinstance(found, tuple | list) else [found]
+        with torch.no_grad():
+            boxes = placement.to_frame(self._layout.boxes([output.detach().float() for output in outputs], size))
+        kept = self._kept_classes
+        scores = self._layout.scores(outputs, len(self.class_names))[:, kept.to(image.device)]
+        scores = scores.where(scores == scores.amax(dim=1, keepdim=True), 0.0)  # a box has one class
+        nms_iou = 0.5 if self._layout.suppress else 1.0
+        return select_detections(boxes, scores, kept, frame, least_score, nms_iou=nms_iou)
+
+    def _network(self, size: Size) -> nn.Module:
+        if size not in self._networks:
+            self._networks[size] = convert_to_torch(for_size(self._graph, size), self._graph.path)
+        return self._networks[size]
 
 
 def load_onnx_detector(settings: DetectorSettings) -> OnnxDetector:
-    """Read an ONNX detector of the 80 COCO classes.
+    """Read an ONNX detector, and find out its layout by running it once.
 
     Raises:
-        OptionError: no file was named.
-        WeightsError: missing, not ONNX, not of a fixed size, or without a decoder.
+        OptionError: no file was named, or one of the settings does not fit it.
+        WeightsError: missing, not ONNX, or of no known layout.
     """
-    from onnx2torch import convert
-
-    weights = settings.weights
-    if weights is None:
+    if settings.weights is None:
         raise OptionError("detector 'onnx' needs a file", hint="Add --detector-weights MODEL.onnx")
-    if not weights.is_file():
-        raise WeightsError(f"detector not found: {weights}", hint="Check the path.")
+    graph = read_graph(settings.weights)
+    size = settings.input_size or graph.size
+    trial = size or _TRIAL_SIZE
     try:
-        model = onnx.load(str(weights), load_external_data=False)
-        if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in _tensors(model)):
-            raise ValueError("it keeps tensors in other files, wherever it says they are")
-        network = convert(model)
-    except Exception as error:  # protobuf, onnx and onnx2torch share no exception
-        message = first_line(error)
-        raise WeightsError(
-            f"cannot use {weights} as a detector: {message}",
-            hint="It must be one file of operators that onnx2torch knows, opset 11 to 17; or wrap it as TorchScript.",
+        # Noise, so that no output is constant by chance.
+        frame = np.random.default_rng(0).random((1, 3, *trial), np.float32)
+        outputs = run_once(for_size(graph, trial), frame, graph.path)
+        layout, num_classes = choose_layout(outputs, trial, settings.layout)
+    except WeightsError as error:
+        if settings.input_size in (None, graph.size) or graph.size is None:
+            raise
+        own = f"{graph.size[1]}x{graph.size[0]}"
+        raise OptionError(
+            f"{graph.path} works only at {own}: {error}", hint="Leave --detector-size out, or export it at that size."
         ) from None
-    initialised = {tensor.name for tensor in model.graph.initializer}
-    inputs = [value for value in model.graph.input if value.name not in initialised]
-    size = _shape(inputs[0]) if len(inputs) == 1 else ()
-    if len(size) != 4 or size[1] != 3 or min(size[2:]) < 1:
-        raise WeightsError(
-            f"{weights} has no single fixed input 1 x 3 x H x W: {size}", hint="Export it with a fixed size."
-        )
-    return OnnxDetector(
-        network,
-        decoder_for([_shape(output) for output in model.graph.output], size[2], size[3]),
-        (size[2], size[3]),
-        sha256_of(weights),
-        settings,
-    )
+    names = settle_class_names(num_classes, settings.class_names, names_in_metadata(graph.names))
+    return OnnxDetector(graph, layout, names, size, settings)
 
 
-def _tensors(message: Any) -> Iterator[Any]:
-    """Every tensor anywhere in a model, those of inner graphs included."""
-    for _, value in message.ListFields():
-        for part in value if isinstance(value, Iterable) and not isinstance(value, str | bytes) else (value,):
-            if isinstance(part, onnx.TensorProto):
-                yield part
-            elif hasattr(part, "ListFields"):
-                yield from _tensors(part)
-
-
-def _shape(value: object) -> Shape:
-    return tuple(dimension.dim_value for dimension in value.type.tensor_type.shape.dim)  # type: ignore[attr-defined]
+def rounded_up(size: Size) -> Size:
+    """To multiples of `STRIDE_PX`."""
+    height, width = (-(-side // STRIDE_PX) * STRIDE_PX for side in size)
+    return height, width

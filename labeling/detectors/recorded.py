@@ -14,6 +14,7 @@ class RecordedDetector:
         self.name, self.class_names = detector.name, detector.class_names
         self.weights_sha256, self.classes = detector.weights_sha256, detector.classes
         self.score_threshold = detector.score_threshold
+        self.description, self.record = detector.description, detector.record
         self._found = found
 
     def detect(self, images: Tensor, *, score_threshold: float | None = None) -> list[Detections]:

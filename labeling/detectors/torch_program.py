@@ -2,8 +2,8 @@
 
 The program takes (1, 3, H, W) float RGB in [0, 1] and returns boxes (K, 4) x0 y0 x1 y1 in its input's pixels and
 
-- scores (K, 80) of the COCO classes, before non-maximum suppression; or
-- scores (K,) and classes (K,), integers from 0 to 79.
+- scores (K, C) of C classes, before non-maximum suppression; or
+- scores (K,) and classes (K,), integers from 0 to C - 1.
 
 Either as a tuple in that order or as a dictionary with the keys ``boxes``, ``scores``, ``classes``. An export archive
 has a fixed frame size, to which frames are stretched; TorchScript gets them as they are.
@@ -28,10 +28,10 @@ from torch.nn import functional
 
 from deploy.core.errors import OptionError, WeightsError, first_line
 from deploy.core.files import sha256_of
+from deploy.detectors.classes import COCO_CLASSES
 from labeling.detectors.base import Detections, DetectorSettings
 from labeling.detectors.candidates import select_detections
-from labeling.detectors.coco import COCO_CLASSES
-from labeling.detectors.coco_detector import CocoDetector
+from labeling.detectors.coco_detector import DetectorWithClasses
 
 _PLAIN_FILES = re.compile(
     r"[^/]+/(models/[^/]+\.json|data/(weights|constants)/(weight_\d+|tensor_\d+|[^/]+\.json)|data/sample_inputs/[^/]+\.pt"
@@ -39,8 +39,8 @@ _PLAIN_FILES = re.compile(
 )
 
 
-class TorchProgramDetector(CocoDetector):
-    """80 COCO classes; people and vehicles by default. See `Detector`.
+class TorchProgramDetector(DetectorWithClasses):
+    """Classes of any number, by default COCO's 80. See `Detector`.
 
     Raises:
         OptionError: no file was named.
@@ -50,7 +50,8 @@ class TorchProgramDetector(CocoDetector):
     name = "torch-program"
 
     def __init__(self, settings: DetectorSettings) -> None:
-        super().__init__(settings)
+        super().__init__(settings, settings.class_names or COCO_CLASSES)
+        self.record = {"class_names": self.class_names} if settings.class_names else {}
         weights = settings.weights
         if weights is None:
             raise OptionError("detector 'torch-program' needs a file", hint="Add --detector-weights MODEL.pt2 or .pt")
@@ -82,31 +83,32 @@ class TorchProgramDetector(CocoDetector):
         return select_detections(boxes.detach() * zoom, scores[:, kept.to(scores.device)], kept, size, least)
 
     def _by_class(self, output: Any) -> tuple[Tensor, Tensor]:
-        """Boxes (K, 4) and scores (K, 80)."""
+        """Boxes (K, 4) and scores (K, C)."""
         if isinstance(output, dict):
             output = [output[key] for key in ("boxes", "scores", "classes") if key in output]
         parts = [part for part in output if isinstance(part, Tensor)] if isinstance(output, tuple | list) else []
         if len(parts) in (2, 3) and parts[0].ndim == 2 and parts[0].shape[1] == 4:
             boxes, scores = parts[:2]
-            if len(parts) == 2 and scores.shape == (len(boxes), len(COCO_CLASSES)):
+            if len(parts) == 2 and scores.shape == (len(boxes), len(self.class_names)):
                 return boxes, scores
             if len(parts) == 3 and scores.shape == parts[2].shape == (len(boxes),):
                 return boxes, scores[:, None] * self._one_hot(parts[2].long(), scores)
         shapes = [tuple(part.shape) for part in parts] or type(output).__name__
         raise WeightsError(
             f"{self._source} returns {shapes}",
-            hint="It must return boxes (K, 4) and scores (K, 80), or boxes (K, 4), scores (K,) and classes (K,).",
+            hint=f"It must return boxes (K, 4) and scores (K, {len(self.class_names)}), or boxes (K, 4), scores (K,) "
+            "and classes (K,). For other classes than COCO's 80 add --class-names FILE.",
         )
 
     def _one_hot(self, classes: Tensor, scores: Tensor) -> Tensor:
-        known = (classes >= 0) & (classes < len(COCO_CLASSES))
+        known = (classes >= 0) & (classes < len(self.class_names))
         wrong = classes[~known & (scores.detach() > 0)]  # what fills up a fixed number of boxes has a score of 0
         if len(wrong):
             raise WeightsError(
-                f"{self._source} returns class {int(wrong[0])}, there are {len(COCO_CLASSES)}",
-                hint="Give COCO's 80 classes in their usual order: 0 is person, 79 is toothbrush.",
+                f"{self._source} returns class {int(wrong[0])}, there are {len(self.class_names)}",
+                hint="Number them from 0; for other classes than COCO's 80 add --class-names FILE.",
             )
-        return functional.one_hot(classes.where(known, 0), len(COCO_CLASSES))
+        return functional.one_hot(classes.where(known, 0), len(self.class_names))
 
 
 Loaded = tuple[Callable[[Tensor], Any], tuple[int, int] | None]

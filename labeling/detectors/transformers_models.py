@@ -21,9 +21,9 @@ from transformers.utils.logging import disable_progress_bar
 
 from deploy.core.errors import WeightsError, first_line
 from deploy.core.files import sha256_of
+from deploy.detectors.classes import COCO_CLASSES
 from labeling.detectors.base import Detections, DetectorSettings
 from labeling.detectors.candidates import select_detections
-from labeling.detectors.coco import COCO_CLASSES
 from labeling.detectors.coco_detector import CocoDetector
 
 INPUT_PX = 640

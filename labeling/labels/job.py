@@ -27,6 +27,10 @@ _NOT_PART_OF_THE_JOB = {
     "overwrite",
     "detector_weights",
     "upscaler_weights",
+    # What these say is in the records of the detector and the upscaler.
+    "class_names",
+    "detector_layout",
+    "detector_size",
     "offline",
     "calibration",
     "importance_from",

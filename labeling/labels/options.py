@@ -41,10 +41,18 @@ class LabelOptions:
     ssdlite, rt-detr-r18 to -r101, d-fine-n to -x, detectron2-r50, -r101, or a file: onnx, torch-program."""
     detector_weights: Path | None = None
     """File of the detector, where it needs one."""
+    detector_size: str | None = None
+    """Width x height to run an ONNX detector at, such as 960x544; the default is its own, or where that is free the
+    super-resolved frame's."""
+    detector_layout: str | None = None
+    """Layout of an ONNX detector's outputs, where two fit; the error names them."""
+    class_names: Path | None = None
+    """File with the names of an ONNX or TorchScript detector's classes, a name a line; the default is what the file
+    says, COCO's for 80 classes, else class-0 and so on."""
     score_threshold: float | None = None
     """Detections below are ignored; the default is the detector's own."""
     classes: tuple[str, ...] = ()
-    """Class names that count; the default is people and vehicles."""
+    """Class names that count; the default is people and vehicles of COCO's classes, or all of any others."""
     upscaler: str = "edsr"
     """edsr, carn, spandrel (any network that it knows), opencv-edsr, -espcn, -fsrcnn, -lapsrn (.pb), bicubic, lanczos,
     or reference (the true high-resolution frame)."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Protocol
 
+from deploy.core.errors import OptionError, WeightsError
+from deploy.detectors.classes import read_class_names
 from labeling.dataset.manifest import ModelRecord
 from labeling.detectors import Detector, create_detector
 from labeling.upscalers import UPSCALERS, Upscaler
@@ -17,6 +20,12 @@ class NetworkOptions(Protocol):
     def detector(self) -> str: ...  # noqa: D102
     @property
     def detector_weights(self) -> Path | None: ...  # noqa: D102
+    @property
+    def detector_size(self) -> str | None: ...  # noqa: D102
+    @property
+    def detector_layout(self) -> str | None: ...  # noqa: D102
+    @property
+    def class_names(self) -> Path | None: ...  # noqa: D102
     @property
     def score_threshold(self) -> float | None: ...  # noqa: D102
     @property
@@ -43,13 +52,66 @@ def load_networks(options: NetworkOptions) -> tuple[Detector, Upscaler]:
         score_threshold=options.score_threshold,
         classes=options.classes,
         offline=options.offline,
+        class_names=read_class_names(options.class_names) if options.class_names else (),
+        layout=options.detector_layout,
+        input_size=parse_size(options.detector_size),
     )
     return detector, UPSCALERS.create(options.upscaler, scale=options.scale, weights=options.upscaler_weights)
 
 
+def parse_size(text: str | None) -> tuple[int, int] | None:
+    """``"960x544"`` -> (544, 960), height and width.
+
+    Raises:
+        OptionError: not of that form, or out of 32 .. 8192.
+    """
+    if text is None:
+        return None
+    match = re.fullmatch(r"(\d{2,4})x(\d{2,4})", text)
+    width, height = (int(match[1]), int(match[2])) if match else (0, 0)
+    if not (32 <= width <= 8192 and 32 <= height <= 8192):
+        raise OptionError(f"--detector-size {text!r} is not WIDTHxHEIGHT", hint="Write it as 960x544.")
+    return height, width
+
+
+def recorded_detector(record: ModelRecord, weights: Path | None, *, offline: bool) -> Detector:
+    """The detector that a manifest names, made as it was.
+
+    Raises:
+        WeightsError: the weights are not those that made the labels.
+    """
+
+    def texts(name: str) -> tuple[str, ...]:
+        value = record.settings.get(name, ())
+        return tuple(value) if isinstance(value, tuple | list) else ()
+
+    layout = record.settings.get("layout")
+    size = record.settings.get("input_size")
+    detector = create_detector(
+        record.name,
+        weights=weights,
+        score_threshold=float(str(record.settings["score_threshold"])),
+        classes=texts("classes"),
+        offline=offline,
+        class_names=texts("class_names"),
+        layout=None if layout is None else str(layout),
+        input_size=parse_size(None if size is None else str(size)),
+    )
+    require_weights("detector", detector.weights_sha256, record)
+    return detector
+
+
+def require_weights(kind: str, weights_sha256: str, record: ModelRecord) -> None:
+    """Raise WeightsError unless these are the weights that made the labels."""
+    if weights_sha256 != record.weights_sha256:
+        raise WeightsError(
+            f"the {kind}'s weights are not those that made the labels", hint=f"Name the same --{kind}-weights."
+        )
+
+
 def model_records(detector: Detector, upscaler: Upscaler) -> tuple[ModelRecord, ModelRecord]:
     """What the manifest says of the detector and of the upscaler."""
-    settings = {"score_threshold": detector.score_threshold, "classes": detector.classes}
+    settings = {"score_threshold": detector.score_threshold, "classes": detector.classes, **detector.record}
     return (
         ModelRecord(name=detector.name, weights_sha256=detector.weights_sha256, settings=settings),
         ModelRecord(name=upscaler.name, weights_sha256=upscaler.weights_sha256, settings={"scale": upscaler.scale}),

@@ -24,10 +24,16 @@ class EvaluateLabelsOptions:
     """Registry name, see make_labels.py."""
     detector_weights: Path | None = None
     """Its file, where it needs one."""
+    detector_size: str | None = None
+    """Width x height to run an ONNX detector at, see make_labels.py."""
+    detector_layout: str | None = None
+    """Layout of an ONNX detector's outputs, see make_labels.py."""
+    class_names: Path | None = None
+    """File with the names of its classes, see make_labels.py."""
     score_threshold: float | None = None
     """Detections below are ignored; the default is the detector's own."""
     classes: tuple[str, ...] = ()
-    """Class names that count; the default is people and vehicles."""
+    """Class names that count, see make_labels.py."""
     upscaler: str = "edsr"
     """Registry name, see make_labels.py."""
     upscaler_weights: Path | None = None

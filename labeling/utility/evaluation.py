@@ -21,10 +21,10 @@ from labeling.core.arguments import name_and_path
 from labeling.core.frames import FramePair, FrameSize, read_pairs, to_tensor
 from labeling.dataset.manifest import MANIFEST_NAME, Manifest, SourceRecord, read_manifest
 from labeling.dataset.reader import FrameKey, LabelledFrame, read_split
-from labeling.detectors import create_detector
 from labeling.maths.split import SPLITS, evenly_spaced
 from labeling.maths.utility import Boxes, match
 from labeling.networks.devices import pick_device
+from labeling.networks.loading import recorded_detector, require_weights
 from labeling.upscalers import UPSCALERS
 from labeling.upscalers.simple import interpolate
 from labeling.utility.cache import UtilityCache
@@ -105,21 +105,9 @@ def load_bench(options: EvaluateUtilityOptions, manifest: Manifest) -> Bench:
     Raises:
         WeightsError: their weights are not those.
     """
-    record = manifest.detector
-    classes = record.settings.get("classes", ())
-    detector = create_detector(
-        record.name,
-        weights=options.detector_weights,
-        score_threshold=float(str(record.settings["score_threshold"])),
-        classes=tuple(classes) if isinstance(classes, tuple | list) else (),
-        offline=options.offline,
-    )
+    detector = recorded_detector(manifest.detector, options.detector_weights, offline=options.offline)
     upscaler = UPSCALERS.create(manifest.upscaler.name, scale=manifest.grid.scale, weights=options.upscaler_weights)
-    for kind, loaded, recorded in (("detector", detector, record), ("upscaler", upscaler, manifest.upscaler)):
-        if loaded.weights_sha256 != recorded.weights_sha256:
-            raise WeightsError(
-                f"the {kind}'s weights are not those that made the labels", hint=f"Name the same --{kind}-weights."
-            )
+    require_weights("upscaler", upscaler.weights_sha256, manifest.upscaler)
     device = pick_device(options.device)
     interpolation: Literal["bicubic", "bilinear"] = (
         "bilinear" if manifest.options.get("interpolation") == "bilinear" else "bicubic"

@@ -12,8 +12,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from deploy.detectors.classes import COCO_CLASSES
 from labeling.detectors import Detections, Detector
-from labeling.detectors.coco import COCO_CLASSES
 from labeling.maths.accuracy import SumOfScores
 from labeling.maths.importance import accuracy_gradient
 

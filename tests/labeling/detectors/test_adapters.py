@@ -16,10 +16,11 @@ from torch import Tensor
 from torchvision.models import detection
 
 from deploy.core.errors import OptionError, WeightsError
+from deploy.detectors.classes import COCO_CLASSES
 from deploy.inputs.video import Frame
 from labeling.core.weights import cached_download, read_state
 from labeling.detectors import Detections, Detector, create_detector
-from labeling.detectors.coco import COCO_CLASSES, COCO_IDS
+from labeling.detectors.coco import COCO_IDS
 from tests.helpers.detector_contract import DetectorContract, Make, assert_same, busy
 from tests.helpers.http_server import serving
 

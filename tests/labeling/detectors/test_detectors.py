@@ -19,18 +19,11 @@ from torch import Tensor
 
 from deploy.core.errors import OptionError, WeightsError
 from deploy.core.runtimes import import_onnxruntime
+from deploy.detectors.classes import PEOPLE_AND_VEHICLES
 from deploy.inputs.video import Frame
 from labeling.detectors import DETECTORS, Detector, create_detector
 from labeling.detectors.centernet import DEFAULT_MODEL
-from labeling.detectors.coco import COCO_CLASSES, PEOPLE_AND_VEHICLES
-from labeling.detectors.onnx_decoders import (
-    AnchorYoloDecoder,
-    FastestDetDecoder,
-    NanoDetDecoder,
-    YoloDecoder,
-    YoloxDecoder,
-    decoder_for,
-)
+from labeling.detectors.framing import prepare_frame
 from labeling.detectors.tfjs_graph import TfjsGraph
 
 ONNX_FILES = ("FastestDet.onnx", "nanodet_m.onnx")
@@ -163,83 +156,14 @@ def test_the_network_computes_what_onnx_runtime_computes(
     name: str, make: Callable[..., Detector], assets: Path, images: Tensor
 ) -> None:
     detector: Any = make(name)
-    inputs = detector._decoder.normalise(torch.nn.functional.interpolate(images[:1], size=detector._input_size))
-    ours = detector._network(inputs)
+    inputs, _ = prepare_frame(images[:1], detector._layout.preparation, detector.input_size)
+    ours = detector._network(detector.input_size)(inputs)
     ours = ours if isinstance(ours, tuple | list) else [ours]
     session = import_onnxruntime().InferenceSession(str(assets / name), providers=["CPUExecutionProvider"])
     theirs = session.run(None, {session.get_inputs()[0].name: inputs.numpy()})
     assert len(ours) == len(theirs)
     for mine, wanted in zip(ours, theirs, strict=True):
         assert np.abs(mine.numpy() - wanted).max() <= 1e-4 * np.abs(wanted).max()
-
-
-def test_fastest_det_by_its_definition() -> None:
-    """One cell of a 2 x 3 map over 64 x 96 pixels, decoded by hand."""
-    outputs = torch.zeros(1, 85, 2, 3)
-    outputs[0, :5, 1, 2] = torch.tensor([0.5, 0.2, -0.3, 0.4, -0.1])
-    outputs[0, 5 + COCO_CLASSES.index("car"), 1, 2] = 0.8
-    boxes, scores = FastestDetDecoder.decode([outputs], 64, 96)
-    best = int(scores.amax(dim=1).argmax())
-    assert COCO_CLASSES[int(scores[best].argmax())] == "car"
-    assert float(scores[best].amax()) == pytest.approx(0.5**0.6 * 0.8**0.4)
-    x, y = (2 + np.tanh(0.2)) / 3 * 96, (1 + np.tanh(-0.3)) / 2 * 64
-    w, h = 96 / (1 + np.exp(-0.4)), 64 / (1 + np.exp(0.1))
-    assert boxes[best].tolist() == pytest.approx([x - w / 2, y - h / 2, x + w / 2, y + h / 2], rel=1e-5)
-
-
-def test_nanodet_by_its_definition() -> None:
-    """Stride 8 over 16 x 24 pixels: the cell in row 1, column 2, sides of 1, 2, 3 and 0 strides."""
-    scores, sides = torch.zeros(1, 6, 80), torch.zeros(1, 6, 32)
-    scores[0, 5, COCO_CLASSES.index("bus")] = 0.7
-    for side, bin_number in enumerate((1, 2, 3, 0)):
-        sides[0, 5, side * 8 + bin_number] = 50.0
-    boxes, classes = NanoDetDecoder.decode([scores, sides], 16, 24)
-    assert COCO_CLASSES[int(classes[5].argmax())] == "bus"
-    assert boxes[5].tolist() == pytest.approx([20 - 8, 12 - 16, 20 + 24, 12], abs=1e-3)
-
-
-CELLS = 8 * 12 + 4 * 6 + 2 * 3
-"""Of strides 8, 16 and 32 over 64 x 96 pixels."""
-
-
-@pytest.mark.parametrize("layout", ["v8", "v5", "yolox"])
-def test_yolo_by_its_definition(layout: str) -> None:
-    """A car of 30 x 20 pixels around (70, 50): at stride 16, in row 3 and column 4, cell 8 * 12 + 3 * 6 + 4."""
-    cell, car = 96 + 3 * 6 + 4, COCO_CLASSES.index("car")
-    if layout == "v8":
-        output, wanted = torch.zeros(1, 84, CELLS), YoloDecoder
-        output[0, :4, cell], output[0, 4 + car, cell] = torch.tensor([70.0, 50.0, 30.0, 20.0]), 0.72
-    elif layout == "v5":
-        output, wanted = torch.zeros(1, 3 * CELLS, 85), AnchorYoloDecoder
-        output[0, cell, :5], output[0, cell, 5 + car] = torch.tensor([70.0, 50.0, 30.0, 20.0, 0.9]), 0.8
-    else:
-        output, wanted = torch.zeros(1, CELLS, 85), YoloxDecoder
-        box = [70 / 16 - 4, 50 / 16 - 3, np.log(30 / 16), np.log(20 / 16), 0.9]
-        output[0, cell, :5], output[0, cell, 5 + car] = torch.tensor(box), 0.8
-    decoder = decoder_for([tuple(output.shape)], 64, 96)
-    assert decoder is wanted
-    boxes, scores = decoder.decode([output.requires_grad_(True)], 64, 96)
-    assert float(scores[cell, car]) == pytest.approx(0.72) and int(scores.detach().sum(dim=1).count_nonzero()) == 1
-    assert boxes[cell].tolist() == pytest.approx([55, 40, 85, 60], abs=1e-4)
-    assert scores.requires_grad and not boxes.requires_grad
-
-
-def test_networks_get_the_channels_they_were_trained_on() -> None:
-    """Both were trained on BGR as OpenCV reads it; NanoDet's mean and deviation are ImageNet's in that order."""
-    orange = torch.tensor([1.0, 0.5, 0.0]).view(1, 3, 1, 1)
-    assert FastestDetDecoder.normalise(orange).flatten().tolist() == [0.0, 0.5, 1.0]
-    wanted = [(0 - 103.53) / 57.375, (127.5 - 116.28) / 57.12, (255 - 123.675) / 58.395]
-    assert NanoDetDecoder.normalise(orange).flatten().tolist() == pytest.approx(wanted, rel=1e-5)
-    assert YoloDecoder.normalise(orange).flatten().tolist() == [1.0, 0.5, 0.0]
-    assert YoloxDecoder.normalise(orange).flatten().tolist() == [0.0, 127.5, 255.0]
-
-
-def test_boxes_of_yolox_that_are_decoded_already_are_refused() -> None:
-    """YOLOv6, or YOLOX with --decode_in_inference: the same shape."""
-    output = torch.zeros(1, CELLS, 85)
-    output[0, 0, :4] = torch.tensor([70.0, 50.0, 30.0, 20.0])
-    with pytest.raises(WeightsError, match="gives sizes in pixels"):
-        YoloxDecoder.decode([output], 64, 96)
 
 
 class TinyYolo(torch.nn.Module):
@@ -318,12 +242,10 @@ def tiny_onnx(path: Path, inputs: tuple[int | str, ...], outputs: tuple[int | st
 @pytest.mark.parametrize(
     ("inputs", "outputs", "message"),
     [
-        ((1, 3, 32, 32), (1, 1000), "no decoder"),
-        ((1, 3, 32, 32), (1, 3, 32, 32), "no decoder"),
-        ((1, 3, 32, 32), (1, 6, 2, 2), "no decoder"),  # FastestDet's layout, but of one class: no COCO detector
-        ((1, 3, "height", "width"), (1, 85, 2, 2), "fixed input"),
-        ((1, 1, 32, 32), (1, 85, 2, 2), "fixed input"),
-        ((1, 3072), (1, 85, 2, 2), "fixed input"),
+        ((1, 3, 32, 32), (1, 1000), "none of the known layouts"),
+        ((1, 3, 32, 32), (1, 3, 32, 32), "none of the known layouts"),
+        ((1, 1, 32, 32), (1, 85, 2, 2), "no single input"),
+        ((1, 3072), (1, 85, 2, 2), "no single input"),
     ],
 )
 def test_onnx_files_that_are_no_detectors(

@@ -25,8 +25,8 @@ from transformers import (
 )
 
 from deploy.core.errors import OptionError, WeightsError
+from deploy.detectors.classes import COCO_CLASSES
 from labeling.detectors import Detections, Detector, create_detector
-from labeling.detectors.coco import COCO_CLASSES
 from tests.helpers.detector_contract import DetectorContract, Make, assert_same, busy
 
 SMALL_HEADS = {

@@ -1,0 +1,206 @@
+"""An ONNX detector's graph in a form that every converter takes: float32, one frame of one size, opset 17."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+from deploy.core.errors import WeightsError, first_line
+from deploy.core.runtimes import import_onnxruntime
+
+Size = tuple[int, int]
+"""Height and width in pixels."""
+OPSETS = range(11, 22)
+_OPSET = 17
+"""The newest that onnx2torch knows whole."""
+_SUPPRESSION = (
+    "NonMaxSuppression",
+    "EfficientNMS",
+    "BatchedNMS",
+    "MultiClassNMS",
+    "EfficientNMS_TRT",
+    "BatchedNMS_TRT",
+)
+_HOW_TO_LEAVE_IT_OUT = (
+    "Export it without suppression: Ultralytics nms=False, YOLOv5 to v7 without --nms or --end2end, "
+    "PaddleDetection -o export.nms=False or exclude_nms=True, torchvision and others before their post-processing."
+)
+
+
+@dataclass(frozen=True)
+class DetectorGraph:
+    """What was read."""
+
+    path: Path
+    model: onnx.ModelProto
+    """As it is in the file, but for types: float16 has become float32."""
+    input_name: str
+    """The input that takes the frame, (1, 3, H, W)."""
+    size: Size | None
+    """Its height and width; None where they are free."""
+    names: str
+    """What the metadata say of classes; empty if nothing."""
+
+
+def read_graph(path: Path) -> DetectorGraph:
+    """Read an ONNX file.
+
+    Raises:
+        WeightsError: missing, not ONNX, with tensors in other files, with suppression inside, or without one input for
+            frames.
+    """
+    if not path.is_file():
+        raise WeightsError(f"detector not found: {path}", hint="Check the path.")
+    try:
+        model = onnx.load(str(path), load_external_data=False)
+        if any(tensor.data_location == TensorProto.EXTERNAL for tensor in _tensors(model)):
+            raise ValueError("it keeps tensors in other files, wherever it says they are")
+    except Exception as error:  # protobuf and onnx share no exception
+        raise WeightsError(f"cannot use {path} as a detector: {first_line(error)}", hint="Export it again.") from None
+    inside = [node.op_type for node in model.graph.node if node.op_type in _SUPPRESSION]
+    if inside:
+        raise WeightsError(f"{path} suppresses inside ({inside[0]}): no gradient", hint=_HOW_TO_LEAVE_IT_OUT)
+    opset = max((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), default=0)
+    if opset not in OPSETS:
+        raise WeightsError(f"{path} is of opset {opset}, not 11 to 21", hint="Export it again with opset 17.")
+    initialised = {tensor.name for tensor in model.graph.initializer}
+    inputs = [value for value in model.graph.input if value.name not in initialised]
+    frames = [value for value in inputs if len(_dims(value)) == 4 and _dims(value)[1] in (0, 3)]
+    if len(frames) != 1:
+        shapes = ", ".join(f"{value.name} {_dims(value)}" for value in inputs)
+        raise WeightsError(f"{path} has no single input 1 x 3 x H x W: {shapes}", hint="Export it for frames.")
+    height, width = _dims(frames[0])[2:]
+    _to_float32(model)
+    names = next((entry.value for entry in model.metadata_props if entry.key == "names"), "")
+    return DetectorGraph(path, model, frames[0].name, (height, width) if height and width else None, names)
+
+
+def for_size(graph: DetectorGraph, size: Size) -> onnx.ModelProto:
+    """The model for one frame of a size: other inputs are constants, shapes are folded, opset 17.
+
+    Raises:
+        WeightsError: an input that nothing is known of.
+    """
+    model = onnx.ModelProto()
+    model.CopyFrom(graph.model)
+    for value in list(model.graph.input):
+        if value.name == graph.input_name:
+            _set_dims(value, (1, 3, *size))
+        elif value.name not in {tensor.name for tensor in model.graph.initializer}:
+            model.graph.initializer.append(numpy_helper.from_array(_constant(value, size, graph.path), value.name))
+            model.graph.input.remove(value)
+    for output in model.graph.output:
+        output.type.tensor_type.ClearField("shape")
+    del model.graph.value_info[:]
+    _lower_opset(model)
+    return _folded(model)
+
+
+def run_once(model: onnx.ModelProto, frame: NDArray[np.float32], path: Path) -> list[NDArray[np.float32]]:
+    """Outputs for a frame (1, 3, H, W), by ONNX Runtime.
+
+    Raises:
+        WeightsError: it does not run at this size.
+    """
+    runtime = import_onnxruntime()
+    try:
+        options = runtime.SessionOptions()
+        options.log_severity_level = 4
+        session = runtime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        outputs: list[NDArray[np.float32]] = session.run(None, {session.get_inputs()[0].name: frame})
+    except Exception as error:  # ONNX Runtime's exceptions have no common base but this
+        height, width = frame.shape[2:]
+        raise WeightsError(
+            f"{path} does not run on a frame of {width} x {height}: {first_line(error)}", hint="Choose its own size."
+        ) from None
+    return outputs
+
+
+def _tensors(message: Any) -> Iterator[Any]:
+    """Every tensor anywhere in a model, those of inner graphs included."""
+    for _, value in message.ListFields():
+        for part in value if isinstance(value, Iterable) and not isinstance(value, str | bytes) else (value,):
+            if isinstance(part, TensorProto):
+                yield part
+            elif hasattr(part, "ListFields"):
+                yield from _tensors(part)
+
+
+def _dims(value: onnx.ValueInfoProto) -> tuple[int, ...]:
+    """0 stands for what is free."""
+    return tuple(max(0, dimension.dim_value) for dimension in value.type.tensor_type.shape.dim)
+
+
+def _set_dims(value: onnx.ValueInfoProto, dims: tuple[int, ...]) -> None:
+    for dimension, number in zip(value.type.tensor_type.shape.dim, dims, strict=True):
+        dimension.dim_value = number
+
+
+def _to_float32(model: onnx.ModelProto) -> None:
+    """float16 everywhere becomes float32, exactly."""
+    for tensor in list(_tensors(model)):
+        if tensor.data_type == TensorProto.FLOAT16:
+            tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float32), tensor.name))
+    for node in model.graph.node:
+        for attribute in node.attribute:
+            if attribute.name in ("to", "dtype") and attribute.i == TensorProto.FLOAT16:
+                attribute.i = TensorProto.FLOAT
+    for value in (*model.graph.input, *model.graph.output, *model.graph.value_info):
+        if value.type.tensor_type.elem_type == TensorProto.FLOAT16:
+            value.type.tensor_type.elem_type = TensorProto.FLOAT
+
+
+def _constant(value: onnx.ValueInfoProto, size: Size, path: Path) -> NDArray[Any]:
+    """What an input besides the frame is given: the boxes are to be in pixels of the network's frame."""
+    height, width = size
+    known = {"im_shape": (height, width), "scale_factor": (1, 1), "orig_target_sizes": (width, height)}
+    if value.name not in known:
+        raise WeightsError(f"{path} has an unknown input {value.name!r}", hint="Export it with the frame alone.")
+    return np.array([known[value.name]], helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type))
+
+
+def _lower_opset(model: onnx.ModelProto) -> None:
+    """State opset 17 where a newer one was used for nothing that 17 has not; what remains is refused later, by name."""
+    for entry in model.opset_import:
+        if entry.domain not in ("", "ai.onnx") or entry.version <= _OPSET:
+            continue
+        entry.version = _OPSET
+        known = {tensor.name: tensor for tensor in model.graph.initializer}
+        known |= {node.output[0]: node.attribute[0].t for node in model.graph.node if node.op_type == "Constant"}
+        for node in model.graph.node:
+            _lower_node(node, known)
+
+
+def _lower_node(node: onnx.NodeProto, known: dict[str, Any]) -> None:
+    """Take back what opsets 18 to 21 changed in how an operator is written, not in what it does."""
+    defaults = {"antialias": 0, "keep_aspect_ratio_policy": b"stretch", "saturate": 1, "noop_with_empty_axes": 0}
+    for attribute in list(node.attribute):
+        same = attribute.name in defaults and helper.get_attribute_value(attribute) == defaults[attribute.name]
+        if (same and node.op_type != "ReduceSum") or (node.op_type == "Split" and attribute.name == "num_outputs"):
+            node.attribute.remove(attribute)
+    # Axes are an input from 18 on; of ReduceSum they were one before.
+    if node.op_type.startswith("Reduce") and node.op_type != "ReduceSum" and len(node.input) == 2:
+        axes = known.get(node.input.pop())
+        if axes is not None:
+            node.attribute.append(helper.make_attribute("axes", numpy_helper.to_array(axes).tolist()))
+
+
+def _folded(model: onnx.ModelProto) -> onnx.ModelProto:
+    """With everything computed that hangs on the frame's size alone."""
+    import onnxslim
+
+    folded: onnx.ModelProto = onnxslim.slim(model)
+    constants = [node for node in folded.graph.node if node.op_type == "Constant" and node.attribute[0].name == "value"]
+    for node in constants:  # a bias is expected among the initialisers
+        tensor = folded.graph.initializer.add()
+        tensor.CopyFrom(node.attribute[0].t)
+        tensor.name = node.output[0]
+        folded.graph.node.remove(node)
+    return folded
