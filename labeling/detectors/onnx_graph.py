@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from deploy.core.errors import WeightsError, first_line
 from deploy.core.runtimes import import_onnxruntime
+from labeling.core.onnx_reading import dims_of, frame_inputs, read_onnx, tensors_in
 
 Size = tuple[int, int]
 """Height and width in pixels."""
@@ -56,27 +56,19 @@ def read_graph(path: Path) -> DetectorGraph:
         WeightsError: missing, not ONNX, with tensors in other files, with suppression inside, or without one input for
             frames.
     """
-    if not path.is_file():
-        raise WeightsError(f"detector not found: {path}", hint="Check the path.")
-    try:
-        model = onnx.load(str(path), load_external_data=False)
-        if any(tensor.data_location == TensorProto.EXTERNAL for tensor in _tensors(model)):
-            raise ValueError("it keeps tensors in other files, wherever it says they are")
-    except Exception as error:  # protobuf and onnx share no exception
-        raise WeightsError(f"cannot use {path} as a detector: {first_line(error)}", hint="Export it again.") from None
+    model = read_onnx(path, "detector")
     inside = [node.op_type for node in model.graph.node if node.op_type in _SUPPRESSION]
     if inside:
         raise WeightsError(f"{path} suppresses inside ({inside[0]}): no gradient", hint=_HOW_TO_LEAVE_IT_OUT)
     opset = max((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), default=0)
     if opset not in OPSETS:
         raise WeightsError(f"{path} is of opset {opset}, not 11 to 21", hint="Export it again with opset 17.")
-    initialised = {tensor.name for tensor in model.graph.initializer}
-    inputs = [value for value in model.graph.input if value.name not in initialised]
-    frames = [value for value in inputs if len(_dims(value)) == 4 and _dims(value)[1] in (0, 3)]
+    inputs = frame_inputs(model)
+    frames = [value for value in inputs if len(dims_of(value)) == 4 and dims_of(value)[1] in (0, 3)]
     if len(frames) != 1:
-        shapes = ", ".join(f"{value.name} {_dims(value)}" for value in inputs)
+        shapes = ", ".join(f"{value.name} {dims_of(value)}" for value in inputs)
         raise WeightsError(f"{path} has no single input 1 x 3 x H x W: {shapes}", hint="Export it for frames.")
-    height, width = _dims(frames[0])[2:]
+    height, width = dims_of(frames[0])[2:]
     _to_float32(model)
     names = next((entry.value for entry in model.metadata_props if entry.key == "names"), "")
     return DetectorGraph(path, model, frames[0].name, (height, width) if height and width else None, names)
@@ -123,21 +115,6 @@ def run_once(model: onnx.ModelProto, frame: NDArray[np.float32], path: Path) -> 
     return outputs
 
 
-def _tensors(message: Any) -> Iterator[Any]:
-    """Every tensor anywhere in a model, those of inner graphs included."""
-    for _, value in message.ListFields():
-        for part in value if isinstance(value, Iterable) and not isinstance(value, str | bytes) else (value,):
-            if isinstance(part, TensorProto):
-                yield part
-            elif hasattr(part, "ListFields"):
-                yield from _tensors(part)
-
-
-def _dims(value: onnx.ValueInfoProto) -> tuple[int, ...]:
-    """0 stands for what is free."""
-    return tuple(max(0, dimension.dim_value) for dimension in value.type.tensor_type.shape.dim)
-
-
 def _set_dims(value: onnx.ValueInfoProto, dims: tuple[int, ...]) -> None:
     for dimension, number in zip(value.type.tensor_type.shape.dim, dims, strict=True):
         dimension.dim_value = number
@@ -145,7 +122,7 @@ def _set_dims(value: onnx.ValueInfoProto, dims: tuple[int, ...]) -> None:
 
 def _to_float32(model: onnx.ModelProto) -> None:
     """float16 everywhere becomes float32, exactly."""
-    for tensor in list(_tensors(model)):
+    for tensor in list(tensors_in(model)):
         if tensor.data_type == TensorProto.FLOAT16:
             tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float32), tensor.name))
     for node in model.graph.node:

@@ -13,12 +13,7 @@ Such a file is a program. Archives that carry pickles are refused, but use only 
 
 from __future__ import annotations
 
-import json
-import re
-import warnings
-import zipfile
 from collections.abc import Callable
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -26,17 +21,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from deploy.core.errors import OptionError, WeightsError, first_line
+from deploy.core.errors import OptionError, WeightsError
 from deploy.core.files import sha256_of
 from deploy.detectors.classes import COCO_CLASSES
+from labeling.core.torch_programs import load_export, load_script
 from labeling.detectors.base import Detections, DetectorSettings
 from labeling.detectors.candidates import select_detections
 from labeling.detectors.coco_detector import DetectorWithClasses
-
-_PLAIN_FILES = re.compile(
-    r"[^/]+/(models/[^/]+\.json|data/(weights|constants)/(weight_\d+|tensor_\d+|[^/]+\.json)|data/sample_inputs/[^/]+\.pt"
-    r"|archive_format|archive_version|byteorder|\.data/[^/]+|version)"
-)
 
 
 class TorchProgramDetector(DetectorWithClasses):
@@ -116,66 +107,12 @@ Loaded = tuple[Callable[[Tensor], Any], tuple[int, int] | None]
 
 
 def _load_script(path: Path) -> Loaded:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # TorchScript is deprecated, yet files of it are about
-            module: Any = torch.jit.load(str(path), map_location="cpu")  # type: ignore[no-untyped-call]
-    except (RuntimeError, ValueError) as error:
-        raise _unreadable(path, error) from None
-    module.eval()
-    for parameter in module.parameters():
-        parameter.requires_grad_(False)
+    module = load_script(path)
     return lambda image: module.to(image.device)(image), None
 
 
 def _load_export(path: Path) -> Loaded:
-    _refuse_pickles(path)
-    try:
-        program = torch.export.load(str(path))
-        module: Any = program.module()
-    except Exception as error:  # the loader raises whatever it meets
-        raise _unreadable(path, error) from None
-    (name,) = program.graph_signature.user_inputs[:1]
-    node = next(node for node in program.graph.nodes if node.name == name)
-    shape = node.meta["val"].shape
+    module, example = load_export(path)
+    shape = example.shape
     size = (shape[2], shape[3]) if len(shape) == 4 and all(isinstance(side, int) for side in shape[2:]) else None
-    for parameter in module.parameters():
-        parameter.requires_grad_(False)
     return lambda image: module.to(image.device)(image), size
-
-
-def _refuse_pickles(path: Path) -> None:
-    """``torch.export.load`` unpickles some parts of an archive. Let through only archives in which it has nothing to.
-
-    Raises:
-        WeightsError: the archive has other parts than weights, constants and graphs, or weights that are pickled.
-    """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-            for name in names:
-                if names.count(name) > 1 or not _PLAIN_FILES.fullmatch(name):
-                    raise WeightsError(f"{path} carries {name!r}", hint="Export the model again, without extras.")
-                if re.search(r"/data/(weights|constants)/[^/]+\.json$", name) and _has_pickle(archive.read(name)):
-                    raise WeightsError(f"{path} holds pickled tensors", hint="Export it with plain float tensors.")
-                if "/data/sample_inputs/" in name:
-                    torch.load(BytesIO(archive.read(name)), weights_only=True)
-    except WeightsError:
-        raise
-    except Exception as error:  # not a zip, not JSON, or more than tensors in the sample inputs
-        raise _unreadable(path, error) from None
-
-
-def _has_pickle(config: bytes) -> bool:
-    entries = json.loads(config).get("config", {})
-    return any(
-        entry.get("use_pickle") or not entry["path_name"].startswith(("weight_", "tensor_"))
-        for entry in entries.values()
-    )
-
-
-def _unreadable(path: Path, error: Exception) -> WeightsError:
-    first = first_line(error)
-    return WeightsError(
-        f"cannot read {path} as a program of PyTorch: {first}", hint="Save it with torch.export.save or torch.jit.save."
-    )

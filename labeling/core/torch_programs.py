@@ -1,0 +1,104 @@
+"""Networks that somebody saved as a whole: TorchScript files (.pt, .ts) and torch.export archives (.pt2).
+
+Such a file is a program. Archives that carry pickles are refused, but use only files from those you trust.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import warnings
+import zipfile
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from deploy.core.errors import WeightsError, first_line
+
+_PLAIN_FILES = re.compile(
+    r"[^/]+/(models/[^/]+\.json|data/(weights|constants)/(weight_\d+|tensor_\d+|[^/]+\.json)|data/sample_inputs/[^/]+\.pt"
+    r"|archive_format|archive_version|byteorder|\.data/[^/]+|version)"
+)
+
+
+def load_script(path: Path) -> Any:
+    """The module of a TorchScript file, whose weights take no gradient.
+
+    Raises:
+        WeightsError: it is none.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # TorchScript is deprecated, yet files of it are about
+            module: Any = torch.jit.load(str(path), map_location="cpu")  # type: ignore[no-untyped-call]
+    except (RuntimeError, ValueError) as error:
+        raise _unreadable(path, error) from None
+    module.eval()
+    return _without_gradients(module)
+
+
+def load_export(path: Path) -> tuple[Any, torch.Tensor]:
+    """The module of a torch.export archive, whose weights take no gradient, and what it was exported for.
+
+    Returns:
+        The module, and a fake of its first input: its shape has an int where a side is fixed.
+
+    Raises:
+        WeightsError: it is none, or carries pickles.
+    """
+    _refuse_pickles(path)
+    try:
+        program = torch.export.load(str(path))
+        module: Any = program.module()
+        (name,) = program.graph_signature.user_inputs[:1]
+        node = next(node for node in program.graph.nodes if node.name == name)
+        example: torch.Tensor = node.meta["val"]
+    except Exception as error:  # the loader raises whatever it meets
+        raise _unreadable(path, error) from None
+    return _without_gradients(module), example
+
+
+def _without_gradients(module: Any) -> Any:
+    """The module itself, its parameters fixed."""
+    for parameter in module.parameters():
+        parameter.requires_grad_(False)
+    return module
+
+
+def _refuse_pickles(path: Path) -> None:
+    """``torch.export.load`` unpickles some parts of an archive. Let through only archives in which it has nothing to.
+
+    Raises:
+        WeightsError: the archive has other parts than weights, constants and graphs, or weights that are pickled.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+            for name in names:
+                if names.count(name) > 1 or not _PLAIN_FILES.fullmatch(name):
+                    raise WeightsError(f"{path} carries {name!r}", hint="Export the model again, without extras.")
+                if re.search(r"/data/(weights|constants)/[^/]+\.json$", name) and _has_pickle(archive.read(name)):
+                    raise WeightsError(f"{path} holds pickled tensors", hint="Export it with plain float tensors.")
+                if "/data/sample_inputs/" in name:
+                    torch.load(BytesIO(archive.read(name)), weights_only=True)
+    except WeightsError:
+        raise
+    except Exception as error:  # not a zip, not JSON, or more than tensors in the sample inputs
+        raise _unreadable(path, error) from None
+
+
+def _has_pickle(config: bytes) -> bool:
+    entries = json.loads(config).get("config", {})
+    return any(
+        entry.get("use_pickle") or not entry["path_name"].startswith(("weight_", "tensor_"))
+        for entry in entries.values()
+    )
+
+
+def _unreadable(path: Path, error: Exception) -> WeightsError:
+    first = first_line(error)
+    return WeightsError(
+        f"cannot read {path} as a program of PyTorch: {first}", hint="Save it with torch.export.save or torch.jit.save."
+    )
