@@ -15,6 +15,9 @@ from deploy.core.errors import InputError, OptionError, WeightsError, first_line
 from deploy.core.files import sha256_of
 from labeling.core.downloads import download
 
+WRAPPERS = ("model_state_dict", "state_dict", "params_ema", "params-ema", "params", "model", "net")
+"""Under which training frameworks save weights beside other things; of several, the first."""
+
 
 def read_state(path: Path) -> dict[str, Tensor]:
     """Read a state dict from ``.safetensors``, or from what ``torch.save`` wrote.
@@ -31,12 +34,13 @@ def read_state(path: Path) -> dict[str, Tensor]:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # safetensors and torch raise whatever they meet
         raise WeightsError(f"not plain weights: {path} ({first_line(error)})", hint="Give a state dict.") from None
-    for wrapper in ("state_dict", "params_ema", "params"):  # as training frameworks wrap it
+    for wrapper in WRAPPERS:
         if isinstance(state, dict) and isinstance(state.get(wrapper), dict):
             state = state[wrapper]
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise WeightsError(f"{path} is not a dictionary of tensors", hint="Give a state dict.")
-    return state
+    parallel = all(str(key).startswith("module.") for key in state)  # as DataParallel calls them
+    return {key.removeprefix("module."): value for key, value in state.items()} if parallel else state
 
 
 def refuse_weights(kind: str, name: str, weights: Path | None) -> None:

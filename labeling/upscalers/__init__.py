@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from deploy.core.registry import Registry
 from labeling.upscalers.base import Upscaler
+from labeling.upscalers.registry import UpscalerRegistry
 
 __all__ = ["UPSCALERS", "Upscaler"]
 
-UPSCALERS: Registry[Upscaler] = Registry(
-    "upscaler",
+UPSCALERS = UpscalerRegistry(
     {
         "edsr": "labeling.upscalers.edsr:load_edsr",
         "carn": "labeling.upscalers.carn:load_carn",
         "spandrel": "labeling.upscalers.spandrel_file:load_spandrel",
+        "onnx": "labeling.upscalers.onnx_file:load_onnx",
+        "torch-program": "labeling.upscalers.torch_program:load_torch_program",
         **{
-            f"opencv-{network}": f"labeling.upscalers.dnn_superres:DnnSuperres:{network}"
+            f"opencv-{network}": f"labeling.upscalers.dnn_superres:load_dnn_superres:{network}"
             for network in ("edsr", "espcn", "fsrcnn", "lapsrn")
         },
         "bicubic": "labeling.upscalers.simple:Bicubic",
         "lanczos": "labeling.upscalers.simple:Lanczos",
         "reference": "labeling.upscalers.simple:Reference",
     },
+    options={"edsr": ("res_scale",), "onnx": ("colors",), "torch-program": ("colors",)},
 )

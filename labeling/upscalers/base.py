@@ -11,7 +11,9 @@ if TYPE_CHECKING:
 class Upscaler(Protocol):
     """Enlarges low-resolution frames by an integer factor.
 
-    Factories in the registry take the keywords ``scale: int`` and ``weights: Path | None``.
+    Factories in the registry take the keywords ``scale: int`` and ``weights: Path | None``, and the options that its
+    table names. An upscaler that applies a network may have ``enlarge_once(lr)``, one application of whatever factor:
+    `labeling.upscalers.consistency` tries that.
     """
 
     name: str
@@ -20,6 +22,8 @@ class Upscaler(Protocol):
     """Output size over input size."""
     weights_sha256: str
     """Hash of the weight file's bytes; empty where there are no weights."""
+    record: dict[str, str | float]
+    """The options that it was given: what else has to be known to make the same upscaler again."""
 
     def upscale(self, lr: Tensor, reference: Tensor | None) -> Tensor:
         """Enlarge frames.

@@ -29,7 +29,9 @@ class CachedUpscaler:
     def __init__(self, upscaler: Upscaler, folder: Path, precision: str) -> None:
         self.name, self.scale, self.weights_sha256 = upscaler.name, upscaler.scale, upscaler.weights_sha256
         self._upscaler, self._folder = upscaler, folder
+        self.record = upscaler.record
         self._key = f"{self.name} x{self.scale} {self.weights_sha256} {precision}"
+        self._key += "".join(f" {key}={value}" for key, value in sorted(self.record.items()))
 
     def upscale(self, lr: Tensor, reference: Tensor | None) -> Tensor:
         """See `Upscaler.upscale`."""
@@ -40,7 +42,7 @@ class CachedUpscaler:
         digest = hashlib.sha256(f"{self._key} {pixels.shape}".encode() + pixels.tobytes()).hexdigest()
         path = self._folder / digest[:2] / f"{digest}.png"
         try:
-            return torch.from_numpy(read_image(path)).permute(2, 0, 1)[None].to(lr.device).float() / 255.0
+            return torch.tensor(read_image(path)).permute(2, 0, 1)[None].to(lr.device).float() / 255.0
         except InputError:  # not there, or damaged: made anew
             sr = self._upscaler.upscale(lr, reference)
             image = (sr[0] * 255.0).round().byte().permute(1, 2, 0).cpu().numpy()

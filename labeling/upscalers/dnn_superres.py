@@ -11,48 +11,45 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from torch import Tensor
-from torch.nn import functional
+from torch import Tensor, nn
 
 from deploy.core.errors import OptionError, WeightsError, first_line
 from deploy.core.files import sha256_of
+from labeling.upscalers.network import NetworkUpscaler
 
 FACTORS = (2, 3, 4, 8)
 
 
-class DnnSuperres:
-    """See `Upscaler`. A file of another factor is applied, then resized as `NetworkUpscaler` does.
+def load_dnn_superres(*, variant: str, scale: int, weights: Path | None = None) -> NetworkUpscaler:
+    """Load a file of OpenCV's.
 
     Raises:
         OptionError: no file was named.
         WeightsError: missing, or not a network of this kind.
     """
+    name = f"opencv-{variant}"
+    if weights is None:
+        raise OptionError(f"upscaler {name!r} needs a file", hint="Add --upscaler-weights MODEL_x3.pb")
+    if not weights.is_file():
+        raise WeightsError(f"upscaler not found: {weights}", hint="Check the path.")
+    network, factor = _load(weights, variant)
+    return NetworkUpscaler(
+        name,
+        nn.Identity(),  # OpenCV's own is none of PyTorch's
+        lambda lr: torch.stack([_enlarge(network, frame) for frame in lr]),
+        native_scale=factor,
+        scale=scale,
+        weights_sha256=sha256_of(weights),
+        overlap_px=0,
+        tile_px=None,
+    )
 
-    def __init__(self, *, variant: str, scale: int, weights: Path | None = None) -> None:
-        self.name, self.scale = f"opencv-{variant}", scale
-        if weights is None:
-            raise OptionError(f"upscaler {self.name!r} needs a file", hint="Add --upscaler-weights MODEL_x3.pb")
-        if not weights.is_file():
-            raise WeightsError(f"upscaler not found: {weights}", hint="Check the path.")
-        self.weights_sha256 = sha256_of(weights)
-        self._network, self._native_scale = _load(weights, variant)
 
-    def upscale(self, lr: Tensor, reference: Tensor | None) -> Tensor:
-        """See `Upscaler.upscale`."""
-        sr = torch.cat([self._enlarge(frame)[None] for frame in lr])
-        height, width = lr.shape[2] * self.scale, lr.shape[3] * self.scale
-        if sr.shape[2:] != (height, width):
-            sr = functional.interpolate(sr, (height, width), mode="bicubic", antialias=True, align_corners=False)
-            sr = (sr.clamp(0.0, 1.0) * 255.0).round() / 255.0
-        return sr.to(lr.device)
-
-    def _enlarge(self, frame: Tensor) -> Tensor:
-        """One (3, H, W) frame, applied until it is at least `scale` times as large."""
-        image = (frame.detach().cpu() * 255.0).round().byte().permute(1, 2, 0).flip(2).numpy()  # BGR
-        height = image.shape[0] * self.scale
-        while image.shape[0] < height:
-            image = self._network.upsample(np.ascontiguousarray(image))
-        return torch.from_numpy(image).flip(2).permute(2, 0, 1).float() / 255.0
+def _enlarge(network: Any, frame: Tensor) -> Tensor:
+    """(3, H, W) RGB in [0, 1] -> (3, H * factor, W * factor), both rounded to 8 bits."""
+    image = (frame.detach().cpu() * 255.0).round().byte().permute(1, 2, 0).flip(2).numpy()  # BGR
+    enlarged = network.upsample(np.ascontiguousarray(image))
+    return torch.from_numpy(enlarged).flip(2).permute(2, 0, 1).float().to(frame.device) / 255.0
 
 
 def _load(weights: Path, variant: str) -> tuple[Any, int]:

@@ -1,7 +1,7 @@
 """EDSR (Lim et al., CVPRW 2017), reading checkpoints in the layout of the official code.
 
-Number of blocks, features and the scale are read off the weights. The embedded default, weights/edsr_x3.safetensors, is
-trained by ``labeling/train_upscaler.py``; its metadata say how.
+Number of blocks, features and the scale are read off the weights; the factor of the residuals is not in them. The
+embedded default, weights/edsr_x3.safetensors, is trained by ``labeling/train_upscaler.py``; its metadata say how.
 """
 
 from __future__ import annotations
@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 import math
 import re
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from deploy.core.errors import WeightsError, first_line
+from deploy.core.errors import OptionError, WeightsError, first_line
 from deploy.core.files import sha256_of
 from labeling.core.weights import read_metadata, read_state, require_shapes
 from labeling.upscalers.network import NetworkUpscaler
@@ -71,26 +72,35 @@ class Edsr(nn.Module):
         return self.add_mean(x)  # type: ignore[no-any-return]
 
 
-def load_edsr(*, scale: int, weights: Path | None = None) -> NetworkUpscaler:
+def load_edsr(*, scale: int, weights: Path | None = None, res_scale: str | float | None = None) -> NetworkUpscaler:
     """Load EDSR from `weights` (.safetensors, or an official .pt), or the embedded default.
 
     Raises:
+        OptionError: `res_scale` is no factor.
         WeightsError: missing, unreadable, or not EDSR.
     """
     path = weights or EMBEDDED_WEIGHTS
-    return edsr_upscaler(read_edsr(path), scale, sha256_of(path))
+    factor = None if res_scale is None else _factor(res_scale)
+    return edsr_upscaler(read_edsr(path, factor), scale, sha256_of(path), res_scale=factor)
 
 
-def read_edsr(path: Path) -> Edsr:
+def read_edsr(path: Path, res_scale: float | None = None) -> Edsr:
     """The network of a checkpoint.
+
+    Args:
+        path: the checkpoint.
+        res_scale: what each block's residual is multiplied by. None is what the file says; where it says nothing, as
+            official ones don't, 0.1 from 256 features on and 1 below, as the authors trained.
 
     Raises:
         WeightsError: missing, unreadable, or not EDSR.
     """
-    return _network_for(read_state(path), path, read_metadata(path))
+    return _network_for(read_state(path), path, read_metadata(path), res_scale)
 
 
-def edsr_upscaler(network: Edsr, scale: int, weights_sha256: str, tile_px: int = 256) -> NetworkUpscaler:
+def edsr_upscaler(
+    network: Edsr, scale: int, weights_sha256: str, tile_px: int = 256, res_scale: float | None = None
+) -> NetworkUpscaler:
     """EDSR behind the `Upscaler` protocol; tiles overlap by what the network sees, so they join exactly."""
     return NetworkUpscaler(
         "edsr",
@@ -101,6 +111,7 @@ def edsr_upscaler(network: Edsr, scale: int, weights_sha256: str, tile_px: int =
         weights_sha256=weights_sha256,
         overlap_px=network.receptive_radius_px,
         tile_px=tile_px,
+        record={} if res_scale is None else {"res_scale": res_scale},
     )
 
 
@@ -124,7 +135,14 @@ def _with_sorted_header(data: bytes) -> bytes:
     return len(header).to_bytes(8, "little") + header + data[end:]
 
 
-def _network_for(state: dict[str, Tensor], path: Path, metadata: dict[str, str]) -> Edsr:
+def _factor(text: str | float) -> float:
+    with suppress(ValueError):
+        if 0 < float(text) <= 10:
+            return float(text)
+    raise OptionError(f"--upscaler-option res_scale={text} is not a factor up to 10", hint="EDSR's authors used 0.1.")
+
+
+def _network_for(state: dict[str, Tensor], path: Path, metadata: dict[str, str], res_scale: float | None) -> Edsr:
     """Build the network whose shapes the state has, and load it strictly."""
     not_edsr = f"{path} is not an EDSR checkpoint in the official layout"
     hint = "Expected the keys head.0.*, body.N.body.*, tail.0.*, tail.1.* of the official EDSR code."
@@ -133,7 +151,8 @@ def _network_for(state: dict[str, Tensor], path: Path, metadata: dict[str, str])
         blocks = len({m[1] for key in state if (m := re.match(r"body\.(\d+)\.body\.0\.weight$", key))})
         growth = state["tail.0.0.weight"].shape[0] / features
         scale = 4 if "tail.0.2.weight" in state else math.isqrt(round(growth))
-        res_scale = float(metadata.get("res_scale", 0.1 if features >= 256 else 1.0))
+        if res_scale is None:
+            res_scale = float(metadata.get("res_scale", 0.1 if features >= 256 else 1.0))
         make = partial(Edsr, scale=scale, features=features, blocks=blocks, res_scale=res_scale)
         require_shapes(make, state)
         network = make()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +26,7 @@ class NetworkUpscaler:
         weights_sha256: hash of the weights.
         overlap_px: context around a tile, in pixels of the network's input.
         tile_px: side of a tile; None for networks that must see the whole frame.
+        record: the options that it was given, for the manifest.
     """
 
     def __init__(
@@ -39,8 +40,9 @@ class NetworkUpscaler:
         weights_sha256: str,
         overlap_px: int,
         tile_px: int | None = 256,
+        record: Mapping[str, str | float] | None = None,
     ) -> None:
-        self.name, self.scale, self.weights_sha256 = name, scale, weights_sha256
+        self.name, self.scale, self.weights_sha256, self.record = name, scale, weights_sha256, dict(record or {})
         self.network = network.eval().requires_grad_(False)
         self._run, self._native_scale = run, native_scale
         self._overlap_px, self._tile_px = overlap_px, tile_px
@@ -48,14 +50,26 @@ class NetworkUpscaler:
     @torch.no_grad()
     def upscale(self, lr: Tensor, reference: Tensor | None) -> Tensor:
         """See `Upscaler.upscale`."""
-        self.network.to(lr.device)
         height, width = lr.shape[2] * self.scale, lr.shape[3] * self.scale
         sr = lr
         while sr.shape[2] < height:
-            tile_px = self._tile_px or max(sr.shape[2:])
-            sr = upscale_in_tiles(
-                self._run, sr, scale=self._native_scale, tile_px=tile_px, overlap_px=self._overlap_px
-            ).float()
+            sr = self.enlarge_once(sr)
         if sr.shape[2] > height:
             sr = functional.interpolate(sr, (height, width), mode="bicubic", antialias=True, align_corners=False)
         return (sr.clamp(0.0, 1.0) * 255.0).round() / 255.0
+
+    @torch.no_grad()
+    def enlarge_once(self, lr: Tensor) -> Tensor:
+        """Apply the network once, whatever the wanted factor.
+
+        Args:
+            lr: (N, 3, H, W) float32 RGB in [0, 1].
+
+        Returns:
+            (N, 3, H * native_scale, W * native_scale) float32 RGB, neither clipped nor rounded.
+        """
+        self.network.to(lr.device)
+        tile_px = self._tile_px or max(lr.shape[2:])
+        return upscale_in_tiles(
+            self._run, lr, scale=self._native_scale, tile_px=tile_px, overlap_px=self._overlap_px
+        ).float()

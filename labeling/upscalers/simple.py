@@ -27,6 +27,7 @@ class _WithoutWeights:
     def __init__(self, *, scale: int, weights: Path | None = None) -> None:
         refuse_weights("upscaler", self.name, weights)
         self.scale = scale
+        self.record: dict[str, str | float] = {}
 
 
 class Bicubic(_WithoutWeights):
