@@ -18,7 +18,37 @@ if TYPE_CHECKING:
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as for whatever a shell starts in the background
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-REPOSITORY = Path(__file__).resolve().parents[1]
+TESTS = Path(__file__).resolve().parent
+REPOSITORY = TESTS.parent
+SLOW = frozenset(
+    {
+        "export/test_export_onnx.py", "export/test_tensorrt_ladder.py", "labeling/dataset/test_findings.py",
+        "labeling/detectors/test_adapters.py", "labeling/detectors/test_programs.py",
+        "labeling/labels/test_bad_input.py", "labeling/labels/test_label_engines.py",
+        "labeling/labels/test_make_labels.py", "labeling/study/test_evaluate_labels.py",
+        "labeling/test_accmodel.py", "labeling/test_demo.py", "paddleseg_configs/ladder/test_compare.py",
+        "paddleseg_configs/training/test_commands.py", "paddleseg_configs/training/test_loop.py",
+        "project/test_docs.py", "project/test_faults.py", "project/test_fuzz.py", "project/test_hostile_names.py",
+        "project/test_wheel.py",
+    }
+)  # fmt: skip
+"""Files of tests that take more than ten seconds, which `make test-fast` leaves out."""
+
+
+def is_slow(path: Path) -> bool:
+    return path.is_relative_to(TESTS) and str(path.relative_to(TESTS)) in SLOW
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Slow files are not even imported where they are left out."""
+    return True if config.option.markexpr == "not slow" and is_slow(collection_path) else None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of slow files."""
+    for item in items:
+        if is_slow(item.path):
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(scope="session")

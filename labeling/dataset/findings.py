@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from deploy.core.files import read_image
 from deploy.core.grid import Grid
+from deploy.detectors.geometry import Fit, place
 from labeling.dataset.manifest import Manifest, ModelRecord
 from labeling.dataset.reader import LabelledFrame
 from labeling.maths.split import SPLITS, SplitName, evenly_spaced
@@ -67,6 +69,30 @@ def _classes(detector: ModelRecord) -> str:
     return ", ".join(names) if isinstance(names, tuple) else "what it knows"
 
 
+def resolution_findings(detector: ModelRecord, grid: Grid) -> list[str]:
+    """Whether a detector of a fixed size sees the super-resolved frame no larger than the low-resolution one.
+
+    Args:
+        detector: its settings say the size and how frames come into it, where that is fixed.
+        grid: sizes of the frames.
+    """
+    size, fit = (detector.settings.get(name) for name in ("input_size", "fit"))
+    if not isinstance(size, str) or fit not in get_args(Fit):
+        return []
+    width, height = map(int, size.split("x"))
+    sr_height, sr_width = grid.height_px * grid.scale, grid.width_px * grid.scale
+    seen = place(sr_height, sr_width, (height, width), fit)  # type: ignore[arg-type]  # it is one of them
+    if seen.height_px > grid.height_px or seen.width_px > grid.width_px:
+        return []
+    seen_as, own = f"{seen.width_px} x {seen.height_px}", f"{grid.width_px} x {grid.height_px}"
+    enough = f"{-(-sr_width // 32) * 32}x{-(-sr_height // 32) * 32}"
+    return [
+        f"the detector's network of {width} x {height} sees the super-resolved frame of {sr_width} x {sr_height} at "
+        f"{seen_as}, no larger than the low-resolution frame of {own}: super-resolution cannot help it; export the "
+        f"detector at {enough}, use --detector-size {enough} where its size is free, or take a smaller --height"
+    ]
+
+
 def shared_frames(frames: Mapping[SplitName, list[LabelledFrame]], grid: Grid) -> list[str]:
     """Frames of one split that show what a frame of another split shows.
 
@@ -101,6 +127,7 @@ def all_findings(manifest: Manifest, frames: Mapping[SplitName, list[LabelledFra
     for source in manifest.sources:
         counts = [frame.num_detections for frame in everything if frame.video_id == source.video_id]
         found += detection_findings(source.video_id, np.array(counts), manifest.detector) if counts else []
+    found += resolution_findings(manifest.detector, manifest.make_grid())
     return found + shared_frames(frames, manifest.make_grid())
 
 

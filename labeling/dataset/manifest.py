@@ -72,8 +72,17 @@ class Calibration(Record):
         return self
 
 
+class LossRecord(Record):
+    """Frames of a video that cannot be used, for one reason; see `deploy.inputs.report.Loss`."""
+
+    kind: str
+    num_frames: int = Field(ge=0)
+    places: tuple[str, ...] = ()
+    """The first of them: times by the container's clock, or file names."""
+
+
 class SourceRecord(Record):
-    """One video that was labelled."""
+    """One video, or one folder of images, that was labelled."""
 
     video_id: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")
     """Name of its folders in the dataset."""
@@ -85,6 +94,8 @@ class SourceRecord(Record):
     frame_rate: str = Field(pattern=r"^\d+(/\d+)?$")
     num_frames: int
     """Frames in the file, not in the dataset."""
+    losses: tuple[LossRecord, ...] = ()
+    """What of it could not be used."""
 
 
 class SplitRecord(Record):
@@ -98,7 +109,8 @@ class SplitRecord(Record):
 class Manifest(Record):
     """All that made a dataset, and all that a later stage needs to know of it."""
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[1, 2] = 2
+    """1, before detectors of any classes: a detector's settings have no class names, layout or size."""
     frame_height_px: int = Field(ge=1)
     frame_width_px: int = Field(ge=1)
     grid: GridRecord

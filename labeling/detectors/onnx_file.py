@@ -71,8 +71,9 @@ class OnnxDetector(DetectorWithClasses):
         with torch.no_grad():
             boxes = placement.to_frame(self._layout.boxes([output.detach().float() for output in outputs], size))
         kept = self._kept_classes
-        scores = self._layout.scores(outputs, len(self.class_names))[:, kept.to(image.device)]
+        scores = self._layout.scores(outputs, len(self.class_names))
         scores = scores.where(scores == scores.amax(dim=1, keepdim=True), 0.0)  # a box has one class
+        scores = scores[:, kept.to(image.device)]
         nms_iou = 0.5 if self._layout.suppress else 1.0
         return select_detections(boxes, scores, kept, frame, least_score, nms_iou=nms_iou)
 

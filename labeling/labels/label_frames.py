@@ -14,7 +14,7 @@ from deploy.core.progress import track
 from labeling.core.frames import FramePair, read_pairs
 from labeling.dataset.layout import frame_file_name
 from labeling.labels.draft import WorkFolder
-from labeling.labels.job import LabelJob, PlannedVideo, frame_selection
+from labeling.labels.job import LabelJob, PlannedVideo, frame_selection, reading
 from labeling.labels.preview import preview
 from labeling.maths.quantise import Knots
 
@@ -36,6 +36,23 @@ def label_here(job: LabelJob, part: int, parts: int, labeller: Labeller, work: W
         if missing:
             frames = label_frames(video, missing, job, labeller, work, knots)
             deque(track(frames, total=len(wanted), done=done, label=f"labelling {video.video_id}"), maxlen=0)
+
+
+def try_one_frame(job: LabelJob, labeller: Labeller) -> str:
+    """Run everything on the first frame that is to be labelled, forward and backward; says what came of it.
+
+    Raises:
+        RegenError: the detector or the upscaler cannot be used.
+    """
+    video = job.videos[0]
+    selection = replace(frame_selection(labeller.options), indices=frozenset({min(video.splits)}))
+    for pair in read_pairs(video.info.path, job.size, selection, reading(labeller.options)):
+        _, num_detections = labeller.label(pair, always_differentiate=True)
+        return (
+            f"the detector and the upscaler can be used: {num_detections} detections on frame {pair.frame.index} of "
+            f"{video.video_id}"
+        )
+    raise InputError(f"{video.info.path}: its first frame cannot be decoded", hint="Check that the file plays.")
 
 
 def missing_frames(video: PlannedVideo, wanted: set[int], work: WorkFolder) -> set[int]:
@@ -67,7 +84,7 @@ def label_frames(
     left = set(missing)
     every = labeller.options.preview
     selection = replace(frame_selection(labeller.options), indices=frozenset(missing))
-    for pair in read_pairs(video.info.path, job.size, selection):
+    for pair in read_pairs(video.info.path, job.size, selection, reading(labeller.options)):
         index = pair.frame.index
         importance, num_detections = labeller.label(pair)
         work.store_image(video.video_id, index, pair.lr)

@@ -8,13 +8,14 @@ from importlib.metadata import version
 
 from deploy.core.errors import OutputError
 from deploy.core.work_folder import clear, hold
+from labeling.dataset.findings import resolution_findings
 from labeling.labels.assemble import assemble_dataset
 from labeling.labels.calibration import read_calibration
 from labeling.labels.compatibility import is_complete
 from labeling.labels.draft import WorkFolder
 from labeling.labels.importance_reuse import reuse_importance
 from labeling.labels.job import plan_job
-from labeling.labels.label_frames import label_here
+from labeling.labels.label_frames import label_here, try_one_frame
 from labeling.labels.options import LabelOptions, parse_shard
 
 VERSIONED_PACKAGES = ("torch", "numpy", "av", "pillow")
@@ -32,10 +33,14 @@ def label_videos(options: LabelOptions) -> None:
     from labeling.networks.loading import model_records
 
     labeller = make_labeller(options, job.grid)
-    if options.dry_run:
-        print("the detector and the upscaler can be used; dry run: no labels were made")
-        return
     models = model_records(labeller.detector, labeller.upscaler)
+    if labeller.detector.description:
+        print(f"detector {options.detector_weights}: {labeller.detector.description}")
+    for finding in resolution_findings(models[0], job.grid):
+        print(f"warning: {finding}")
+    if options.dry_run:
+        print(f"{try_one_frame(job, labeller)}; dry run: no labels were made")
+        return
     versions = {name: version(name) for name in VERSIONED_PACKAGES}
     calibration = read_calibration(options.calibration, options, models) if options.calibration else None
     if calibration:

@@ -21,6 +21,8 @@ from labeling.upscalers import Upscaler
 from labeling.upscalers.cache import CachedUpscaler
 from labeling.upscalers.simple import interpolate
 
+_LEAST_SCORE = 1e-4
+
 
 @dataclass(frozen=True)
 class Labeller:
@@ -37,10 +39,21 @@ class Labeller:
     device: str
     """Where tensors live."""
 
-    def label(self, pair: FramePair) -> tuple[NDArray[np.float32], int]:
-        """(rows, cols) raw importance of one frame, and the number of detections on its interpolated frame."""
+    def label(self, pair: FramePair, *, always_differentiate: bool = False) -> tuple[NDArray[np.float32], int]:
+        """(rows, cols) raw importance of one frame, and the number of detections on its interpolated frame.
+
+        Args:
+            pair: the frame.
+            always_differentiate: differentiate candidates of any score where nothing is detected, to see that it works.
+        """
         with autocast(self.device, "float32" if self.options.precision == "float16" else self.options.precision):
-            return self._label(pair)
+            importance, num_detections = self._label(pair)
+            if always_differentiate and num_detections == 0:
+                pixels = interpolate(to_tensor(pair.lr, self.device), self.options.scale).requires_grad_(True)
+                scores = self.detector.detect(pixels, score_threshold=_LEAST_SCORE)[0].scores
+                if scores.requires_grad:
+                    torch.autograd.grad(scores.sum(), pixels)
+            return importance, num_detections
 
     def _label(self, pair: FramePair) -> tuple[NDArray[np.float32], int]:
         options = self.options

@@ -12,10 +12,12 @@ import tyro
 
 from deploy.core.errors import OptionError
 from deploy.core.ranges import require_range
+from deploy.inputs.report import Damaged
+from labeling.networks.options import NetworkOptions
 
 
-@dataclass(frozen=True)
-class LabelOptions:
+@dataclass(frozen=True, kw_only=True)
+class LabelOptions(NetworkOptions):
     """See ``python labeling/make_labels.py --help``.
 
     Raises:
@@ -23,41 +25,22 @@ class LabelOptions:
     """
 
     videos: Annotated[tuple[Path, ...], tyro.conf.Positional]
-    """Videos to label."""
+    """Videos and folders of images to label."""
     out: Path
     """Dataset folder to make."""
     height: int = 360
     """Height of the low-resolution frame in pixels; the width follows the video. Smaller videos keep their size."""
-    scale: int = 3
-    """Super-resolution factor."""
     start_seconds: float = 0.0
-    """First presentation time to take from each video."""
+    """First time to take, counted from the first frame of each video."""
     stop_seconds: float | None = None
-    """First presentation time not to take."""
+    """First time not to take."""
     every: int = 1
     """Take one frame in so many."""
-    detector: str = "hog"
-    """hog (no download), centernet, efficientdet-d0 to -d7x, fasterrcnn, fasterrcnn-mobilenet, retinanet, fcos,
-    ssdlite, rt-detr-r18 to -r101, d-fine-n to -x, detectron2-r50, -r101, or a file: onnx, torch-program."""
-    detector_weights: Path | None = None
-    """File of the detector, where it needs one."""
-    detector_size: str | None = None
-    """Width x height to run an ONNX detector at, such as 960x544; the default is its own, or where that is free the
-    super-resolved frame's."""
-    detector_layout: str | None = None
-    """Layout of an ONNX detector's outputs, where two fit; the error names them."""
-    class_names: Path | None = None
-    """File with the names of an ONNX or TorchScript detector's classes, a name a line; the default is what the file
-    says, COCO's for 80 classes, else class-0 and so on."""
-    score_threshold: float | None = None
-    """Detections below are ignored; the default is the detector's own."""
-    classes: tuple[str, ...] = ()
-    """Class names that count; the default is people and vehicles of COCO's classes, or all of any others."""
-    upscaler: str = "edsr"
-    """edsr, carn, spandrel (any network that it knows), opencv-edsr, -espcn, -fsrcnn, -lapsrn (.pb), bicubic, lanczos,
-    or reference (the true high-resolution frame)."""
-    upscaler_weights: Path | None = None
-    """Its checkpoint, of any factor; that of edsr is embedded."""
+    stream: int | None = None
+    """Index of the video stream, as FFmpeg counts; the default is the default one, or the largest."""
+    damaged: Damaged = "skip"
+    """skip: frames that are lost (damaged, cut off, of another size) are left out and counted; stop: they are an
+    error."""
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     """Number type of the networks. float16 is for the upscaler alone: gradients would vanish in it."""
     sr_cache: Path | None = None
@@ -105,10 +88,6 @@ class LabelOptions:
     """Address of the cluster, or auto for the one this machine belongs to; by default one is started here."""
     preview: int = 0
     """Every so many frames, write a picture (frame, importance, levels) to OUT-preview/ while it runs; 0 is never."""
-    device: str = "auto"
-    """cpu, cuda, cuda:N, or auto."""
-    offline: bool = False
-    """Never use the network: weights that are not on this machine are an error."""
     dry_run: bool = False
     """Say what would be done, load (and fetch) the detector and the upscaler, and stop."""
     overwrite: bool = False

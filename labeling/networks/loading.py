@@ -4,40 +4,13 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Protocol
 
 from deploy.core.errors import OptionError, WeightsError
 from deploy.detectors.classes import read_class_names
 from labeling.dataset.manifest import ModelRecord
 from labeling.detectors import Detector, create_detector
+from labeling.networks.options import NetworkOptions
 from labeling.upscalers import UPSCALERS, Upscaler
-
-
-class NetworkOptions(Protocol):
-    """The options that name a detector and an upscaler; see `labeling.labels.options.LabelOptions`."""
-
-    @property
-    def detector(self) -> str: ...  # noqa: D102
-    @property
-    def detector_weights(self) -> Path | None: ...  # noqa: D102
-    @property
-    def detector_size(self) -> str | None: ...  # noqa: D102
-    @property
-    def detector_layout(self) -> str | None: ...  # noqa: D102
-    @property
-    def class_names(self) -> Path | None: ...  # noqa: D102
-    @property
-    def score_threshold(self) -> float | None: ...  # noqa: D102
-    @property
-    def classes(self) -> tuple[str, ...]: ...  # noqa: D102
-    @property
-    def upscaler(self) -> str: ...  # noqa: D102
-    @property
-    def upscaler_weights(self) -> Path | None: ...  # noqa: D102
-    @property
-    def scale(self) -> int: ...  # noqa: D102
-    @property
-    def offline(self) -> bool: ...  # noqa: D102
 
 
 def load_networks(options: NetworkOptions) -> tuple[Detector, Upscaler]:

@@ -10,36 +10,17 @@ import tyro
 
 from deploy.core.ranges import require_ranges
 from labeling.core.arguments import require_budgets
+from labeling.networks.options import NetworkOptions
 
 
-@dataclass(frozen=True)
-class EvaluateLabelsOptions:
+@dataclass(frozen=True, kw_only=True)
+class EvaluateLabelsOptions(NetworkOptions):
     """What to compare, and on what."""
 
     videos: Annotated[tuple[Path, ...], tyro.conf.Positional]
     """Videos; each is a run of its own. Without any, only the table and the page are made again."""
     out: Path
     """The .json file to add to."""
-    detector: str = "hog"
-    """Registry name, see make_labels.py."""
-    detector_weights: Path | None = None
-    """Its file, where it needs one."""
-    detector_size: str | None = None
-    """Width x height to run an ONNX detector at, see make_labels.py."""
-    detector_layout: str | None = None
-    """Layout of an ONNX detector's outputs, see make_labels.py."""
-    class_names: Path | None = None
-    """File with the names of its classes, see make_labels.py."""
-    score_threshold: float | None = None
-    """Detections below are ignored; the default is the detector's own."""
-    classes: tuple[str, ...] = ()
-    """Class names that count, see make_labels.py."""
-    upscaler: str = "edsr"
-    """Registry name, see make_labels.py."""
-    upscaler_weights: Path | None = None
-    """Its file."""
-    scale: int = 3
-    """Super-resolution factor."""
     height: int | None = None
     """Height of the low-resolution frame; the default is the largest with a true high-resolution frame."""
     block_px: int = 16
@@ -54,10 +35,6 @@ class EvaluateLabelsOptions:
     """Contiguous groups of a video's frames that the bootstrap resamples."""
     seed: int = 0
     """Of the choice of blocks and of the order of ties."""
-    device: str = "auto"
-    """cpu, cuda, cuda:N, or auto."""
-    offline: bool = False
-    """Never use the network for weights."""
 
     def __post_init__(self) -> None:
         require_budgets(self.budgets)
