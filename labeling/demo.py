@@ -85,7 +85,7 @@ def _label_stage(video: Path, dataset: Path, options: DemoOptions) -> Stage:
     pixels = height * height * info.width_px / info.height_px
     frames = max(min(40, options.frames), min(options.frames, round(options.frames * DEMO_PIXELS / pixels)))
     every = max(1, info.num_frames // frames)
-    gap_seconds = min(2.0, round(float(info.times[-1]) / 20, 3))
+    gap_seconds = min(2.0, round(float(info.seconds[-1]) / 20, 3))
     command = (
         "labeling/make_labels.py", str(video), "--out", str(dataset), "--height", str(height), "--scale", str(SCALE),
         "--every", str(every), "--gap-seconds", str(gap_seconds), "--detector", options.detector, "--overwrite",

@@ -20,7 +20,8 @@ from deploy.core.work_folder import acquire
 MOST_BYTES_OF_A_NAME = 200
 IMAGE_FORMATS = ("BMP", "JPEG", "PNG", "TIFF", "WEBP")
 """What images are read as. Pillow goes by a file's content and knows forty more, old and seldom looked at."""
-IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+_OF_SEVERAL_PICTURES = ("PNG", "TIFF", "WEBP")
+IMAGE_SUFFIXES = frozenset({".bmp", ".jfif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 """Names by which images are told from videos and other files."""
 
 
@@ -86,6 +87,15 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     """Read an image file as (H, W, 3) uint8 RGB, upright: a camera's orientation mark is applied.
 
     Raises:
+        InputError: see `read_first_image`.
+    """
+    return read_first_image(path)[0]
+
+
+def read_first_image(path: Path) -> tuple[NDArray[np.uint8], int]:
+    """The same, of a file that may hold several pictures (animated PNG and WebP, stacks of TIFF), and their number.
+
+    Raises:
         InputError: the file is missing, is not a readable image, or is grey with more than 8 bits.
     """
     try:
@@ -93,7 +103,8 @@ def read_image(path: Path) -> NDArray[np.uint8]:
             if image.mode.startswith(("I", "F")):
                 # Pillow would clip such values at 255 instead of scaling them.
                 raise ValueError(f"its pixels have the type {image.mode!r}, not 8 bits a channel")
-            return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+            count = int(getattr(image, "n_frames", 1)) if image.format in _OF_SEVERAL_PICTURES else 1
+            return np.asarray(ImageOps.exif_transpose(image).convert("RGB")), count
     except FileNotFoundError:
         raise InputError(f"image not found: {path}", hint="Check the path.") from None
     except Exception as error:  # Pillow's readers raise whatever they meet

@@ -13,8 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+MAX_ASPECT_CHANGE = 0.02
+"""By which two aspect ratios may differ and still be taken for one shape."""
 _LARGEST_PERIOD = 16
 """Input pixels after which the pattern of coverage repeats, up to which a product of small matrices is the fastest."""
+
+
+def same_shape(one: tuple[int, int], other: tuple[int, int]) -> bool:
+    """Whether two sizes, each of height and width, have about the same aspect ratio."""
+    change = (one[1] * other[0]) / (one[0] * other[1])
+    return max(change, 1 / change) - 1 <= MAX_ASPECT_CHANGE
 
 
 def area_resize(image: NDArray[np.uint8], *, height_px: int, width_px: int) -> NDArray[np.uint8]:

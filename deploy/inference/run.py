@@ -7,8 +7,8 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -26,7 +26,7 @@ from deploy.inference.latency import StageClock
 from deploy.inference.options import InferenceOptions, RuntimeOptions
 from deploy.inputs.live import file_name_of, shown_name
 from deploy.inputs.sources import FrameSource, open_source
-from deploy.inputs.video import Frame, FrameSelection
+from deploy.inputs.video import Fit, Frame, FrameSelection
 from deploy.outputs.output_folder import check_output, replacing
 from deploy.outputs.results import PictureOptions, ResultWriter
 from deploy.prediction.predictor import Prediction, Predictor
@@ -93,13 +93,14 @@ def infer(options: InferenceOptions, *, say: Callable[[str], None]) -> dict[str,
     check_output(options.out, options.input, overwrite=options.overwrite)
     with open_predictor(options) as predictor:
         say(f"backend: {predictor.backend_report}")
-        fit = partial(decoded_size, card=predictor.card)
-        sources = [open_source(name, selection, fit) for name in options.input]
+        sources = [open_source(name, selection, _fit(name, predictor), options.reading) for name in options.input]
         with replacing(options.out) as folder:
             # Once more: another process may have finished since. From here on this one is alone.
             check_output(options.out, options.input, overwrite=options.overwrite)
             report = _infer_into(folder, sources, predictor, options)
             write_text(folder / "latency.json", json.dumps(report, indent=2) + "\n")
+    for source in sources:
+        source.report.show()
     return report
 
 
@@ -119,7 +120,7 @@ def _infer_into(
         ]
         if any(source.is_live for source in sources):  # Ctrl-C is the only end that they have
             stack.enter_context(on_interrupt(partial(_stop, sources, streams)))
-        merged = heapq.merge(*streams, key=lambda work: (work.frame.pts_seconds, work.stream))
+        merged = heapq.merge(*streams, key=lambda work: (work.frame.seconds, work.stream))
         total = sum(source.num_frames for source in sources) if all(s.num_frames for s in sources) else 0
         tracked = track(merged, total=total, label="inference")
         for work in _selected(_predicted(tracked, predictor, clock, options), clock, options):
@@ -129,7 +130,36 @@ def _infer_into(
         if writer.num_frames == 0:
             raise InputError(f"no frame of {shown_name(name)} could be decoded", hint="Check that the file plays.")
     num_frames = sum(writer.num_frames for writer in writers)
-    return {**_report(predictor, num_frames, time.perf_counter() - started, clock), "num_dropped": dropped}
+    report = _report(predictor, num_frames, time.perf_counter() - started, clock)
+    return report | {"num_dropped": dropped, "inputs": list(map(_about, sources, writers))}
+
+
+def _about(source: FrameSource, writer: ResultWriter) -> dict[str, Any]:
+    """What latency.json says of one input."""
+    return {
+        "name": source.report.name,
+        "num_frames": writer.num_frames,
+        "first_pts_seconds": float(writer.first_pts_seconds),
+        "losses": [asdict(loss) for loss in source.report.losses],
+        "notes": source.report.notes,
+    }
+
+
+def _fit(name: str, predictor: Predictor) -> Fit:
+    def fit(height_px: int, width_px: int) -> tuple[int, int]:
+        with _naming(shown_name(name)):
+            return decoded_size(height_px, width_px, predictor.card)
+
+    return fit
+
+
+@contextmanager
+def _naming(name: str) -> Iterator[None]:
+    """Say whose frame it is that cannot be used."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{name}: {error}", hint=error.hint) from None
 
 
 def _stop(sources: list[FrameSource], streams: list[Ahead[Decoded]]) -> None:
@@ -151,13 +181,13 @@ def _folder_of(folder: Path, names: tuple[str, ...], position: int) -> Path:
 def _writer(folder: Path, source: FrameSource, predictor: Predictor, options: InferenceOptions) -> ResultWriter:
     wants_video = source.is_video if options.overlay_video is None else options.overlay_video
     pictures = PictureOptions(source.frame_rate if wants_video else None, options.overlays, source.num_frames)
-    return ResultWriter(folder, predictor.card.grid, pictures, source.image_names, options.map_options)
+    return ResultWriter(folder, predictor.card.grid, pictures, options.map_options)
 
 
 def _prepare(position: int, source: FrameSource, predictor: Predictor, clock: StageClock) -> Iterator[Decoded]:
     """Decode and preprocess one stream; runs in a thread of its own."""
     for frame in clock.timed(source.frames, "decode"):
-        with clock.stage("preprocess"):
+        with clock.stage("preprocess"), _naming(frame.image_name or source.report.name):
             lr = fit_frame(frame.image, predictor.card)
             batch = to_batch(lr, predictor.card)
         yield Decoded(position, frame, lr, batch)
@@ -192,7 +222,7 @@ def _selected(items: Iterator[Predicted], clock: StageClock, options: InferenceO
         yield from zip(waiting, masks, strict=True)
 
     for number, work in enumerate(items):
-        current = number if length is None else math.floor(work.frame.pts_seconds / length)
+        current = number if length is None else math.floor(work.frame.seconds / length)
         if current != window:
             yield from choose()
             waiting, window = [], current

@@ -16,7 +16,12 @@ import av
 from av.error import FFmpegError
 
 from deploy.core.errors import InputError
-from deploy.inputs.video import Fit, Frame, FrameSelection, Upright, video_stream
+from deploy.core.resize import same_shape
+from deploy.inputs.containers import pixel_aspect, video_stream
+from deploy.inputs.decoding import PacketDecoder, Timed
+from deploy.inputs.frame import Fit, Frame, FrameSelection
+from deploy.inputs.report import DEFAULT_READING, ReadOptions, SourceReport
+from deploy.inputs.upright import Upright, shown_size
 
 _PROTOCOLS = ("rtsp://", "rtsps://", "http://", "https://")
 _WEBCAM = "webcam:"
@@ -57,6 +62,8 @@ def read_live(
     options: LiveOptions = LiveOptions(),
     fit: Fit | None = None,
     stop: Event | None = None,
+    reading: ReadOptions = DEFAULT_READING,
+    report: SourceReport | None = None,
 ) -> Iterator[Frame]:
     """Decode the selected frames of a stream as they come, until it ends for good or `selection` does.
 
@@ -71,25 +78,31 @@ def read_live(
         options: patience.
         fit: the size to scale frames to; None keeps the stream's own.
         stop: once it is set, a stream that broke is not connected again.
+        reading: which of its video streams, and what to do about damage.
+        report: gathers what is lost, such as frames of another shape than the first.
 
     Raises:
-        InputError: no frame ever came.
+        InputError: no frame ever came, or one is lost and `reading` does not allow it.
     """
-    stop = stop or Event()
+    stop, report = stop or Event(), report or SourceReport(shown_name(name), reading.damaged)
     index, attempt, begun, last = 0, 0, 0.0, Fraction(-1)
-    upright = Upright(fit)
+    upright, shape = Upright(fit), (0, 0)
     while True:
         reason = "it ended"
         try:
             offset = Fraction(0) if index == 0 else Fraction(time.monotonic() - begun).limit_denominator(1000)
-            for seconds, decoded in _connection(name, options):
+            for (seconds, decoded), aspect in _connection(name, options, reading, report):
+                size = shown_size(decoded, aspect)
                 if index == 0:
-                    begun = time.monotonic()
+                    begun, shape = time.monotonic(), size
                 pts_seconds = max(offset + seconds, last + Fraction(1, 1000)) if index else Fraction(0)
                 if selection.is_past(pts_seconds):
                     return
+                if not same_shape(size, shape):
+                    report.lose("other_size", f"{size[1]} x {size[0]} at {float(pts_seconds):.3f} s")
+                    continue
                 if selection.takes(index, pts_seconds):
-                    yield Frame(index, pts_seconds, upright(decoded))
+                    yield Frame(index, pts_seconds, upright(decoded, aspect))
                 index, attempt, last = index + 1, 0, pts_seconds
             if index and name.startswith("http"):
                 return
@@ -111,19 +124,18 @@ def read_live(
         )
 
 
-def _connection(name: str, options: LiveOptions) -> Iterator[tuple[Fraction, av.VideoFrame]]:
-    """Frames of one connection with their seconds since its first."""
+def _connection(
+    name: str, options: LiveOptions, reading: ReadOptions, report: SourceReport
+) -> Iterator[tuple[Timed, Fraction]]:
+    """Frames of one connection with their seconds since its first, and the aspect of their pixels."""
     settings: dict[str, Any] = {"timeout": options.timeout_seconds}
     if name.startswith(_WEBCAM):
         name, settings["format"] = f"/dev/video{name.removeprefix(_WEBCAM)}", "v4l2"
     elif name.startswith("rtsp"):
         settings["options"] = {"rtsp_transport": "tcp"}  # lost packets would be grey blocks
     with av.open(name, metadata_errors="ignore", **settings) as container:
-        stream, first = video_stream(container, shown_name(name)), None
-        rate = Fraction(stream.average_rate or stream.base_rate or 25)
-        for count, decoded in enumerate(container.decode(stream)):
-            seconds = count / rate  # RTSP's first frames come before the clock is known
-            if decoded.pts is not None and decoded.time_base is not None:
-                first = decoded.pts * decoded.time_base - seconds if first is None else first
-                seconds = decoded.pts * decoded.time_base - first
-            yield seconds, decoded
+        stream, first = video_stream(container, shown_name(name), reading.stream), None
+        decoder, aspect = PacketDecoder(stream, container.format.name, report), pixel_aspect(stream)
+        for seconds, decoded in decoder.frames(container.demux(stream)):
+            first = seconds if first is None else first
+            yield (seconds - first, decoded), aspect

@@ -9,12 +9,20 @@ from pathlib import Path
 from threading import Event
 
 from deploy.core.errors import InputError, OptionError
-from deploy.core.files import IMAGE_SUFFIXES, read_image
-from deploy.inputs.live import is_live, read_live
-from deploy.inputs.video import Fit, Frame, FrameSelection, probe, read_frames
+from deploy.core.files import sha256_of
+from deploy.inputs.frame import Fit, Frame, FrameSelection
+from deploy.inputs.images import (
+    IMAGE_RATE,
+    is_image_source,
+    list_images,
+    probe_images,
+    read_images,
+    sha256_of_images,
+)
+from deploy.inputs.live import is_live, read_live, shown_name
+from deploy.inputs.report import DEFAULT_READING, ReadOptions, SourceReport
+from deploy.inputs.video import VideoInfo, expected_frames, probe, read_frames
 
-IMAGE_RATE = Fraction(25)
-"""Images have no times; a folder is taken as a video of so many frames a second."""
 LIVE_RATE = Fraction(25)
 """About how many frames a second a camera gives, for the overlay video's rate control; its times are exact."""
 
@@ -26,65 +34,83 @@ class FrameSource:
     frames: Iterator[Frame]
     """Selected frames in presentation order; decoding errors surface here."""
     num_frames: int
-    """How many will come; 0 for a live stream: nobody knows."""
+    """About how many will come; 0 for a live stream: nobody knows."""
     frame_rate: Fraction
     """Selected frames a second."""
-    image_names: tuple[str, ...] = ()
-    """File name by frame index; empty for a video."""
+    report: SourceReport = field(default_factory=lambda: SourceReport("input"))
+    """Gathers what is lost, and what else is to be known."""
+    is_video: bool = True
+    """Whether the frames are moving pictures, of a file or a live stream, not single images."""
     is_live: bool = False
     """Whether frames come as they happen: who is too slow loses some."""
     stop: Event = field(default_factory=Event)
     """Set it to keep a live stream that broke from being connected again."""
 
-    @property
-    def is_video(self) -> bool:
-        """Whether the frames are moving pictures, of a file or a live stream, not single images."""
-        return not self.image_names
 
-
-def open_source(name: str | Path, selection: FrameSelection, fit: Fit | None = None) -> FrameSource:
-    """Open a video, an image, a folder of images, which are taken in the order of their names, or a live stream.
+def open_source(
+    name: str | Path, selection: FrameSelection, fit: Fit | None = None, reading: ReadOptions = DEFAULT_READING
+) -> FrameSource:
+    """Open a video, an image, a folder of images, which are taken in natural order, or a live stream.
 
     Args:
         name: what the user gave.
         selection: which frames to take.
         fit: the size to scale frames of videos and streams to while they are decoded; images keep their own.
+        reading: which stream, and what to do about damage.
 
     Raises:
         InputError: nothing there, or nothing that can be read.
-        OptionError: no frame is selected.
     """
+    report = SourceReport(shown_name(str(name)), reading.damaged)
     if is_live(str(name)):
         stop = Event()
-        frames = read_live(str(name), selection, fit=fit, stop=stop)
-        return FrameSource(frames, 0, LIVE_RATE / selection.every, is_live=True, stop=stop)
+        frames = read_live(str(name), selection, fit=fit, stop=stop, reading=reading, report=report)
+        return FrameSource(frames, 0, LIVE_RATE / selection.every, report, is_live=True, stop=stop)
     path = Path(name)
-    if path.is_dir():
-        source = _from_images(_images_in(path), selection)
-    elif path.suffix.lower() in IMAGE_SUFFIXES and path.is_file():
-        source = _from_images([path], selection)
-    else:
-        source = _from_video(path, selection, fit)
-    if source.num_frames == 0:
-        raise OptionError(f"no frame of {path} is selected", hint="Check the start and stop times.")
-    return source
+    if is_image_source(path):
+        images = list_images(path, report)
+        count = sum(selection.takes(index, index / IMAGE_RATE) for index in range(len(images)))
+        frames, rate = read_images(images, selection, report), IMAGE_RATE / selection.every
+        return FrameSource(_some(frames, report), count, rate, report, is_video=False)
+    count, rate = expected_frames(path, selection, reading)
+    frames = read_frames(path, selection=selection, fit=fit, reading=reading, report=report)
+    return FrameSource(_some(frames, report), count, rate, report)
 
 
-def _from_video(path: Path, selection: FrameSelection, fit: Fit | None) -> FrameSource:
-    info = probe(path)
-    count = sum(selection.takes(index, time) for index, time in enumerate(info.times))
-    return FrameSource(read_frames(path, selection=selection, fit=fit), count, info.frame_rate / selection.every)
+def _some(frames: Iterator[Frame], report: SourceReport) -> Iterator[Frame]:
+    """The frames themselves, of which there must be one."""
+    frame = None
+    for frame in frames:
+        yield frame
+    if frame is None and report.losses:
+        lost = "; ".join(map(str, report.losses))
+        raise InputError(f"no frame of {report.name} can be used: {lost}", hint="Check that it can be looked at.")
+    if frame is None:
+        raise OptionError(f"no frame of {report.name} is selected", hint="Check the start and stop times.")
 
 
-def _from_images(paths: list[Path], selection: FrameSelection) -> FrameSource:
-    taken = [index for index in range(len(paths)) if selection.takes(index, index / IMAGE_RATE)]
-    frames = (Frame(index, index / IMAGE_RATE, read_image(paths[index])) for index in taken)
-    return FrameSource(frames, len(taken), IMAGE_RATE / selection.every, tuple(path.name for path in paths))
+def probe_source(path: Path, selection: FrameSelection, reading: ReadOptions, report: SourceReport) -> VideoInfo:
+    """Size, rate and times of a video, an image or a folder of images; of images, those selected are read.
+
+    Raises:
+        InputError: it cannot be used, or something is lost and `reading` does not allow it.
+    """
+    if is_image_source(path):
+        return probe_images(path, list_images(path, report), selection, report)
+    return probe(path, reading=reading, report=report)
 
 
-def _images_in(folder: Path) -> list[Path]:
-    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
-    if not paths:
-        known = ", ".join(sorted(IMAGE_SUFFIXES))
-        raise InputError(f"no images in {folder}", hint=f"Give a folder of images ({known}), or a video file.")
-    return paths
+def read_source(path: Path, selection: FrameSelection, reading: ReadOptions, report: SourceReport) -> Iterator[Frame]:
+    """The selected frames of what `probe_source` takes, in the same order and with the same indices and times.
+
+    Raises:
+        InputError: see `probe_source`.
+    """
+    if is_image_source(path):
+        return read_images(list_images(path, report), selection, report)
+    return read_frames(path, selection=selection, reading=reading, report=report)
+
+
+def sha256_of_source(path: Path) -> str:
+    """Hash of a file's content, or of the names and contents of a folder's images."""
+    return sha256_of_images(list_images(path, SourceReport(str(path)))) if path.is_dir() else sha256_of(path)

@@ -35,7 +35,8 @@ class MapOptions:
     format: MapFormat = "npz"
     """``importance.npz``, or ``importance.jsonl`` with one line a frame."""
     segment_seconds: Fraction | None = None
-    """Start a new ``importance-000000.npz`` each time so many seconds have passed; None writes one file."""
+    """Start a new ``importance-000000.npz`` each time so many seconds have passed since the first frame; None writes
+    one file."""
 
     def __post_init__(self) -> None:
         if self.segment_seconds is None:
@@ -67,26 +68,18 @@ class MapFiles:
             self._stack = stack.pop_all()
         return self
 
-    def append(
-        self,
-        frame: Frame,
-        prediction: Prediction,
-        selected: NDArray[np.bool_],
-        *,
-        predicted: bool,
-        image_name: str | None,
-    ) -> None:
+    def append(self, frame: Frame, prediction: Prediction, selected: NDArray[np.bool_], *, predicted: bool) -> None:
         """Add the maps of one frame."""
         if self._options.format == "jsonl":
             self._lines.write(_line(frame, prediction, predicted=predicted) + "\n")
             return
         length = self._options.segment_seconds
-        segment = 0 if length is None else math.floor(frame.pts_seconds / length)
+        segment = 0 if length is None else math.floor(frame.seconds / length)
         if segment != self._segment:
             self._begin(segment)
         self._spool.append(frame, prediction, selected, predicted=predicted)
-        if image_name is not None:
-            self._names.append(image_name)
+        if frame.image_name:
+            self._names.append(frame.image_name)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -50,7 +50,6 @@ class ResultWriter:
         folder: an empty folder.
         grid: the macroblock grid of all predictions.
         pictures: which overlays to make.
-        image_names: file name by frame index; empty for a video.
         maps: how importance maps are written.
     """
 
@@ -59,14 +58,14 @@ class ResultWriter:
         folder: Path,
         grid: Grid,
         pictures: PictureOptions,
-        image_names: tuple[str, ...],
         maps: MapOptions,
     ) -> None:
-        self._folder, self._grid, self._pictures, self._image_names = folder, grid, pictures, image_names
-        self._map_options = maps
+        self._folder, self._grid, self._pictures, self._map_options = folder, grid, pictures, maps
         self._rectangles = block_rectangles(grid)
         self.num_frames = 0
         """Frames written so far."""
+        self.first_pts_seconds = Fraction(0)
+        """Time of the source's first frame by its own clock, once a frame was written."""
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
@@ -97,16 +96,16 @@ class ResultWriter:
             selected: (rows, cols) bool, the macroblocks to enhance.
             predicted: whether the prediction is the frame's own, not an earlier one's.
         """
-        name = self._image_names[frame.index] if self._image_names else None
-        self._maps.append(frame, prediction, selected, predicted=predicted, image_name=name)
-        self._write_blocks(frame, selected, name)
+        self.first_pts_seconds = frame.first_pts_seconds
+        self._maps.append(frame, prediction, selected, predicted=predicted)
+        self._write_blocks(frame, selected)
         wants_image = self._pictures.wants_image(self.num_frames)
         if wants_image or self._video:
             overlay = with_legend(importance_overlay(lr, prediction.importance, self._grid, selected=selected))
             if wants_image:
                 write_image(self._folder / "overlays" / f"{frame.index:06d}.png", Image.fromarray(overlay))
             if self._video:
-                self._video.write(overlay, pts_seconds=frame.pts_seconds)
+                self._video.write(overlay, pts_seconds=frame.seconds)
         self.num_frames += 1
 
     def __exit__(
@@ -114,13 +113,13 @@ class ResultWriter:
     ) -> None:
         self._stack.__exit__(kind, error, trace)
 
-    def _write_blocks(self, frame: Frame, selected: NDArray[np.bool_], image_name: str | None) -> None:
+    def _write_blocks(self, frame: Frame, selected: NDArray[np.bool_]) -> None:
         rectangles = self._rectangles[selected]
         record = {
             "index": frame.index,
             "pts_seconds": float(frame.pts_seconds),
             "blocks": rectangles[rectangles[:, 2:].all(axis=1)].tolist(),
         }
-        if image_name is not None:
-            record["image"] = image_name
+        if frame.image_name:
+            record["image"] = frame.image_name
         self._blocks.write(json.dumps(record) + "\n")

@@ -9,9 +9,7 @@ from numpy.typing import NDArray
 
 from deploy.cards.model_card import ModelCard
 from deploy.core.errors import InputError
-from deploy.core.resize import area_resize
-
-MAX_ASPECT_CHANGE = 0.02
+from deploy.core.resize import area_resize, same_shape
 
 
 def require_frame(frame: NDArray[np.uint8]) -> None:
@@ -26,8 +24,7 @@ def require_frame(frame: NDArray[np.uint8]) -> None:
 def require_shape(height_px: int, width_px: int, card: ModelCard) -> None:
     """Raise InputError unless a frame has about the model's aspect ratio: nothing is stretched."""
     grid = card.grid
-    aspect_change = (width_px * grid.height_px) / (height_px * grid.width_px)
-    if max(aspect_change, 1 / aspect_change) - 1 > MAX_ASPECT_CHANGE:
+    if not same_shape((height_px, width_px), (grid.height_px, grid.width_px)):
         raise InputError(
             f"frame of {width_px} x {height_px} has another shape than the model's {grid.width_px} x {grid.height_px}",
             hint="Crop or pad the video to the model's aspect ratio, or export a model of the video's size.",

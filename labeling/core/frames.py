@@ -11,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deploy.core.resize import area_resize
-from deploy.inputs.video import Frame, FrameSelection, VideoInfo, read_frames
+from deploy.inputs.report import DEFAULT_READING, ReadOptions, SourceReport
+from deploy.inputs.sources import read_source
+from deploy.inputs.video import Frame, FrameSelection, VideoInfo
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -28,7 +30,7 @@ class Sized(Protocol):
 
 @dataclass(frozen=True)
 class FrameSize:
-    """Sizes that one video is worked on at."""
+    """Sizes that one video, or one folder of images, is worked on at."""
 
     height_px: int
     """Height of the LR frame."""
@@ -65,9 +67,14 @@ def frame_size(video: VideoInfo, height_px: int, scale: int) -> FrameSize:
     return FrameSize.of(height, width, scale, video)
 
 
-def read_pairs(path: Path, size: FrameSize, selection: FrameSelection) -> Iterator[FramePair]:
-    """Decode the selected frames at both sizes, one at a time."""
-    for frame in read_frames(path, selection=selection):
+def read_pairs(
+    path: Path, size: FrameSize, selection: FrameSelection, reading: ReadOptions = DEFAULT_READING
+) -> Iterator[FramePair]:
+    """Decode the selected frames of a video or a folder of images at both sizes, one at a time.
+
+    What is lost was told when the source was probed.
+    """
+    for frame in read_source(path, selection, reading, SourceReport(str(path))):
         reference = None
         if size.has_reference:
             reference = area_resize(

@@ -116,6 +116,7 @@ def _write_importance(dataset: Path, videos: dict[str, VideoImportance], job: La
     for planned in job.videos:
         video = videos[planned.video_id]
         times = [planned.info.times[index] for index in video.frame_index]
+        names = [planned.info.image_names[index] for index in video.frame_index if planned.info.image_names]
         write_npz(
             dataset / "importance" / f"{planned.video_id}.npz",
             schema_version=np.array(1),
@@ -125,6 +126,7 @@ def _write_importance(dataset: Path, videos: dict[str, VideoImportance], job: La
             pts_numerator=np.array([time.numerator for time in times], np.int64),
             pts_denominator=np.array([time.denominator for time in times], np.int64),
             split=np.array(video.splits),
+            **({"image_names": np.array(names, np.str_)} if names else {}),
         )
 
 

@@ -7,15 +7,16 @@ import json
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from deploy.core.errors import InputError, OptionError
-from deploy.core.files import sha256_of
 from deploy.core.grid import Grid
-from deploy.inputs.video import FrameSelection, VideoInfo, probe
+from deploy.inputs.report import Loss, ReadOptions, SourceReport
+from deploy.inputs.sources import probe_source, sha256_of_source
+from deploy.inputs.video import FrameSelection, VideoInfo
 from labeling.core.frames import FrameSize, frame_size
-from labeling.dataset.manifest import Manifest, ModelRecord, SourceRecord
+from labeling.dataset.manifest import LossRecord, Manifest, ModelRecord, SourceRecord
 from labeling.labels.options import LabelOptions
 from labeling.maths.split import SPLITS, SplitName, assign_splits
 
@@ -39,6 +40,7 @@ _NOT_PART_OF_THE_JOB = {
     "engine",
     "ray_address",
     "preview",
+    "damaged",
 }
 
 
@@ -54,17 +56,23 @@ class PlannedVideo:
     """Hash of the file."""
     splits: dict[int, SplitName]
     """Frame index -> split, for the frames that are labelled."""
+    losses: tuple[Loss, ...] = ()
+    """What of it cannot be used."""
 
     def source_record(self) -> SourceRecord:
         """What the manifest says of it."""
         return SourceRecord(
             video_id=self.video_id,
-            path=os.fsencode(self.info.path.resolve()).decode("utf-8", "backslashreplace"),
+            path=_as_text(str(self.info.path.resolve())),
             sha256=self.sha256,
             width_px=self.info.width_px,
             height_px=self.info.height_px,
             frame_rate=str(self.info.frame_rate),
             num_frames=self.info.num_frames,
+            losses=tuple(
+                LossRecord(kind=loss.kind, num_frames=loss.count, places=tuple(map(_as_text, loss.places)))
+                for loss in self.losses
+            ),
         )
 
 
@@ -122,10 +130,17 @@ class LabelJob:
         return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
 
 
+def _as_text(name: str) -> str:
+    """A path need not be text of any encoding."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
 def option_values(options: LabelOptions) -> dict[str, object]:
     """The options that determine the labels, as plain values."""
-    names = [field.name for field in fields(options) if field.name not in _NOT_PART_OF_THE_JOB]
-    return {name: asdict(options)[name] for name in names}
+    values = {name: value for name, value in asdict(options).items() if name not in _NOT_PART_OF_THE_JOB}
+    if values["stream"] is None:  # as before there was a choice: such datasets stay the same job
+        del values["stream"]
+    return values
 
 
 def frame_selection(options: LabelOptions) -> FrameSelection:
@@ -133,22 +148,34 @@ def frame_selection(options: LabelOptions) -> FrameSelection:
     return FrameSelection(options.start_seconds, options.stop_seconds, options.every)
 
 
+def reading(options: LabelOptions) -> ReadOptions:
+    """How each video is read."""
+    return ReadOptions(options.stream, options.damaged)
+
+
 def plan_job(options: LabelOptions) -> LabelJob:
-    """Probe the videos and decide every frame's split.
+    """Probe the videos, telling what is lost of them, and decide every frame's split.
 
     Raises:
         InputError: a video cannot be used, or the videos differ in shape.
         OptionError: a video is named twice, or no frame is left for a split.
     """
     selection = frame_selection(options)
-    infos = [probe(path) for path in options.videos]
-    hashes = [sha256_of(path) for path in options.videos]
+    reports = [SourceReport(str(path), options.damaged) for path in options.videos]
+    infos = [
+        _probed(path, selection, reading(options), report) for path, report in zip(options.videos, reports, strict=True)
+    ]
+    hashes = [sha256_of_source(path) for path in options.videos]
     for position, digest in enumerate(hashes):
         if digest in hashes[:position]:
             raise OptionError(f"the same video twice: {options.videos[position]}", hint="Name each video once.")
     names = _video_ids(options.videos, hashes)
     wanted = {
-        name: {index: time for index, time in enumerate(info.times) if selection.takes(index, time)}
+        name: {
+            index: seconds
+            for index, seconds in enumerate(info.seconds)
+            if index not in info.unusable and selection.takes(index, seconds)
+        }
         for name, info in zip(names, infos, strict=True)
     }
     for name, frames in wanted.items():
@@ -161,13 +188,23 @@ def plan_job(options: LabelOptions) -> LabelJob:
     )
     videos = [
         PlannedVideo(
-            name, info, digest, {i: split for i, split in zip(wanted[name], assigned[name], strict=True) if split}
+            name,
+            info,
+            digest,
+            {i: split for i, split in zip(wanted[name], assigned[name], strict=True) if split},
+            report.losses,
         )
-        for name, info, digest in zip(names, infos, hashes, strict=True)
+        for name, info, digest, report in zip(names, infos, hashes, reports, strict=True)
     ]
     size = _common_size(infos, options)
     grid = Grid(size.height_px, size.width_px, size.scale, options.block_px, options.grid)
     return LabelJob(tuple(videos), size, grid)
+
+
+def _probed(path: Path, selection: FrameSelection, how: ReadOptions, report: SourceReport) -> VideoInfo:
+    info = probe_source(path, selection, how, report)
+    report.show()
+    return info
 
 
 def _common_size(infos: Sequence[VideoInfo], options: LabelOptions) -> FrameSize:

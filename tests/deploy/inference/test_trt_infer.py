@@ -149,6 +149,7 @@ def make_bad_input(kind: str, folder: Path, model: Path, monkeypatch: pytest.Mon
     if kind == "corrupt image":
         shutil.copy(good, images / "a.png")
         (images / "b.png").write_bytes(good.read_bytes()[:100])
+        arguments["--damaged"] = "stop"
     elif kind == "missing model":
         arguments |= {"--model": folder / "no.onnx", "--input": good}
     elif kind == "other model":

@@ -74,9 +74,9 @@ def no_frames(folder: Path, clip: Path) -> Path:
     ("make", "words"),
     [
         (lambda folder, clip: folder / "nowhere.mp4", "not found"),
-        (lambda folder, clip: folder, "not a file"),
+        (lambda folder, clip: folder, "no images in"),
         (text_as_video, "not a readable video"),
-        (truncated, "truncated"),
+        (truncated, "a file that is cut off"),
         (audio_only, "no video stream"),
         (no_frames, "no frames"),
     ],
@@ -89,7 +89,7 @@ def test_bad_videos(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert words in refuse(monkeypatch, capsys, [make(tmp_path, clip)], tmp_path / "out")
+    assert words in refuse(monkeypatch, capsys, [make(tmp_path, clip), "--damaged", "stop"], tmp_path / "out")
     assert not list(tmp_path.glob(".out*"))
 
 

@@ -1,0 +1,80 @@
+"""A frame, and which frames of a source are wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deploy.core.errors import OptionError
+from deploy.core.ranges import require_range
+
+Fit = Callable[[int, int], tuple[int, int]]
+"""From a frame's height and width in pixels to those it is wanted in."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One decoded, upright frame."""
+
+    index: int
+    """Position in the order shown, from 0, counting every frame of the video; of an image, its place in the folder."""
+    pts_seconds: Fraction
+    """Exact presentation time in seconds by the container's clock; where that goes back, it goes on evenly instead."""
+    image: NDArray[np.uint8]
+    """(H, W, 3) uint8 RGB."""
+    first_pts_seconds: Fraction = Fraction(0)
+    """`pts_seconds` of the video's first frame."""
+    image_name: str = ""
+    """File name of an image; empty for a frame of a video."""
+
+    @property
+    def seconds(self) -> Fraction:
+        """Exact time since the video's first frame."""
+        return self.pts_seconds - self.first_pts_seconds
+
+    def __repr__(self) -> str:
+        return f"Frame(index={self.index}, pts_seconds={self.pts_seconds}, image={self.image.shape})"
+
+
+@dataclass(frozen=True)
+class FrameSelection:
+    """Which frames of a video to take. Times count from its first frame.
+
+    Raises:
+        OptionError: `every` < 1, a negative time, or `stop_seconds` <= `start_seconds`.
+    """
+
+    start_seconds: float = 0.0
+    """First time to take."""
+    stop_seconds: float | None = None
+    """First time not to take; None means the end."""
+    every: int = 1
+    """Take one frame in so many."""
+    indices: frozenset[int] | None = None
+    """Of those, only the frames at these positions in the video; None means all."""
+
+    def __post_init__(self) -> None:
+        require_range("every", self.every, 1)
+        require_range("start_seconds", self.start_seconds, 0)
+        if self.stop_seconds is not None and self.stop_seconds <= self.start_seconds:
+            raise OptionError(
+                f"stop_seconds={self.stop_seconds} is not after start_seconds={self.start_seconds}",
+                hint="Give a later stop.",
+            )
+
+    def takes(self, index: int, seconds: Fraction) -> bool:
+        """Whether the frame at this position and time since the first frame is taken."""
+        if index % self.every or (self.indices is not None and index not in self.indices):
+            return False
+        return float(seconds) >= self.start_seconds and not self.is_past(seconds)
+
+    def is_past(self, seconds: Fraction) -> bool:
+        """Whether this time is at or after the stop."""
+        return self.stop_seconds is not None and float(seconds) >= self.stop_seconds
+
+
+EVERY_FRAME = FrameSelection()
