@@ -12,7 +12,7 @@ from deploy.core.files import sha256_of
 from labeling.upscalers.consistency import consistency_db, known_frame
 from labeling.upscalers.luma import enlarge_luma, luma_of
 from labeling.upscalers.network import NetworkUpscaler
-from labeling.upscalers.program import OVERLAP_PX, Program, call_once, enlarge, rounded_up, shape_of
+from labeling.upscalers.program import OVERLAP_PX, Program, Size, call_once, enlarge, rounded_up, shape_of
 from labeling.upscalers.tiling import pad_to
 
 MULTIPLES_PX = (1, 2, 4, 8, 16, 32, 64)
@@ -45,9 +45,15 @@ def program_upscaler(name: str, program: Program, scale: int, colors: str | floa
         return enlarge(program, factor, multiple_px, lr * values_in) / values_out
 
     def run_in_colors(lr: Tensor) -> Tensor:
-        if channels == 1:
-            return enlarge_luma(run, lr, factor)
-        return run(lr.flip(1)).flip(1) if colors == "bgr" else run(lr)
+        try:
+            if channels == 1:
+                return enlarge_luma(run, lr, factor)
+            return run(lr.flip(1)).flip(1) if colors == "bgr" else run(lr)
+        except Exception as error:  # what networks raise has no common base
+            raise WeightsError(
+                f"{program.path} does not run on {shape_of(lr)}: {first_line(error)}",
+                hint="Export it for sides of any length, or for one fixed size.",
+            ) from None
 
     return NetworkUpscaler(
         name,
@@ -71,7 +77,7 @@ def _find_shape(program: Program) -> tuple[int, int, int]:
     complaints: dict[int, str] = {}
     for channels, multiple_px in product(program.channels, (1,) if program.size else MULTIPLES_PX):
         frame = _known(channels)
-        size = program.size or rounded_up(frame, multiple_px)
+        size = program.size or _not_also_twice(rounded_up(frame, multiple_px), multiple_px)
         frame = pad_to(frame[..., : size[0], : size[1]], size)
         try:
             return channels, call_once(program, frame).shape[2] // frame.shape[2], multiple_px
@@ -94,6 +100,12 @@ def _find_ranges(program: Program, factor: int, multiple_px: int, frame: Tensor)
             if found_db > best_db + _CLEARLY_BETTER_DB:
                 best, best_db = (values_in, values_out), found_db
     return best
+
+
+def _not_also_twice(size: Size, multiple_px: int) -> Size:
+    """Sides that are odd multiples: what runs on them runs on all multiples."""
+    height, width = (side + (1 - side // multiple_px % 2) * multiple_px for side in size)
+    return height, width
 
 
 def _known(channels: int) -> Tensor:

@@ -31,8 +31,8 @@ def load_spandrel(*, scale: int, weights: Path | None = None) -> NetworkUpscaler
     except UnsupportedModelError:
         raise WeightsError(
             f"spandrel knows no network with the weights of {weights}",
-            hint="For EDSR and CARN use --upscaler edsr or carn. Any other: load it with its own code, export it to ONNX "
-            "or TorchScript, and use --upscaler onnx or torch-program.",
+            hint="For EDSR and CARN use --upscaler edsr or carn. Any other: export it with its own code to ONNX or "
+            "TorchScript, and use --upscaler onnx or torch-program.",
         ) from None
     except (KeyError, ValueError, RuntimeError, AssertionError) as error:  # a known name, but other shapes
         first = first_line(error)
