@@ -7,7 +7,7 @@ import json
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from deploy.core.errors import InputError, OptionError
@@ -32,6 +32,7 @@ _NOT_PART_OF_THE_JOB = {
     "class_names",
     "detector_layout",
     "detector_size",
+    "upscaler_option",
     "offline",
     "calibration",
     "importance_from",
@@ -58,6 +59,10 @@ class PlannedVideo:
     """Frame index -> split, for the frames that are labelled."""
     losses: tuple[Loss, ...] = ()
     """What of it cannot be used."""
+
+    def reading(self, options: LabelOptions) -> ReadOptions:
+        """How its frames are read: the same bytes every time, though it has losses."""
+        return replace(reading(options), frame_threads=not self.losses)
 
     def source_record(self) -> SourceRecord:
         """What the manifest says of it."""

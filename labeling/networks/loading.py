@@ -11,6 +11,7 @@ from labeling.dataset.manifest import ModelRecord
 from labeling.detectors import Detector, create_detector
 from labeling.networks.options import NetworkOptions
 from labeling.upscalers import UPSCALERS, Upscaler
+from labeling.upscalers.registry import parse_options
 
 
 def load_networks(options: NetworkOptions) -> tuple[Detector, Upscaler]:
@@ -29,7 +30,13 @@ def load_networks(options: NetworkOptions) -> tuple[Detector, Upscaler]:
         layout=options.detector_layout,
         input_size=parse_size(options.detector_size),
     )
-    return detector, UPSCALERS.create(options.upscaler, scale=options.scale, weights=options.upscaler_weights)
+    upscaler = UPSCALERS.create(
+        options.upscaler,
+        scale=options.scale,
+        weights=options.upscaler_weights,
+        options=parse_options(options.upscaler_option),
+    )
+    return detector, upscaler
 
 
 def parse_size(text: str | None) -> tuple[int, int] | None:
@@ -74,6 +81,18 @@ def recorded_detector(record: ModelRecord, weights: Path | None, *, offline: boo
     return detector
 
 
+def recorded_upscaler(record: ModelRecord, weights: Path | None, scale: int) -> Upscaler:
+    """The upscaler that a manifest names, made as it was.
+
+    Raises:
+        WeightsError: the weights are not those that made the labels.
+    """
+    options = {name: value for name, value in record.settings.items() if name != "scale"}
+    upscaler = UPSCALERS.create(record.name, scale=scale, weights=weights, options=options)
+    require_weights("upscaler", upscaler.weights_sha256, record)
+    return upscaler
+
+
 def require_weights(kind: str, weights_sha256: str, record: ModelRecord) -> None:
     """Raise WeightsError unless these are the weights that made the labels."""
     if weights_sha256 != record.weights_sha256:
@@ -85,7 +104,8 @@ def require_weights(kind: str, weights_sha256: str, record: ModelRecord) -> None
 def model_records(detector: Detector, upscaler: Upscaler) -> tuple[ModelRecord, ModelRecord]:
     """What the manifest says of the detector and of the upscaler."""
     settings = {"score_threshold": detector.score_threshold, "classes": detector.classes, **detector.record}
+    enlarging = {"scale": upscaler.scale, **upscaler.record}
     return (
         ModelRecord(name=detector.name, weights_sha256=detector.weights_sha256, settings=settings),
-        ModelRecord(name=upscaler.name, weights_sha256=upscaler.weights_sha256, settings={"scale": upscaler.scale}),
+        ModelRecord(name=upscaler.name, weights_sha256=upscaler.weights_sha256, settings=enlarging),
     )

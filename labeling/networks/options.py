@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
+
+import tyro
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,10 +31,12 @@ class NetworkOptions:
     classes: tuple[str, ...] = ()
     """Class names that count; the default is people and vehicles of COCO's classes, or all of any others."""
     upscaler: str = "edsr"
-    """edsr, carn, spandrel (any network that it knows), opencv-edsr, -espcn, -fsrcnn, -lapsrn (.pb), bicubic, lanczos,
-    or reference (the true high-resolution frame)."""
+    """edsr, carn, spandrel (any network that it knows), onnx, torch-program (any other, saved as a whole), opencv-edsr,
+    -espcn, -fsrcnn, -lapsrn (.pb), bicubic, lanczos, or reference (the true high-resolution frame)."""
     upscaler_weights: Path | None = None
-    """Its checkpoint, of any factor; that of edsr is embedded."""
+    """Its file, of any factor; that of edsr is embedded."""
+    upscaler_option: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
+    """KEY=VALUE, may be given again: res_scale=0.1 of an edsr trained so, colors=bgr of onnx or torch-program."""
     scale: int = 3
     """Super-resolution factor."""
     device: str = "auto"

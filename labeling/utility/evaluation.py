@@ -24,8 +24,7 @@ from labeling.dataset.reader import FrameKey, LabelledFrame, read_split
 from labeling.maths.split import SPLITS, evenly_spaced
 from labeling.maths.utility import Boxes, match
 from labeling.networks.devices import pick_device
-from labeling.networks.loading import recorded_detector, require_weights
-from labeling.upscalers import UPSCALERS
+from labeling.networks.loading import recorded_detector, recorded_upscaler
 from labeling.upscalers.simple import interpolate
 from labeling.utility.cache import UtilityCache
 from labeling.utility.curves import Counts, ReferenceName, make_curve
@@ -106,8 +105,7 @@ def load_bench(options: EvaluateUtilityOptions, manifest: Manifest) -> Bench:
         WeightsError: their weights are not those.
     """
     detector = recorded_detector(manifest.detector, options.detector_weights, offline=options.offline)
-    upscaler = UPSCALERS.create(manifest.upscaler.name, scale=manifest.grid.scale, weights=options.upscaler_weights)
-    require_weights("upscaler", upscaler.weights_sha256, manifest.upscaler)
+    upscaler = recorded_upscaler(manifest.upscaler, options.upscaler_weights, manifest.grid.scale)
     device = pick_device(options.device)
     interpolation: Literal["bicubic", "bilinear"] = (
         "bilinear" if manifest.options.get("interpolation") == "bilinear" else "bicubic"
