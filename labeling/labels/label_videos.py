@@ -36,6 +36,8 @@ def label_videos(options: LabelOptions) -> None:
     models = model_records(labeller.detector, labeller.upscaler)
     if labeller.detector.description:
         print(f"detector {options.detector_weights}: {labeller.detector.description}")
+    if labeller.upscaler.description:
+        print(f"upscaler {options.upscaler_weights}: {labeller.upscaler.description}")
     for finding in resolution_findings(models[0], job.grid):
         print(f"warning: {finding}")
     if options.dry_run:

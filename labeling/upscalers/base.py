@@ -24,6 +24,8 @@ class Upscaler(Protocol):
     """Hash of the weight file's bytes; empty where there are no weights."""
     record: dict[str, str | float]
     """The options that it was given: what else has to be known to make the same upscaler again."""
+    description: str
+    """What was found out about it, for people; empty where its name says it."""
 
     def upscale(self, lr: Tensor, reference: Tensor | None) -> Tensor:
         """Enlarge frames.

@@ -29,7 +29,7 @@ class CachedUpscaler:
     def __init__(self, upscaler: Upscaler, folder: Path, precision: str) -> None:
         self.name, self.scale, self.weights_sha256 = upscaler.name, upscaler.scale, upscaler.weights_sha256
         self._upscaler, self._folder = upscaler, folder
-        self.record = upscaler.record
+        self.record, self.description = upscaler.record, upscaler.description
         self._key = f"{self.name} x{self.scale} {self.weights_sha256} {precision}"
         self._key += "".join(f" {key}={value}" for key, value in sorted(self.record.items()))
 

@@ -27,6 +27,7 @@ class NetworkUpscaler:
         overlap_px: context around a tile, in pixels of the network's input.
         tile_px: side of a tile; None for networks that must see the whole frame.
         record: the options that it was given, for the manifest.
+        description: what was found out about it, for people.
     """
 
     def __init__(
@@ -41,8 +42,10 @@ class NetworkUpscaler:
         overlap_px: int,
         tile_px: int | None = 256,
         record: Mapping[str, str | float] | None = None,
+        description: str = "",
     ) -> None:
         self.name, self.scale, self.weights_sha256, self.record = name, scale, weights_sha256, dict(record or {})
+        self.description = description
         self.network = network.eval().requires_grad_(False)
         self._run, self._native_scale = run, native_scale
         self._overlap_px, self._tile_px = overlap_px, tile_px

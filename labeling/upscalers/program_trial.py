@@ -65,7 +65,15 @@ def program_upscaler(name: str, program: Program, scale: int, colors: str | floa
         overlap_px=OVERLAP_PX,
         tile_px=None if program.size else 256,
         record={"colors": colors} if colors else {},
+        description=f"x{factor}, {'luma' if channels == 1 else (str(colors or 'rgb')).upper()}, "
+        f"values to {values_in:.0f}, {_shown_size(program, multiple_px)}",
     )
+
+
+def _shown_size(program: Program, multiple_px: int) -> str:
+    if program.size:
+        return f"{program.size[1]} x {program.size[0]} alone: frames go through in tiles"
+    return "any size" if multiple_px == 1 else f"sides that are multiples of {multiple_px}: frames are padded"
 
 
 def _find_shape(program: Program) -> tuple[int, int, int]:

@@ -28,6 +28,7 @@ class _WithoutWeights:
         refuse_weights("upscaler", self.name, weights)
         self.scale = scale
         self.record: dict[str, str | float] = {}
+        self.description = ""
 
 
 class Bicubic(_WithoutWeights):

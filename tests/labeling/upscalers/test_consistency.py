@@ -150,7 +150,7 @@ def test_an_upscaler_of_any_class_is_tried() -> None:
     """Without ``enlarge_once`` its result at the wanted scale counts."""
 
     class Mine:
-        name, scale, weights_sha256, record = "mine", 3, "0" * 64, {}
+        name, scale, weights_sha256, record, description = "mine", 3, "0" * 64, {}, ""
 
         def upscale(self, lr: Tensor, reference: Tensor | None) -> Tensor:
             return interpolate(lr, self.scale) * self.brightness

@@ -134,7 +134,7 @@ class Counting:
 
     def __init__(self, upscaler: Upscaler) -> None:
         self.name, self.scale, self.weights_sha256 = upscaler.name, upscaler.scale, upscaler.weights_sha256
-        self.record = upscaler.record
+        self.record, self.description = upscaler.record, upscaler.description
         self._upscaler, self.calls = upscaler, 0
 
     def upscale(self, lr: Tensor, reference: Tensor | None) -> Tensor:

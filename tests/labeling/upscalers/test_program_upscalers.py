@@ -73,6 +73,8 @@ def test_factor_and_values_are_found(form: str, factor: int, values: float, tmp_
     assert sr.shape == (2, 3, 33 * factor, 45 * factor) and sr.dtype == torch.float32
     assert inner_error(sr, right(network, lr), factor) <= 0.5 / 255 + 1e-4  # rounded to whole 1/255
     assert consistency_db(known_frame(), upscaler.enlarge_once(known_frame())) > LEAST_DB + 5
+    size = "28 x 24 alone" if "fixed" in form else "any size"
+    assert f"x{factor}, RGB, values to {values:.0f}, {size}" in upscaler.description
     pixels = sr.clone().requires_grad_(True)  # autograd takes it
     assert torch.autograd.grad((pixels * sr).sum(), pixels)[0].equal(sr)
 
