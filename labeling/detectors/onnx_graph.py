@@ -174,6 +174,9 @@ def _folded(model: onnx.ModelProto) -> onnx.ModelProto:
     import onnxslim
 
     folded: onnx.ModelProto = onnxslim.slim(model)
+    for node in folded.graph.node:
+        while node.input and not node.input[-1]:  # left out, and so it can be left off
+            node.input.pop()
     constants = [node for node in folded.graph.node if node.op_type == "Constant" and node.attribute[0].name == "value"]
     for node in constants:  # a bias is expected among the initialisers
         tensor = folded.graph.initializer.add()

@@ -9,8 +9,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from deploy.core.errors import DatasetError
 from deploy.core.grid import Grid
-from labeling.dataset.findings import all_findings, detection_findings, level_findings, shared_frames
+from labeling.dataset.findings import (
+    all_findings,
+    detection_findings,
+    level_findings,
+    resolution_findings,
+    shared_frames,
+)
 from labeling.dataset.manifest import ModelRecord, read_manifest
 from labeling.dataset.reader import LabelledFrame, read_split
 from labeling.maths.split import SPLITS
@@ -90,7 +97,7 @@ def test_a_dataset_of_one_repeated_frame(vtest: Path, tmp_path: Path) -> None:
         assert f"warning: {finding}" in reported.stdout
         assert finding.split(":")[0] in text
     assert "Share of each level in each video" not in text and "http://" not in text.replace("http://www.w3.org", "")
-    assert json.loads((out / "manifest.json").read_text())["schema_version"] == 1
+    assert json.loads((out / "manifest.json").read_text())["schema_version"] == 2
 
 
 def test_several_videos_are_shown_side_by_side(tmp_path: Path) -> None:
@@ -105,3 +112,26 @@ def test_several_videos_are_shown_side_by_side(tmp_path: Path) -> None:
     reported = run_script(*command)
     assert reported.returncode == 0, reported.stderr
     assert "Share of each level in each video" in page.read_text()
+
+
+@pytest.mark.parametrize(
+    ("size", "fit", "hidden"),
+    [("416x416", "corner", True), ("416x416", "stretch", False), ("960x544", "corner", False), (None, "corner", False)],
+)
+def test_a_detector_that_sees_nothing_of_super_resolution(size: str | None, fit: str, hidden: bool) -> None:
+    """A frame of 480 x 270, three times enlarged: in 416 x 416 it is 416 x 234, or 416 x 416 when stretched."""
+    settings = {"fit": fit} | ({} if size is None else {"input_size": size})
+    found = resolution_findings(ModelRecord(name="onnx", weights_sha256="", settings=settings), Grid(270, 480, scale=3))
+    assert bool(found) == hidden
+    if hidden:
+        assert "1440 x 810 at 416 x 234" in found[0] and "--detector-size 1440x832" in found[0]
+
+
+def test_a_manifest_of_the_first_version_is_read(tmp_path: Path) -> None:
+    path = make_dataset(tmp_path / "d") / "manifest.json"
+    now = json.loads(path.read_text())
+    path.write_text(json.dumps(now | {"schema_version": 1}))
+    assert read_manifest(tmp_path / "d").schema_version == 1
+    path.write_text(json.dumps(now | {"schema_version": 3}))
+    with pytest.raises(DatasetError, match="schema_version"):
+        read_manifest(tmp_path / "d")

@@ -17,6 +17,7 @@ from deploy.inputs.video import Frame
 from labeling.detectors import create_detector
 from tests.helpers import detector_references as references
 from tests.helpers.label_helpers import run_script
+from tests.labeling.detectors.test_programs import save_transformers
 
 PUBLISHED = {
     "yolox_nano.onnx": references.yolox,
@@ -230,3 +231,45 @@ def test_an_operator_that_cannot_be_converted_is_named(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match=r"cannot convert.*ThresholdedRelu") as error:
         detector.detect(torch.zeros(1, 3, 64, 96))
     assert "TorchScript" in error.value.hint
+
+
+@pytest.mark.parametrize("name", ["rt-detr-r18", "d-fine-n"])
+def test_query_detectors_exported_from_their_library(name: str, tmp_path: Path) -> None:
+    """Random weights of a small network, on noise (elsewhere rounding decides which queries it takes)."""
+    from transformers import DFineForObjectDetection, RTDetrForObjectDetection
+
+    torch.manual_seed(0)
+    save_transformers(name, tmp_path / "weights")
+    library = RTDetrForObjectDetection if name.startswith("rt") else DFineForObjectDetection
+    network = library.from_pretrained(tmp_path / "weights").eval()
+
+    class Raw(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = network
+
+        def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            found = self.network(x)
+            return found.logits, found.pred_boxes
+
+    path = tmp_path / "queries.onnx"
+    raw = Raw().eval()
+    torch.onnx.export(raw, (torch.rand(1, 3, 320, 320),), str(path), opset_version=17, dynamo=False)
+    image = torch.rand(1, 3, 200, 300, requires_grad=True)
+    limits = torch.tensor([300.0, 200.0, 300.0, 200.0])
+    detector = create_detector("onnx", weights=path, score_threshold=0.05, classes=COCO_CLASSES)
+    (found,) = detector.detect(image)
+    with torch.no_grad():
+        logits, boxes = raw(torch.nn.functional.interpolate(image, (320, 320), mode="bilinear", align_corners=False))
+    best = logits[0].sigmoid().amax(dim=1).sort(descending=True)
+    wanted = [(row, float(score)) for score, row in zip(*best, strict=True) if score > 0.05]
+    assert len(wanted) > 5 and float(found.scores[0]) == pytest.approx(wanted[0][1], abs=1e-3)
+    for row, score in wanted[:10]:
+        x, y, width, height = (boxes[0, row] * limits).tolist()
+        corners = torch.tensor([x - width / 2, y - height / 2, x + width / 2, y + height / 2])
+        near = (
+            (found.boxes - corners.clamp(min=0).minimum(torch.tensor([300.0, 200.0, 300.0, 200.0]))).abs().amax(dim=1)
+        )
+        assert float(near.min()) < 0.5 and float(found.scores[int(near.argmin())]) == pytest.approx(score, abs=1e-3)
+    (gradient,) = torch.autograd.grad(found.scores.sum(), image)
+    assert float(gradient.abs().sum()) > 0
