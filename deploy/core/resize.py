@@ -1,4 +1,4 @@
-"""Resizing by area: each output pixel is the mean of what it covers, pixels on its border counted by their part.
+"""How frames are reduced: by area, where each pixel is the mean of what it covers, or by antialiased filters.
 
 One function serves labelling, training of the upscaler and the deployment of images, so that all see the same
 low-resolution frame; FFmpeg scales videos in deployment likewise (`deploy.inputs.video.Upright`).
@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+Reduction = Literal["area", "bicubic", "lanczos"]
+REDUCTIONS: tuple[Reduction, ...] = get_args(Reduction)
+_FILTERS = {"bicubic": Image.Resampling.BICUBIC, "lanczos": Image.Resampling.LANCZOS}
 MAX_ASPECT_CHANGE = 0.02
 """By which two aspect ratios may differ and still be taken for one shape."""
 _LARGEST_PERIOD = 16
@@ -23,6 +27,24 @@ def same_shape(one: tuple[int, int], other: tuple[int, int]) -> bool:
     """Whether two sizes, each of height and width, have about the same aspect ratio."""
     change = (one[1] * other[0]) / (one[0] * other[1])
     return max(change, 1 / change) - 1 <= MAX_ASPECT_CHANGE
+
+
+def reduce_frame(
+    image: NDArray[np.uint8], *, height_px: int, width_px: int, reduction: Reduction = "area"
+) -> NDArray[np.uint8]:
+    """Resize (H, W, 3) uint8 to (height_px, width_px, 3); what has that size already is returned as it is.
+
+    Args:
+        image: the frame.
+        height_px: wanted.
+        width_px: wanted.
+        reduction: "area", or Pillow's bicubic or Lanczos filter, which are antialiased.
+    """
+    if image.shape[:2] == (height_px, width_px):
+        return image
+    if reduction == "area":
+        return area_resize(image, height_px=height_px, width_px=width_px)
+    return np.asarray(Image.fromarray(image).resize((width_px, height_px), _FILTERS[reduction]))
 
 
 def area_resize(image: NDArray[np.uint8], *, height_px: int, width_px: int) -> NDArray[np.uint8]:

@@ -119,7 +119,7 @@ def test_several_videos_are_shown_side_by_side(tmp_path: Path) -> None:
     [("416x416", "corner", True), ("416x416", "stretch", False), ("960x544", "corner", False), (None, "corner", False)],
 )
 def test_a_detector_that_sees_nothing_of_super_resolution(size: str | None, fit: str, hidden: bool) -> None:
-    """A frame of 480 x 270, three times enlarged: in 416 x 416 it is 415 x 233 (YOLOX cuts off), or 416 x 416 stretched."""
+    """A frame of 480 x 270, three times enlarged: 415 x 233 in 416 x 416 (YOLOX cuts off), or 416 x 416 stretched."""
     settings = {"fit": fit} | ({} if size is None else {"input_size": size})
     found = resolution_findings(ModelRecord(name="onnx", weights_sha256="", settings=settings), Grid(270, 480, scale=3))
     assert bool(found) == hidden
