@@ -1,10 +1,10 @@
 """How the low-resolution frame is made, and what super-resolution then brings: area, antialiased bicubic, Lanczos.
 
-    python benchmarks/reduction.py CLIP [CLIP ...] --detector-weights yolox_nano.onnx --detector-size 960x544 --json FILE
+    python benchmarks/reduction.py CLIP [CLIP ...] --detector-weights yolox_nano.onnx --detector-size 960x544
 
-For frames of each clip: reduce the true frame in each way, enlarge it again by bicubic interpolation and by each upscaler,
-and compare the detector's F1 against its detections on the true frame. Means over clips, with 95 % bootstrap intervals
-over clips for the gain of each upscaler over bicubic.
+For frames of each clip: reduce the true frame in each way, enlarge it again by bicubic interpolation and by each
+upscaler, and compare the detector's F1 against its detections on the true frame. Means over clips, with 95 % bootstrap
+intervals over clips for the gain of each upscaler over bicubic.
 """
 
 from __future__ import annotations
