@@ -6,9 +6,12 @@ Such a file is a program. Archives that carry pickles are refused, but use only 
 from __future__ import annotations
 
 import json
+import logging
 import re
 import warnings
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -33,7 +36,7 @@ def load_script(path: Path) -> Any:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # TorchScript is deprecated, yet files of it are about
             module: Any = torch.jit.load(str(path), map_location="cpu")  # type: ignore[no-untyped-call]
-    except (RuntimeError, ValueError) as error:
+    except Exception as error:  # a damaged file meets whatever error is next
         raise _unreadable(path, error) from None
     module.eval()
     return _without_gradients(module)
@@ -50,7 +53,8 @@ def load_export(path: Path) -> tuple[Any, torch.Tensor]:
     """
     _refuse_pickles(path)
     try:
-        program = torch.export.load(str(path))
+        with _quiet("torch.export"):  # it logs its errors with tracebacks, besides raising them
+            program = torch.export.load(str(path))
         module: Any = program.module()
         (name,) = program.graph_signature.user_inputs[:1]
         node = next(node for node in program.graph.nodes if node.name == name)
@@ -58,6 +62,17 @@ def load_export(path: Path) -> tuple[Any, torch.Tensor]:
     except Exception as error:  # the loader raises whatever it meets
         raise _unreadable(path, error) from None
     return _without_gradients(module), example
+
+
+@contextmanager
+def _quiet(name: str) -> Iterator[None]:
+    logger = logging.getLogger(name)
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _without_gradients(module: Any) -> Any:

@@ -21,8 +21,8 @@ from labeling.upscalers.network import NetworkUpscaler
 from labeling.upscalers.program import described_program
 from labeling.upscalers.program_trial import program_upscaler
 
-MOST_VALUES = 2**16
-"""In any tensor inside, for each of the input: 256 channels at x8 are a twelfth of it."""
+MOST_VALUES = 2**14
+"""In any tensor inside, for each of the input: 256 channels at x8 are a third of it."""
 
 
 class OnnxNetwork(nn.Module):
@@ -42,7 +42,9 @@ class OnnxNetwork(nn.Module):
         options.log_severity_level = 4
         options.intra_op_num_threads = torch.get_num_threads()
         data = model.SerializeToString()
-        self._session: Any = runtime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+        self._session: Any = runtime.InferenceSession(
+            data, options, providers=["CPUExecutionProvider"], enable_fallback=0
+        )
         value = frame_inputs(model)[0]
         self._input = value.name
         self._type: DTypeLike = helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type)

@@ -17,7 +17,7 @@ from deploy.core.errors import InputError, OptionError, WeightsError
 from deploy.core.files import IMAGE_SUFFIXES, read_image, sha256_of
 from deploy.core.progress import track
 from deploy.core.ranges import require_ranges
-from deploy.core.resize import area_resize
+from deploy.core.resize import reduce_frame
 from deploy.core.work_folder import clear, hold
 from deploy.inputs.video import FrameSelection, read_frames
 from labeling.core.training_checkpoint import TrainingCheckpoint
@@ -137,7 +137,7 @@ def _pairs_of(path: Path, options: TrainUpscalerOptions) -> list[Pair]:
     for hr in frames:
         height, width = hr.shape[0] // scale, hr.shape[1] // scale
         hr = np.ascontiguousarray(hr[: height * scale, : width * scale])
-        pairs.append((area_resize(hr, height_px=height, width_px=width), hr))
+        pairs.append((reduce_frame(hr, height_px=height, width_px=width, reduction=options.reduce), hr))
     return pairs
 
 

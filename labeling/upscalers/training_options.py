@@ -8,6 +8,8 @@ from typing import Annotated
 
 import tyro
 
+from deploy.core.resize import Reduction
+
 
 @dataclass(frozen=True)
 class TrainUpscalerOptions:
@@ -35,6 +37,8 @@ class TrainUpscalerOptions:
     """Side of a low-resolution patch."""
     learning_rate: float = 1e-3
     """Peak rate of Adam; warm-up, then cosine decay to zero."""
+    reduce: Reduction = "area"
+    """How frames are reduced: area, or Pillow's antialiased bicubic or lanczos; as for labelling."""
     every: int = 5
     """Take one video frame in so many."""
     seed: int = 0

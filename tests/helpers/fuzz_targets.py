@@ -167,6 +167,18 @@ def _edsr(path: Path) -> object:
     return load_edsr(scale=3, weights=path)
 
 
+def _make_enlarging(folder: Path) -> None:
+    from tests.helpers.enlarging import Enlarging, save_onnx
+
+    save_onnx(Enlarging(2), folder / "enlarging.onnx", (1, 3, 24, 28))
+
+
+def _enlarging(path: Path) -> object:
+    from labeling.upscalers import UPSCALERS
+
+    return UPSCALERS.create("onnx", scale=2, weights=path)
+
+
 def _make_accmodel(folder: Path) -> None:
     from labeling.accmodel.features import FrozenFeatures
     from labeling.accmodel.network import AccModel, AccModelSpec, save_accmodel
@@ -281,6 +293,7 @@ NATIVE = [
     Target("edsr.safetensors", _make_edsr, _edsr, is_text=True, repair=with_header_length),
     Target("edsr.pt", _make_edsr, _edsr),
     Target("edsr.pt", _make_edsr, _edsr, repair=zipped_again),
+    Target("enlarging.onnx", _make_enlarging, _enlarging, cost=4),
     Target("tensors.pickle", _make_torch_pickle, _ground_truth),
     Target("accmodel.safetensors", _make_accmodel, _accmodel, is_text=True, repair=with_header_length, cost=8),
 ]
