@@ -12,7 +12,7 @@ from deploy.core.errors import InputError
 from deploy.inputs.clock import Clock, PacketLedger
 from deploy.inputs.containers import frame_rate
 from deploy.inputs.orientation import display_matrix, is_quarter_turn
-from deploy.inputs.report import SourceReport
+from deploy.inputs.report import LossKind, SourceReport
 from deploy.inputs.upright import HDR_TRANSFERS
 
 _IN_DECODING_ORDER = ("avi", "asf")
@@ -50,7 +50,7 @@ class PacketDecoder:
         self._is_silent, self._hides = self._codec.name in _SILENT, self._codec.name in _HIDING
         self._looked_at: tuple[object, ...] = ()
         self.num_frames = 0
-        """Frames that came, damaged ones too."""
+        """Frames that came, and those of which it is known that they are lost."""
         self.lacks_its_tail = False
         """At the end: whether an error swallowed frames that wait in the decoder's threads."""
 
@@ -79,7 +79,7 @@ class PacketDecoder:
     def _decode(self, packet: av.Packet[av.VideoStream] | None) -> list[av.VideoFrame]:
         if packet is not None:
             if packet.is_corrupt and self._flags_are_true:
-                self._report.lose("corrupt", self._place(packet.pts))
+                self._lose("corrupt", self._place(packet.pts))
                 return []
             if self._reorders and packet.pts is None:
                 packet.pts = packet.dts
@@ -94,24 +94,28 @@ class PacketDecoder:
 
     def _timed(self, frames: list[av.VideoFrame]) -> Iterator[Timed]:
         for decoded in frames:
-            self.num_frames += 1
             time = self._ledger.came(decoded.pts)
             seconds = self._clock(None if time is None else time * self._unit_seconds)
             self._look_at(decoded)
             self._count_overdue()
             if decoded.is_corrupt:
-                self._report.lose("corrupt", f"{float(seconds):.3f} s")
+                self._lose("corrupt", f"{float(seconds):.3f} s")
                 continue
+            self.num_frames += 1
             self._last = seconds
             yield seconds, decoded
 
     def _count_overdue(self, *, at_end: bool = False) -> None:
         for time in self._ledger.overdue(at_end=at_end):
             if self._is_silent:
-                self._report.lose("undecodable", self._place(time))
+                self._lose("undecodable", self._place(time))
 
     def _lose_one(self) -> None:
-        self._report.lose("undecodable", f"after {float(self._last):.3f} s")
+        self._lose("undecodable", self._place(None))
+
+    def _lose(self, kind: LossKind, place: str) -> None:
+        self.num_frames += 1
+        self._report.lose(kind, place)
 
     def _place(self, time: int | None) -> str:
         if time is None:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
-from typing import Literal
 
 import av
 
@@ -54,13 +53,14 @@ def read_pictures(path: Path, reading: ReadOptions, report: SourceReport) -> Ite
     Raises:
         InputError: it cannot be opened, has no frame, or has lost one and `reading` does not allow it.
     """
-    whole, done = _Pass(path, reading, report, "AUTO"), 0
+    whole, done = _Pass(path, reading, report), 0
     for picture in whole.pictures():
         yield picture
         done += 1
-    if whole.lacks_its_tail:  # once more, without threads
+    if whole.lacks_its_tail and reading.frame_threads:
         report.forget_losses()
-        for picture in islice(_Pass(path, reading, report, "SLICE").pictures(), done, None):
+        again = _Pass(path, replace(reading, frame_threads=False), report)
+        for picture in islice(again.pictures(), done, None):
             yield picture
             done += 1
     if not done:
@@ -70,16 +70,17 @@ def read_pictures(path: Path, reading: ReadOptions, report: SourceReport) -> Ite
 class _Pass:
     """One reading of the file."""
 
-    def __init__(
-        self, path: Path, reading: ReadOptions, report: SourceReport, threads: Literal["AUTO", "SLICE"]
-    ) -> None:
-        self._path, self._reading, self._report, self._threads = path, reading, report, threads
+    def __init__(self, path: Path, reading: ReadOptions, report: SourceReport) -> None:
+        self._path, self._reading, self._report = path, reading, report
         self.lacks_its_tail = False
 
     def pictures(self) -> Iterator[Picture]:
         with open_container(self._path) as container:
             stream = video_stream(container, self._path, self._reading.stream)
-            stream.thread_type = self._threads
+            if self._reading.frame_threads:
+                stream.thread_type = "AUTO"
+            else:  # nor several slices at once: damage would be mended in another way
+                stream.codec_context.thread_count = 1
             missing = missing_bytes(self._path)
             if missing and self._reading.damaged == "stop":
                 self._report.lose("cut_off", f"{missing} bytes are missing")

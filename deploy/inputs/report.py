@@ -34,6 +34,9 @@ class ReadOptions:
     """Index of the video stream, as FFmpeg counts; None takes the default one, or the largest."""
     damaged: Damaged = "skip"
     """What to do about frames that are lost: leave them out and count them, or stop."""
+    frame_threads: bool = True
+    """Whether several frames are decoded at once: faster, but what a decoder makes up for damaged parts of frames then
+    differs from run to run."""
 
     def __post_init__(self) -> None:
         require_range("stream", self.stream, 0)

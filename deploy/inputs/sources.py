@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from threading import Event
@@ -21,7 +21,7 @@ from deploy.inputs.images import (
 )
 from deploy.inputs.live import is_live, read_live, shown_name
 from deploy.inputs.report import DEFAULT_READING, ReadOptions, SourceReport
-from deploy.inputs.video import VideoInfo, expected_frames, probe, read_frames
+from deploy.inputs.video import VideoInfo, expect, probe, read_frames
 
 LIVE_RATE = Fraction(25)
 """About how many frames a second a camera gives, for the overlay video's rate control; its times are exact."""
@@ -72,9 +72,10 @@ def open_source(
         count = sum(selection.takes(index, index / IMAGE_RATE) for index in range(len(images)))
         frames, rate = read_images(images, selection, report), IMAGE_RATE / selection.every
         return FrameSource(_some(frames, report), count, rate, report, is_video=False)
-    count, rate = expected_frames(path, selection, reading)
+    expected = expect(path, selection, reading)
+    reading = replace(reading, frame_threads=not expected.is_damaged)
     frames = read_frames(path, selection=selection, fit=fit, reading=reading, report=report)
-    return FrameSource(_some(frames, report), count, rate, report)
+    return FrameSource(_some(frames, report), expected.num_frames, expected.frame_rate, report)
 
 
 def _some(frames: Iterator[Frame], report: SourceReport) -> Iterator[Frame]:

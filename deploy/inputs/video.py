@@ -6,7 +6,7 @@ Decoding is PyAV's (FFmpeg). Memory stays flat: one frame is alive at a time.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from heapq import heappop, heappush
 from pathlib import Path
@@ -31,7 +31,7 @@ __all__ = [
     "SourceReport",
     "Upright",
     "VideoInfo",
-    "expected_frames",
+    "expect",
     "probe",
     "read_frames",
     "video_stream",
@@ -73,6 +73,8 @@ class VideoInfo:
 def probe(path: Path, *, reading: ReadOptions = DEFAULT_READING, report: SourceReport | None = None) -> VideoInfo:
     """Decode a video, without converting its colours, for its size, rate and the time of each frame.
 
+    One that has losses is decoded once more without `frame_threads`: read it so, too.
+
     Args:
         path: the video.
         reading: how.
@@ -89,9 +91,14 @@ def probe(path: Path, *, reading: ReadOptions = DEFAULT_READING, report: SourceR
     for picture in read_pictures(path, reading, gathered):
         size = size if times else shown_size(picture.decoded, picture.pixel_aspect)
         times.append(picture.pts_seconds)
+    if gathered.losses and reading.frame_threads:
+        gathered.forget_losses()
+        info = probe(path, reading=replace(reading, frame_threads=False), report=gathered)
+    else:
+        info = VideoInfo(path, size[1], size[0], rate, tuple(times))
     if report is None:
         gathered.show()
-    return VideoInfo(path, size[1], size[0], rate, tuple(times))
+    return info
 
 
 def read_frames(
@@ -133,8 +140,20 @@ def read_frames(
             gathered.show()
 
 
-def expected_frames(path: Path, selection: FrameSelection, reading: ReadOptions) -> tuple[int, Fraction]:
-    """How many frames will be taken and their rate, from packets alone: exact for a file without faults.
+@dataclass(frozen=True)
+class Expected:
+    """What packets alone tell of a file: exact where it has no faults."""
+
+    num_frames: int
+    """Frames that will be taken."""
+    frame_rate: Fraction
+    """Those a second."""
+    is_damaged: bool
+    """Whether the container knows of damage."""
+
+
+def expect(path: Path, selection: FrameSelection, reading: ReadOptions) -> Expected:
+    """Read, but do not decode, a video.
 
     Raises:
         InputError: the file cannot be opened.
@@ -142,20 +161,24 @@ def expected_frames(path: Path, selection: FrameSelection, reading: ReadOptions)
     with open_container(path) as container:
         stream = video_stream(container, path, reading.stream)
         rate = frame_rate(stream)
-        clock, count, first = Clock(1 / rate), 0, Fraction(0)
-        for index, time in enumerate(_packet_times(container, stream)):
+        clock, count, first, faults = Clock(1 / rate), 0, Fraction(0), list[int]()
+        for index, time in enumerate(_packet_times(container, stream, faults)):
             seconds = clock(time)
             first = seconds if index == 0 else first
             count += selection.takes(index, seconds - first)
-    return count, rate / selection.every
+    return Expected(count, rate / selection.every, bool(faults))
 
 
-def _packet_times(container: av.container.InputContainer, stream: av.VideoStream) -> Iterator[Fraction | None]:
-    """Times of the packets that are shown, sorted as far as decoders reorder them."""
+def _packet_times(
+    container: av.container.InputContainer, stream: av.VideoStream, faults: list[int]
+) -> Iterator[Fraction | None]:
+    """Times of the packets that are shown, sorted as far as decoders reorder them; faults get those with damage."""
     waiting: list[int] = []
     unit_seconds = stream.time_base or Fraction(1)
     try:
         for packet in container.demux(stream):
+            if packet.is_corrupt:
+                faults.append(packet.dts or 0)
             if packet.size and not packet.is_discard:
                 ticks = packet.dts if packet.pts is None else packet.pts
                 if ticks is None:
