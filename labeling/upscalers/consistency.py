@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from deploy.core.errors import WeightsError
+from deploy.core.errors import RegenError, WeightsError, first_line
 from labeling.upscalers.base import Upscaler
 
 LEAST_DB = 25.0
@@ -36,11 +36,16 @@ def require_consistent(upscaler: Upscaler, source: str) -> None:
         source: its file, for the message.
 
     Raises:
-        WeightsError: its result, reduced again, is not the frame.
+        WeightsError: it does not run, or its result, reduced again, is not the frame.
     """
     frame = known_frame()
     enlarge = getattr(upscaler, "enlarge_once", partial(upscaler.upscale, reference=None))
-    found_db = consistency_db(frame, enlarge(frame))
+    try:
+        found_db = consistency_db(frame, enlarge(frame))
+    except RegenError:
+        raise
+    except Exception as error:  # what networks raise has no common base
+        raise WeightsError(f"{source} does not run: {first_line(error)}", hint="Get the file again.") from None
     if found_db < LEAST_DB:
         raise WeightsError(
             f"{source} does not enlarge as {upscaler.name!r}: its result, reduced again, should be the frame, and is "

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from deploy.core.errors import WeightsError
+from deploy.core.errors import WeightsError, first_line, last_line
 from labeling.upscalers.tiling import upscale_in_fixed_tiles
 
 Size = tuple[int, int]
@@ -129,6 +129,11 @@ def rounded_up(frames: Tensor, multiple_px: int) -> Size:
 def shape_of(frames: Tensor) -> str:
     """For messages."""
     return " x ".join(map(str, frames.shape))
+
+
+def reason_of(error: Exception) -> str:
+    """The line of a network's error that says what is wrong; TorchScript's begin with where."""
+    return last_line(error) if "TorchScript" in first_line(error) else first_line(error)
 
 
 def _first_frames(output: Any) -> Tensor:

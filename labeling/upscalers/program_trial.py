@@ -7,12 +7,12 @@ from itertools import product
 
 from torch import Tensor
 
-from deploy.core.errors import OptionError, WeightsError, first_line
+from deploy.core.errors import OptionError, WeightsError
 from deploy.core.files import sha256_of
 from labeling.upscalers.consistency import consistency_db, known_frame
 from labeling.upscalers.luma import enlarge_luma, luma_of
 from labeling.upscalers.network import NetworkUpscaler
-from labeling.upscalers.program import OVERLAP_PX, Program, Size, call_once, enlarge, rounded_up, shape_of
+from labeling.upscalers.program import OVERLAP_PX, Program, Size, call_once, enlarge, reason_of, rounded_up, shape_of
 from labeling.upscalers.tiling import pad_to
 
 MULTIPLES_PX = (1, 2, 4, 8, 16, 32, 64)
@@ -51,7 +51,7 @@ def program_upscaler(name: str, program: Program, scale: int, colors: str | floa
             return run(lr.flip(1)).flip(1) if colors == "bgr" else run(lr)
         except Exception as error:  # what networks raise has no common base
             raise WeightsError(
-                f"{program.path} does not run on {shape_of(lr)}: {first_line(error)}",
+                f"{program.path} does not run on {shape_of(lr)}: {reason_of(error)}",
                 hint="Export it for sides of any length, or for one fixed size.",
             ) from None
 
@@ -90,7 +90,7 @@ def _find_shape(program: Program) -> tuple[int, int, int]:
         try:
             return channels, call_once(program, frame).shape[2] // frame.shape[2], multiple_px
         except Exception as error:  # what networks raise has no common base
-            complaints[channels] = f"{shape_of(frame)}: {first_line(error)}"
+            complaints[channels] = f"{shape_of(frame)}: {reason_of(error)}"
     raise WeightsError(
         f"{program.path} does not enlarge a frame of {complaints[program.channels[0]]}",
         hint="It must take 1 x 3 x H x W RGB, or 1 x 1 x H x W luma, and return it 2 to 8 times as large.",

@@ -20,7 +20,7 @@ from labeling.upscalers.program_trial import program_upscaler
 
 
 class TorchNetwork(nn.Module):
-    """A loaded program that gets frames in its own number type.
+    """A loaded program, which runs in its own number type, whatever --precision says.
 
     Args:
         module: the program.
@@ -37,8 +37,9 @@ class TorchNetwork(nn.Module):
 
     def forward(self, frames: Tensor) -> Any:
         """(N, C, H, W) float32 -> what the program returns."""
-        whole = not self._dtype.is_floating_point
-        return self.module((frames.round().clamp(0, 255) if whole else frames).to(self._dtype))
+        values = frames if self._dtype.is_floating_point else frames.round().clamp(0, 255)
+        with torch.autocast(frames.device.type, enabled=False):  # TorchScript cannot do with others than its own types
+            return self.module(values.to(self._dtype))
 
 
 def load_torch_program(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -155,14 +156,18 @@ def test_an_upscaler_of_any_class_is_tried() -> None:
         def upscale(self, lr: Tensor, reference: Tensor | None) -> Tensor:
             return interpolate(lr, self.scale) * self.brightness
 
-        brightness = 1.0
+        brightness: Any = 1.0
 
     upscaler: Upscaler = Mine()
     require_consistent(upscaler, "mine.bin")
-    Mine.brightness = 0.5
-    with pytest.raises(WeightsError, match=r"mine\.bin") as error:
-        require_consistent(upscaler, "mine.bin")
-    assert error.value.hint
+    for brightness, message in (
+        (0.5, r"mine\.bin.*dB from it"),
+        (None, r"mine\.bin does not run: unsupported operand"),
+    ):
+        Mine.brightness = brightness
+        with pytest.raises(WeightsError, match=message) as error:
+            require_consistent(upscaler, "mine.bin")
+        assert error.value.hint
 
 
 # Options

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 from spandrel.architectures.Compact import Compact
+from spandrel.architectures.SAFMN import SAFMN
 from torch import Tensor
 
 from deploy.core.errors import OptionError, WeightsError
@@ -86,6 +88,50 @@ def test_spandrel_by_the_weights_alone(tmp_path: Path, wrapper: str | None) -> N
     pixels = sr.clone().requires_grad_(True)  # autograd takes it
     assert torch.autograd.grad((pixels * sr).sum(), pixels)[0].equal(sr)
     assert UPSCALERS.create("spandrel", scale=3, weights=tmp_path / "model.pth").upscale(lr, None).shape[2] == 54
+
+
+def interpolating_safmn() -> SAFMN:
+    """Random weights that do little to a frame whose pixels become squares: what its self-check asks for."""
+    torch.manual_seed(0)
+    network = SAFMN(dim=36, n_blocks=2, upscaling_factor=3).eval().requires_grad_(False)
+    for parameter in (*network.feats.parameters(), *network.to_img.parameters(), *network.to_feat.parameters()):
+        parameter.mul_(0.1)
+    for channel in range(3):  # features and blocks' sum are added: half of each
+        network.to_feat.weight[channel, channel, 1, 1] += 0.5
+        network.to_img[0].weight[9 * channel : 9 * channel + 9, channel, 1, 1] += 1.0
+    return network
+
+
+@pytest.mark.parametrize(
+    "wrapper", [None, "params", "params_ema", "params-ema", "state_dict", "model", "net", "parallel"]
+)
+def test_published_layouts_of_a_network_that_spandrel_knows(wrapper: str | None, tmp_path: Path) -> None:
+    """SAFMN as BasicSR, other frameworks and DataParallel save it, beside an iteration's number."""
+    network = interpolating_safmn()
+    state: dict[str, Any] = network.state_dict()
+    if wrapper == "parallel":
+        state = {f"module.{name}": value for name, value in state.items()}
+    torch.save({wrapper: state, "iter": 500000} if wrapper not in (None, "parallel") else state, tmp_path / "x3.pth")
+    upscaler = UPSCALERS.create("spandrel", scale=3, weights=tmp_path / "x3.pth")
+    lr = torch.rand(1, 3, 16, 24)
+    assert (upscaler.upscale(lr, None) - network(lr).clamp(0, 1)).abs().amax() <= 0.5 / 255 + 1e-5
+
+
+def test_untrained_weights_of_a_known_network_are_refused(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    torch.save(SAFMN(dim=36, n_blocks=2, upscaling_factor=3).state_dict(), tmp_path / "x3.pth")
+    with pytest.raises(WeightsError, match="dB from it") as error:
+        UPSCALERS.create("spandrel", scale=3, weights=tmp_path / "x3.pth")
+    assert "trained network" in error.value.hint
+
+
+def test_weights_that_spandrel_does_not_know(tmp_path: Path) -> None:
+    """IMDN's first names, say: the way is its export."""
+    torch.save({"module.fea_conv.weight": torch.zeros(64, 3, 3, 3)}, tmp_path / "IMDN_x3.pth")
+    with pytest.raises(WeightsError, match="spandrel knows no network") as error:
+        UPSCALERS.create("spandrel", scale=3, weights=tmp_path / "IMDN_x3.pth")
+    assert "export it with its own code to ONNX or TorchScript" in error.value.hint
+    assert "--upscaler onnx or torch-program" in error.value.hint
 
 
 @pytest.mark.parametrize(

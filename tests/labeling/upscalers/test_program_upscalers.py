@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from deploy.core.errors import OptionError, WeightsError
+from labeling.networks.devices import autocast
 from labeling.upscalers import UPSCALERS
 from labeling.upscalers.consistency import LEAST_DB, consistency_db, known_frame
 from labeling.upscalers.network import NetworkUpscaler
@@ -129,6 +130,19 @@ def test_float16(form: str, tmp_path: Path) -> None:
     wanted = right(network, lr)
     upscaler = load(FORMATS[form](network.half(), tmp_path, (1, 3, 24, 28)), 2)
     assert inner_error(upscaler.upscale(lr, None), wanted, 2) <= 1.5 / 255
+
+
+@pytest.mark.parametrize("half", [False, True])
+@pytest.mark.parametrize("form", ["onnx", "script", "export"])
+def test_a_program_keeps_its_number_type(form: str, half: bool, tmp_path: Path) -> None:
+    """TorchScript's own way to mix types fails on some networks, so --precision leaves programs alone."""
+    network = Enlarging(2)
+    upscaler = load(FORMATS[form](network.half() if half else network, tmp_path, (1, 3, 24, 28)), 2)
+    lr = frames(20, 30)
+    plain = upscaler.upscale(lr, None)
+    for precision in ("bfloat16", "float16"):
+        with autocast("cpu", precision):
+            assert torch.equal(upscaler.upscale(lr, None), plain)
 
 
 @pytest.mark.parametrize("form", FORMATS)
