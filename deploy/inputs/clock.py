@@ -31,19 +31,17 @@ class Clock:
         return self._last
 
     def _next(self, seconds: Fraction | None) -> Fraction:
-        then = Fraction(0) if self._last is None else self._last + self._interval
         if seconds is None:
-            return then
+            return Fraction(0) if self._last is None else self._last + self._interval
         if self._base is None:
-            self._base = Fraction(0) if self._last is None else then - seconds
-        seconds += self._base
-        if self._last is None:
-            return seconds
-        if seconds > self._last:
+            self._base = Fraction(0) if self._last is None else self._last + self._interval - seconds
+        own = seconds + self._base if self._base else seconds
+        if self._last is None or own > self._last:
             self._offset = Fraction(0)
-        elif seconds + self._offset <= self._last:
-            self._offset = then - seconds
-        return seconds + self._offset
+            return own
+        if own + self._offset <= self._last:
+            self._offset = self._last + self._interval - own
+        return own + self._offset
 
 
 class PacketLedger:

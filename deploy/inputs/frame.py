@@ -34,7 +34,7 @@ class Frame:
     @property
     def seconds(self) -> Fraction:
         """Exact time since the video's first frame."""
-        return self.pts_seconds - self.first_pts_seconds
+        return self.pts_seconds - self.first_pts_seconds if self.first_pts_seconds else self.pts_seconds
 
     def __repr__(self) -> str:
         return f"Frame(index={self.index}, pts_seconds={self.pts_seconds}, image={self.image.shape})"

@@ -28,7 +28,8 @@ Type._missing_ = classmethod(_unnamed)  # type: ignore[assignment]
 
 def display_matrix(decoded: av.VideoFrame) -> Matrix | None:
     """How a frame is to be turned; None where it is to be shown as it is."""
-    data: Any = decoded.side_data.get("DISPLAYMATRIX")
+    found: Any = decoded.side_data
+    data = found.get("DISPLAYMATRIX") if len(found) else None
     if data is None:
         return None
     a, b, _, c, d = np.frombuffer(bytes(data), np.int32)[:5].tolist()

@@ -36,7 +36,7 @@ class Picture:
     @property
     def seconds(self) -> Fraction:
         """Time since the first frame."""
-        return self.pts_seconds - self.first_pts_seconds
+        return self.pts_seconds - self.first_pts_seconds if self.first_pts_seconds else self.pts_seconds
 
 
 def read_pictures(path: Path, reading: ReadOptions, report: SourceReport) -> Iterator[Picture]:

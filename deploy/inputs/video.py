@@ -128,9 +128,10 @@ def read_frames(
     gathered = report or SourceReport(str(path), reading.damaged)
     try:
         for picture in read_pictures(path, reading, gathered):
-            if selection.is_past(picture.seconds):
+            seconds = picture.seconds
+            if selection.is_past(seconds):
                 return
-            if selection.takes(picture.index, picture.seconds):
+            if selection.takes(picture.index, seconds):
                 image = upright(picture.decoded, picture.pixel_aspect)
                 yield Frame(picture.index, picture.pts_seconds, image, picture.first_pts_seconds)
     except FFmpegError as error:
@@ -165,7 +166,7 @@ def expect(path: Path, selection: FrameSelection, reading: ReadOptions) -> Expec
         for index, time in enumerate(_packet_times(container, stream, faults)):
             seconds = clock(time)
             first = seconds if index == 0 else first
-            count += selection.takes(index, seconds - first)
+            count += selection.takes(index, seconds - first if first else seconds)
     return Expected(count, rate / selection.every, bool(faults))
 
 

@@ -64,7 +64,7 @@ def test_start_and_stop_count_from_the_first_frame(tmp_path: Path) -> None:
 
 def test_a_stream_is_part_of_the_job_only_where_it_is_named(tmp_path: Path) -> None:
     path = next(case for case in CASES if case.name == "preview first").make(tmp_path)
-    assert plan_job(options(path, height=16, stream=0)).videos[0].info.num_frames == 10
+    assert plan_job(options(path, height=16, gap_seconds=0.0, stream=0)).videos[0].info.num_frames == 10
     assert plan_job(options(path)).videos[0].info.num_frames == 48
     with pytest.raises(InputError, match="stream 9 is no video"):
         plan_job(options(path, stream=9))
@@ -122,11 +122,11 @@ def test_a_folder_of_images_is_labelled_in_natural_order(tmp_path: Path) -> None
 
 
 def test_the_hash_of_a_folder_is_that_of_names_and_contents(tmp_path: Path) -> None:
-    first = plan_job(options(image_folder(tmp_path / "a"))).videos[0].sha256
+    first = plan_job(options(image_folder(tmp_path / "a"), gap_seconds=0.0)).videos[0].sha256
     (tmp_path / "a" / "notes.txt").write_text("no image")
-    assert plan_job(options(tmp_path / "a")).videos[0].sha256 == first
+    assert plan_job(options(tmp_path / "a", gap_seconds=0.0)).videos[0].sha256 == first
     (tmp_path / "a" / "frame_3.png").rename(tmp_path / "a" / "frame_99.png")
-    assert plan_job(options(tmp_path / "a")).videos[0].sha256 != first
+    assert plan_job(options(tmp_path / "a", gap_seconds=0.0)).videos[0].sha256 != first
 
 
 def test_images_that_cannot_be_used_are_named_and_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -135,7 +135,7 @@ def test_images_that_cannot_be_used_are_named_and_left_out(tmp_path: Path, capsy
     Image.fromarray(picture(7)[:, :100]).save(folder / "frame_7.png")
     (folder / "IMG_1.HEIC").write_bytes(b"....ftypheic")
     (folder / ".hidden").write_text("x")
-    wanted = options(folder)
+    wanted = options(folder, gap_seconds=0.0)
     job = plan_job(wanted)
     said = capsys.readouterr().err
     assert "1 of its files are not read as images: IMG_1.HEIC" in said and "mogrify" in said
