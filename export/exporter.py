@@ -84,6 +84,7 @@ def plain_card(graph: onnx.ModelProto, settings: Settings, name: str, *, dynamic
         output_name=graph.graph.output[0].name,
         dynamic_batch=dynamic_batch,
         dataset_manifest_sha256=settings.manifest_sha256,
+        reduction=settings.manifest.reduction,
     )
 
 

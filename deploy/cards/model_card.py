@@ -14,12 +14,20 @@ import numpy as np
 from deploy.core.errors import RegenError, WeightsError, first_line
 from deploy.core.files import write_text
 from deploy.core.grid import Grid
+from deploy.core.resize import Reduction
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""1, before there was a choice of `reduction`: such cards read as "area"."""
 METADATA_KEY = "regen_model_card"
 InputKind = Literal["normalised", "rgb8"]
 OutputKind = Literal["logits", "levels", "importance"]
 Precision = Literal["fp32", "fp16", "int8-cpu", "int8-trt"]
+_CHOICES = (
+    ("input_kind", InputKind),
+    ("output_kind", OutputKind),
+    ("precision", Precision),
+    ("reduction", Reduction),
+)
 
 
 @dataclass(frozen=True)
@@ -61,15 +69,17 @@ class ModelCard:
     (batch, rows, cols) float32 importance."""
     precision: Precision = "fp32"
     """Arithmetic of the network between its two ends. int8-cpu: unsigned activations; int8-trt: signed."""
+    reduction: Reduction = "area"
+    """How frames are reduced to the model's size, as those were that it learnt from."""
     schema_version: int = SCHEMA_VERSION
     """Version of this layout."""
 
     def __post_init__(self) -> None:
-        if self.schema_version != SCHEMA_VERSION:
-            _refuse("schema_version", self.schema_version, f"must be {SCHEMA_VERSION}")
+        if self.schema_version not in (1, SCHEMA_VERSION):
+            _refuse("schema_version", self.schema_version, f"must be 1 to {SCHEMA_VERSION}")
         if self.color_order != "RGB":
             _refuse("color_order", self.color_order, "must be RGB")
-        for name, kind in (("input_kind", InputKind), ("output_kind", OutputKind), ("precision", Precision)):
+        for name, kind in _CHOICES:
             if getattr(self, name) not in get_args(kind):
                 _refuse(name, getattr(self, name), f"must be one of {', '.join(get_args(kind))}")
         for name in ("name", "input_name", "output_name", "dataset_manifest_sha256"):

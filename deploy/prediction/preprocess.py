@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from deploy.cards.model_card import ModelCard
 from deploy.core.errors import InputError
-from deploy.core.resize import area_resize, same_shape
+from deploy.core.resize import reduce_frame, same_shape
 
 
 def require_frame(frame: NDArray[np.uint8]) -> None:
@@ -32,19 +32,19 @@ def require_shape(height_px: int, width_px: int, card: ModelCard) -> None:
 
 
 def decoded_size(height_px: int, width_px: int, card: ModelCard) -> tuple[int, int]:
-    """Height and width to decode a frame in: the model's, or the frame's own where that is smaller.
+    """Height and width to decode a frame in: the model's, or its own if that is smaller or not reduced by area.
 
     Raises:
         InputError: its aspect ratio differs by more than 2 %.
     """
     require_shape(height_px, width_px, card)
     grid = card.grid
-    shrinks = height_px >= grid.height_px and width_px >= grid.width_px
+    shrinks = card.reduction == "area" and height_px >= grid.height_px and width_px >= grid.width_px
     return (grid.height_px, grid.width_px) if shrinks else (height_px, width_px)
 
 
 def fit_frame(frame: NDArray[np.uint8], card: ModelCard) -> NDArray[np.uint8]:
-    """Bring a frame to the model's input size by area filtering.
+    """Bring a frame to the model's input size, as the card says.
 
     Args:
         frame: (H, W, 3) uint8 RGB of any size of about the model's aspect ratio.
@@ -59,7 +59,7 @@ def fit_frame(frame: NDArray[np.uint8], card: ModelCard) -> NDArray[np.uint8]:
     require_frame(frame)
     require_shape(frame.shape[0], frame.shape[1], card)
     grid = card.grid
-    return area_resize(frame, height_px=grid.height_px, width_px=grid.width_px)
+    return reduce_frame(frame, height_px=grid.height_px, width_px=grid.width_px, reduction=card.reduction)
 
 
 def to_batch(frame: NDArray[np.uint8], card: ModelCard) -> NDArray[Any]:

@@ -16,6 +16,7 @@ from torch.nn import functional
 from deploy.core.errors import WeightsError, first_line
 from deploy.core.files import atomic_path
 from deploy.core.grid import Grid, GridName
+from deploy.core.resize import REDUCTIONS, Reduction
 from labeling.accmodel.features import CHANNELS, FrozenFeatures
 from labeling.core.weights import require_shapes
 
@@ -40,6 +41,8 @@ class AccModelSpec:
     """Height of the LR frames that it was trained on."""
     features: str
     """Where the frozen weights are from."""
+    reduction: Reduction = "area"
+    """How those frames were reduced."""
 
     def grid_of(self, height_px: int, width_px: int) -> Grid:
         """The macroblocks of a frame of any size."""
@@ -139,6 +142,8 @@ def load_accmodel(path: Path) -> AccModel:
         record["level_values"] = tuple(record["level_values"])
         spec = AccModelSpec(**record)
         spec.grid_of(spec.height_px, spec.height_px)  # refuses what is no grid
+        if spec.reduction not in REDUCTIONS:
+            raise ValueError(f"its reduction is {spec.reduction!r}")
         if spec.head not in get_args(HeadName):
             raise ValueError(f"its head is {spec.head!r}")
         require_shapes(lambda: AccModel(spec, FrozenFeatures(), channels), state)

@@ -73,6 +73,7 @@ def export_accmodel(
         output_name="logits",
         dynamic_batch=False,
         dataset_manifest_sha256=manifest_sha256,
+        reduction=manifest.reduction,
         versions={package: version(package) for package in ("torch", "torchvision", "onnx", "onnxruntime")},
     )
     pixels = _PixelLogits(model, grid).eval()

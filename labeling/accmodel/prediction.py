@@ -10,7 +10,7 @@ import torch
 from deploy.core.errors import InputError
 from deploy.core.files import atomic_path, write_npz
 from deploy.core.progress import track
-from deploy.core.resize import area_resize
+from deploy.core.resize import reduce_frame
 from deploy.inputs.sources import open_source
 from deploy.inputs.video import FrameSelection
 from labeling.accmodel.network import load_accmodel, to_images
@@ -33,7 +33,7 @@ def predict_importance(options: PredictImportanceOptions) -> None:
     for frame in track(source.frames, total=source.num_frames, label="predicting"):
         height = min(wanted, frame.image.shape[0])
         width = max(1, round(frame.image.shape[1] * height / frame.image.shape[0]))
-        lr = area_resize(frame.image, height_px=height, width_px=width)
+        lr = reduce_frame(frame.image, height_px=height, width_px=width, reduction=model.spec.reduction)
         with torch.no_grad():
             found = model.importance(to_images([lr], device)).cpu()
         if maps and maps[0].shape != found.shape:

@@ -186,6 +186,7 @@ def _spec(head: HeadName, manifest: Manifest, origin: str) -> AccModelSpec:
         grid=manifest.grid.name,
         height_px=manifest.frame_height_px,
         features=origin,
+        reduction=manifest.reduction,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from deploy.core.resize import area_resize
+from deploy.core.errors import InputError
+from deploy.core.resize import Reduction, area_resize, reduce_frame
 from deploy.inputs.report import DEFAULT_READING, ReadOptions, SourceReport
 from deploy.inputs.sources import read_source
-from deploy.inputs.video import Frame, FrameSelection, VideoInfo
+from deploy.inputs.video import Frame, FrameSelection, VideoInfo, read_frames
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -55,7 +56,7 @@ class FramePair:
     frame: Frame
     """As decoded."""
     lr: NDArray[np.uint8]
-    """(H, W, 3) RGB, reduced by area filtering."""
+    """(H, W, 3) RGB: the frame reduced, or as a stream of such frames has it."""
     reference: NDArray[np.uint8] | None
     """(H * scale, W * scale, 3) RGB; None where the video is smaller than that."""
 
@@ -67,20 +68,69 @@ def frame_size(video: VideoInfo, height_px: int, scale: int) -> FrameSize:
     return FrameSize.of(height, width, scale, video)
 
 
+@dataclass(frozen=True)
+class LrStream:
+    """A video that holds the low-resolution frames of another one."""
+
+    path: Path
+    """The video."""
+    positions: dict[int, int]
+    """Index of a frame in the source -> position of its twin here; both increase."""
+
+
 def read_pairs(
-    path: Path, size: FrameSize, selection: FrameSelection, reading: ReadOptions = DEFAULT_READING
+    path: Path,
+    size: FrameSize,
+    selection: FrameSelection,
+    reading: ReadOptions = DEFAULT_READING,
+    *,
+    reduction: Reduction = "area",
+    lr_stream: LrStream | None = None,
 ) -> Iterator[FramePair]:
     """Decode the selected frames of a video or a folder of images at both sizes, one at a time.
 
     What is lost was told when the source was probed.
+
+    Args:
+        path: the source.
+        size: the two sizes.
+        selection: which frames.
+        reading: how the source is read.
+        reduction: how low-resolution frames are made.
+        lr_stream: where they are taken from instead.
+
+    Raises:
+        InputError: the source or the stream cannot be read, or the stream ends too early.
     """
+    twins = None if lr_stream is None else _twins(lr_stream, size)
     for frame in read_source(path, selection, reading, SourceReport(str(path))):
         reference = None
         if size.has_reference:
             reference = area_resize(
                 frame.image, height_px=size.height_px * size.scale, width_px=size.width_px * size.scale
             )
-        yield FramePair(frame, area_resize(frame.image, height_px=size.height_px, width_px=size.width_px), reference)
+        if twins is None:
+            lr = reduce_frame(frame.image, height_px=size.height_px, width_px=size.width_px, reduction=reduction)
+        else:
+            lr = twins(frame.index)
+        yield FramePair(frame, lr, reference)
+
+
+def _twins(stream: LrStream, size: FrameSize) -> Callable[[int], NDArray[np.uint8]]:
+    """A function that gives the low-resolution frame of increasing indices."""
+    frames = read_frames(stream.path)
+    last: list[Frame] = []
+
+    def twin(index: int) -> NDArray[np.uint8]:
+        while not last or last[0].index < stream.positions[index]:
+            found = next(frames, None)
+            if found is None:
+                raise InputError(f"{stream.path} ends before frame {index}", hint="Check that it plays to the end.")
+            last[:] = [found]
+        # What was added for the encoder, which needs even sides, is cut off.
+        return np.ascontiguousarray(last[0].image[: size.height_px, : size.width_px])
+
+    return twin
 
 
 def to_tensor(image: NDArray[Any], device: str) -> Tensor:

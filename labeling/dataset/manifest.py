@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from deploy.core.errors import DatasetError
 from deploy.core.files import write_text
 from deploy.core.grid import Grid
+from deploy.core.resize import REDUCTIONS, Reduction
 from labeling.maths.split import SPLITS, SplitName
 
 MANIFEST_NAME = "manifest.json"
@@ -94,6 +95,10 @@ class SourceRecord(Record):
     frame_rate: str = Field(pattern=r"^\d+(/\d+)?$")
     num_frames: int
     """Frames in the file, not in the dataset."""
+    lr_path: str | None = None
+    """Where its recorded low-resolution twin was, if there was one."""
+    lr_sha256: str = ""
+    """Hash of that."""
     losses: tuple[LossRecord, ...] = ()
     """What of it could not be used."""
 
@@ -140,6 +145,8 @@ class Manifest(Record):
             raise ValueError(f"grid is {self.grid.rows} x {self.grid.cols}, the frame needs {grid.rows} x {grid.cols}")
         if set(self.splits) != set(SPLITS):
             raise ValueError(f"splits are {', '.join(self.splits) or 'none'}, not {', '.join(SPLITS)}")
+        if self.options.get("reduce", "area") not in REDUCTIONS:
+            raise ValueError(f"options.reduce is {self.options['reduce']!r}, not {', '.join(REDUCTIONS)}")
         for name, split in self.splits.items():
             if len(split.level_histogram) != self.num_levels:
                 raise ValueError(f"histogram of {name} has {len(split.level_histogram)} levels, not {self.num_levels}")
@@ -159,6 +166,12 @@ class Manifest(Record):
     def level_values(self) -> tuple[float, ...]:
         """Normalised importance at the centre of each level: (k + 0.5) / num_levels."""
         return tuple((level + 0.5) / self.num_levels for level in range(self.num_levels))
+
+    @property
+    def reduction(self) -> Reduction:
+        """How frames were reduced; those of older datasets by area."""
+        found = self.options.get("reduce", "area")
+        return next((name for name in REDUCTIONS if name == found), "area")
 
 
 def calibration_key(scope: Scope, video_id: str, index: int) -> str:

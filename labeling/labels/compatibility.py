@@ -7,10 +7,10 @@ from dataclasses import fields
 
 from deploy.core.errors import OptionError, OutputError
 from labeling.dataset.manifest import MANIFEST_NAME, Manifest, ModelRecord, read_manifest
-from labeling.labels.job import option_values
+from labeling.labels.job import BEFORE, option_values
 from labeling.labels.options import LabelOptions
 
-_DEFAULTS = {field.name: field.default for field in fields(LabelOptions)}
+_DEFAULTS = {field.name: field.default for field in fields(LabelOptions)} | BEFORE
 """Of what a manifest lacks."""
 
 
@@ -46,7 +46,8 @@ def require_same_kind(
 
 def differing_options(manifest: Manifest, values: Mapping[str, object]) -> list[str]:
     """Names of the options whose values (by name) are not those of an earlier dataset."""
-    return [name for name, value in values.items() if _plain(value) != manifest.options.get(name, _DEFAULTS[name])]
+    here = BEFORE | dict(values)
+    return [name for name, value in here.items() if _plain(value) != manifest.options.get(name, _DEFAULTS[name])]
 
 
 def is_complete(options: LabelOptions, fingerprint: str) -> bool:

@@ -44,6 +44,10 @@ class WorkFolder:
         """Where the importance of one frame is kept; written last, so its presence means the frame is done."""
         return self.root / "frames" / video_id / f"{index:06d}.npz"
 
+    def coded_file(self, video_id: str) -> Path:
+        """Where the coded low-resolution video is kept, if there is to be one."""
+        return self.root / "coded" / f"{video_id}.mkv"
+
     def store_image(self, video_id: str, index: int, image: NDArray[np.uint8]) -> None:
         """Keep the LR frame."""
         write_image(self.dataset / image_name(video_id, index), Image.fromarray(image))

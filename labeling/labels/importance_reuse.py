@@ -9,7 +9,7 @@ from labeling.dataset.manifest import ModelRecord, read_manifest
 from labeling.dataset.reader import read_split
 from labeling.labels.compatibility import require_same_kind
 from labeling.labels.draft import WorkFolder
-from labeling.labels.job import LabelJob, option_values
+from labeling.labels.job import BEFORE, LabelJob, option_values
 from labeling.labels.options import LabelOptions
 from labeling.maths.split import SPLITS
 
@@ -43,21 +43,23 @@ def reuse_importance(
         DatasetError: it cannot be read.
     """
     manifest = read_manifest(dataset)
+    # What a frame looks like in a coded video hangs on where the video begins.
+    coded = {"start_seconds", "stop_seconds"} if options.lr_codec else set()
     require_same_kind(
         manifest,
         options,
         models,
-        sorted(option_values(options).keys() - _AFTERWARDS),
+        sorted((option_values(options).keys() | BEFORE.keys()) - (_AFTERWARDS - coded)),
         {"versions": (versions, manifest.versions)},
         named=f"--importance-from {dataset}",
         hint="Give the same options and weights, but for levels, curve, scope and frames; or label anew.",
     )
-    ids = {source.sha256: source.video_id for source in manifest.sources}
+    ids = {(source.sha256, source.lr_sha256): source.video_id for source in manifest.sources}
     frames = {frame.key: frame for split in SPLITS for frame in read_split(dataset, manifest, split)}
     taken = 0
     for video in job.videos:
         for index in video.splits:
-            frame = frames.get((ids.get(video.sha256, ""), index))
+            frame = frames.get((ids.get((video.sha256, video.twin_sha256), ""), index))
             if frame is not None and not work.frame_file(video.video_id, index).exists():
                 work.store_image(video.video_id, index, read_image(frame.image))
                 work.store_frame(video.video_id, index, frame.importance, frame.num_detections)

@@ -15,8 +15,9 @@ from deploy.core.grid import Grid
 from deploy.inputs.report import Loss, ReadOptions, SourceReport
 from deploy.inputs.sources import probe_source, sha256_of_source
 from deploy.inputs.video import FrameSelection, VideoInfo
-from labeling.core.frames import FrameSize, frame_size
+from labeling.core.frames import FrameSize, LrStream, frame_size
 from labeling.dataset.manifest import LossRecord, Manifest, ModelRecord, SourceRecord
+from labeling.labels.lr_twin import match_twin
 from labeling.labels.options import LabelOptions
 from labeling.maths.split import SPLITS, SplitName, assign_splits
 
@@ -42,7 +43,11 @@ _NOT_PART_OF_THE_JOB = {
     "ray_address",
     "preview",
     "damaged",
+    "lr",
 }
+
+BEFORE: dict[str, object] = {"stream": None, "reduce": "area", "lr_codec": None}
+"""What held before there was a choice. Such values are not recorded: a dataset of then stays the same job."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,10 @@ class PlannedVideo:
     """Frame index -> split, for the frames that are labelled."""
     losses: tuple[Loss, ...] = ()
     """What of it cannot be used."""
+    twin: LrStream | None = None
+    """Where its low-resolution frames were recorded."""
+    twin_sha256: str = ""
+    """Hash of that file."""
 
     def reading(self, options: LabelOptions) -> ReadOptions:
         """How its frames are read: the same bytes every time, though it has losses."""
@@ -74,6 +83,8 @@ class PlannedVideo:
             height_px=self.info.height_px,
             frame_rate=str(self.info.frame_rate),
             num_frames=self.info.num_frames,
+            lr_path=None if self.twin is None else _as_text(str(self.twin.path.resolve())),
+            lr_sha256=self.twin_sha256,
             losses=tuple(
                 LossRecord(kind=loss.kind, num_frames=loss.count, places=tuple(map(_as_text, loss.places)))
                 for loss in self.losses
@@ -126,7 +137,9 @@ class LabelJob:
         """Hash of everything that determines the labels."""
         parts = {
             "options": option_values(options),
-            "videos": [(video.video_id, video.sha256) for video in self.videos],
+            "videos": [
+                (video.video_id, video.sha256, *([video.twin_sha256] if video.twin else [])) for video in self.videos
+            ],
             "models": [model.model_dump(mode="json") for model in models],
             "versions": versions,
         }
@@ -143,9 +156,7 @@ def _as_text(name: str) -> str:
 def option_values(options: LabelOptions) -> dict[str, object]:
     """The options that determine the labels, as plain values."""
     values = {name: value for name, value in asdict(options).items() if name not in _NOT_PART_OF_THE_JOB}
-    if values["stream"] is None:  # as before there was a choice: such datasets stay the same job
-        del values["stream"]
-    return values
+    return {name: value for name, value in values.items() if name not in BEFORE or value != BEFORE[name]}
 
 
 def frame_selection(options: LabelOptions) -> FrameSelection:
@@ -191,17 +202,15 @@ def plan_job(options: LabelOptions) -> LabelJob:
     assigned = assign_splits(
         {name: list(frames.values()) for name, frames in wanted.items()}, options.split, options.gap_seconds
     )
-    videos = [
-        PlannedVideo(
-            name,
-            info,
-            digest,
-            {i: split for i, split in zip(wanted[name], assigned[name], strict=True) if split},
-            report.losses,
-        )
-        for name, info, digest, report in zip(names, infos, hashes, reports, strict=True)
-    ]
-    size = _common_size(infos, options)
+    twins = [_probed(path, FrameSelection(), ReadOptions(), SourceReport(str(path), "stop")) for path in options.lr]
+    videos = []
+    for position, (name, info) in enumerate(zip(names, infos, strict=True)):
+        splits = {i: split for i, split in zip(wanted[name], assigned[name], strict=True) if split}
+        twin = match_twin(info, twins[position], list(splits)) if twins else None
+        twin_sha256 = sha256_of_source(options.lr[position]) if twins else ""
+        losses = reports[position].losses
+        videos.append(PlannedVideo(name, info, hashes[position], splits, losses, twin, twin_sha256))
+    size = _common_size(infos, twins, options)
     grid = Grid(size.height_px, size.width_px, size.scale, options.block_px, options.grid)
     return LabelJob(tuple(videos), size, grid)
 
@@ -212,8 +221,12 @@ def _probed(path: Path, selection: FrameSelection, how: ReadOptions, report: Sou
     return info
 
 
-def _common_size(infos: Sequence[VideoInfo], options: LabelOptions) -> FrameSize:
-    sizes = [frame_size(info, options.height, options.scale) for info in infos]
+def _common_size(infos: Sequence[VideoInfo], twins: Sequence[VideoInfo], options: LabelOptions) -> FrameSize:
+    if twins:
+        pairs = zip(infos, twins, strict=True)
+        sizes = [FrameSize.of(twin.height_px, twin.width_px, options.scale, info) for info, twin in pairs]
+    else:
+        sizes = [frame_size(info, options.height, options.scale) for info in infos]
     for info, size in zip(infos, sizes, strict=True):
         if (size.height_px, size.width_px) != (sizes[0].height_px, sizes[0].width_px):
             raise InputError(

@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING
 from deploy.core.errors import InputError
 from deploy.core.files import write_image
 from deploy.core.progress import track
-from labeling.core.frames import FramePair, read_pairs
+from deploy.inputs.video import FrameSelection
+from labeling.core.frames import FramePair, LrStream, read_pairs
 from labeling.dataset.layout import frame_file_name
+from labeling.labels.coded_lr import LrCodec, encode_lr
 from labeling.labels.draft import WorkFolder
-from labeling.labels.job import LabelJob, PlannedVideo, frame_selection, reading
+from labeling.labels.job import LabelJob, PlannedVideo, frame_selection
+from labeling.labels.options import LabelOptions
 from labeling.labels.preview import preview
 from labeling.maths.quantise import Knots
 
@@ -46,13 +49,31 @@ def try_one_frame(job: LabelJob, labeller: Labeller) -> str:
     """
     video = job.videos[0]
     selection = replace(frame_selection(labeller.options), indices=frozenset({min(video.splits)}))
-    for pair in read_pairs(video.info.path, job.size, selection, reading(labeller.options)):
+    for pair in _pairs(video, selection, job, labeller.options, None):
         _, num_detections = labeller.label(pair, always_differentiate=True)
         return (
             f"the detector and the upscaler can be used: {num_detections} detections on frame {pair.frame.index} of "
             f"{video.video_id}"
         )
     raise InputError(f"{video.info.path}: its first frame cannot be decoded", hint="Check that the file plays.")
+
+
+def _pairs(
+    video: PlannedVideo, selection: FrameSelection, job: LabelJob, options: LabelOptions, work: WorkFolder | None
+) -> Iterator[FramePair]:
+    """The selected frames at both sizes; without a work folder, low-resolution frames are not coded."""
+    stream = video.twin if work is None else lr_stream(video, job, options, work)
+    reading = video.reading(options)
+    return read_pairs(video.info.path, job.size, selection, reading, reduction=options.reduce, lr_stream=stream)
+
+
+def lr_stream(video: PlannedVideo, job: LabelJob, options: LabelOptions, work: WorkFolder) -> LrStream | None:
+    """Where low-resolution frames are taken from, if they are not the source's reduced; encoded if need be."""
+    if not options.lr_codec:
+        return video.twin
+    codec, path = LrCodec.parse(options.lr_codec), work.coded_file(video.video_id)
+    reading, selection = video.reading(options), frame_selection(options)
+    return encode_lr(video.info, job.size, selection, reading, options.reduce, codec, path)
 
 
 def missing_frames(video: PlannedVideo, wanted: set[int], work: WorkFolder) -> set[int]:
@@ -84,7 +105,7 @@ def label_frames(
     left = set(missing)
     every = labeller.options.preview
     selection = replace(frame_selection(labeller.options), indices=frozenset(missing))
-    for pair in read_pairs(video.info.path, job.size, selection, reading(labeller.options)):
+    for pair in _pairs(video, selection, job, labeller.options, work):
         index = pair.frame.index
         importance, num_detections = labeller.label(pair)
         work.store_image(video.video_id, index, pair.lr)

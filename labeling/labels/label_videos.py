@@ -11,6 +11,7 @@ from deploy.core.work_folder import clear, hold
 from labeling.dataset.findings import resolution_findings
 from labeling.labels.assemble import assemble_dataset
 from labeling.labels.calibration import read_calibration
+from labeling.labels.coded_lr import LrCodec
 from labeling.labels.compatibility import is_complete
 from labeling.labels.draft import WorkFolder
 from labeling.labels.importance_reuse import reuse_importance
@@ -27,6 +28,8 @@ def label_videos(options: LabelOptions) -> None:
     Raises:
         RegenError: bad options, videos, weights, or an output folder that is in use.
     """
+    if options.lr_codec:
+        LrCodec.parse(options.lr_codec)  # refuses what cannot be, before anything is read
     job = plan_job(options)
     print(job.describe())
     from labeling.labels.labeller import make_labeller

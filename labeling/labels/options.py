@@ -12,6 +12,7 @@ import tyro
 
 from deploy.core.errors import OptionError
 from deploy.core.ranges import require_range
+from deploy.core.resize import Reduction
 from deploy.inputs.report import Damaged
 from labeling.networks.options import NetworkOptions
 
@@ -30,6 +31,12 @@ class LabelOptions(NetworkOptions):
     """Dataset folder to make."""
     height: int = 360
     """Height of the low-resolution frame in pixels; the width follows the video. Smaller videos keep their size."""
+    reduce: Reduction = "area"
+    """How frames are reduced to it: area, or Pillow's antialiased bicubic or lanczos."""
+    lr_codec: str | None = None
+    """Code the reduced video as a camera would, once and as a video: h264:crf30, h264:600k, h265:crf28, ..."""
+    lr: tuple[Path, ...] = ()
+    """Recorded low-resolution twins of the videos, in the same order; --height is then theirs."""
     start_seconds: float = 0.0
     """First time to take, counted from the first frame of each video."""
     stop_seconds: float | None = None
@@ -104,6 +111,13 @@ class LabelOptions(NetworkOptions):
         if not 0 <= self.gap_seconds < math.inf:
             raise OptionError(f"--gap-seconds {self.gap_seconds} is not a length of time", hint="Use 0 or more.")
         parse_shard(self.shard)
+        if self.lr and len(self.lr) != len(self.videos):
+            raise OptionError(
+                f"{len(self.lr)} --lr for {len(self.videos)} videos",
+                hint="Give one twin for each video, in their order.",
+            )
+        if self.lr and self.lr_codec:
+            raise OptionError("--lr is coded already", hint="Drop --lr-codec.")
         if self.engine == "ray" and self.shard:
             raise OptionError("--engine ray divides the work itself", hint="Drop --shard.")
         if self.variant != "gradient" and self.upscaler == self.interpolation:

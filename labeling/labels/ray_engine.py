@@ -17,7 +17,7 @@ from deploy.core.errors import OptionError, RegenError
 from deploy.core.progress import track
 from labeling.labels.draft import WorkFolder
 from labeling.labels.job import LabelJob, PlannedVideo
-from labeling.labels.label_frames import label_frames, missing_frames
+from labeling.labels.label_frames import label_frames, lr_stream, missing_frames
 from labeling.labels.options import LabelOptions
 
 if TYPE_CHECKING:
@@ -58,6 +58,9 @@ def label_on_ray(job: LabelJob, options: LabelOptions, work: WorkFolder) -> None
         missing = [(video, sorted(missing_frames(video, set(video.splits), work))) for video in job.videos]
         total, left = job.num_frames, sum(len(frames) for _, frames in missing)
         length = max(LEAST_FRAMES_A_TASK, -(-left * cpus // (int(resources.get("CPU", 1)) * TASKS_A_WORKER)))
+        for video, frames in missing:
+            if frames:
+                lr_stream(video, job, options, work)  # once, not by every worker
         pending = [
             task.remote(shared, _with_absolute_path(video), frames[first : first + length])
             for video, frames in missing
@@ -76,7 +79,8 @@ def _with_absolute_paths(options: LabelOptions) -> LabelOptions:
 
 
 def _with_absolute_path(video: PlannedVideo) -> PlannedVideo:
-    return replace(video, info=replace(video.info, path=video.info.path.resolve()))
+    twin = replace(video.twin, path=video.twin.path.resolve()) if video.twin else None
+    return replace(video, info=replace(video.info, path=video.info.path.resolve()), twin=twin)
 
 
 def _finished(ray: Any, pending: list[Any]) -> Iterator[int]:

@@ -61,7 +61,9 @@ class Study:
         """Decode, enlarge and find what is right."""
         grid = self.grid
         size = FrameSize.of(grid.height_px, grid.width_px, grid.scale, self.info)
-        for pair in read_pairs(self.info.path, size, FrameSelection(indices=frozenset(indices))):
+        for pair in read_pairs(
+            self.info.path, size, FrameSelection(indices=frozenset(indices)), reduction=self.settings.reduction
+        ):
             yield pair.frame.index, self._enlarge(pair)
             if pair.frame.index == max(indices):
                 return
@@ -124,7 +126,7 @@ def _plan(options: EvaluateLabelsOptions, video: Path) -> Study:
         video=video.name, video_sha256=sha256_of(video), detector=records[0], upscaler=records[1],
         height_px=grid.height_px, width_px=grid.width_px, scale=grid.scale, block_px=grid.block_px,
         budgets=tuple(sorted(options.budgets)), frame_index=tuple(picks), num_blocks=options.blocks,
-        segments=options.segments, seed=options.seed,
+        segments=options.segments, seed=options.seed, reduction=options.reduce,
     )  # fmt: skip
     return Study(detector, upscaler, pick_device(options.device), grid, info, settings)
 

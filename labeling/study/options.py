@@ -9,6 +9,7 @@ from typing import Annotated
 import tyro
 
 from deploy.core.ranges import require_ranges
+from deploy.core.resize import Reduction
 from labeling.core.arguments import require_budgets
 from labeling.networks.options import NetworkOptions
 
@@ -23,6 +24,8 @@ class EvaluateLabelsOptions(NetworkOptions):
     """The .json file to add to."""
     height: int | None = None
     """Height of the low-resolution frame; the default is the largest with a true high-resolution frame."""
+    reduce: Reduction = "area"
+    """How frames are reduced to it: area, or Pillow's antialiased bicubic or lanczos."""
     block_px: int = 16
     """Side of a macroblock of the low-resolution frame."""
     frames: int = 12

@@ -7,6 +7,7 @@ from pathlib import Path
 from pydantic import Field, ValidationError
 
 from deploy.core.errors import DatasetError, first_line
+from deploy.core.resize import Reduction
 from labeling.dataset.manifest import ModelRecord, Record, Sha256
 
 Figures = tuple[float | None, ...]
@@ -33,6 +34,8 @@ class StudySettings(Record):
     segments: int
     """Contiguous groups of frames."""
     seed: int
+    reduction: Reduction = "area"
+    """How frames are reduced."""
 
 
 class StudyRun(Record):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -11,10 +12,12 @@ import numpy as np
 import torch
 
 from deploy.core.errors import DatasetError, InputError, OptionError, WeightsError
-from deploy.core.files import sha256_of, write_text
+from deploy.core.files import read_image, sha256_of, write_text
 from deploy.core.grid import Grid
 from deploy.core.progress import track
 from deploy.core.tables import Table
+from deploy.inputs.report import ReadOptions
+from deploy.inputs.sources import sha256_of_source
 from deploy.inputs.video import FrameSelection
 from deploy.prediction.predictor import Predictor
 from labeling.core.arguments import name_and_path
@@ -151,7 +154,7 @@ def _choose_frames(options: EvaluateUtilityOptions, manifest: Manifest) -> list[
 
 
 def with_pairs(frames: Sequence[LabelledFrame], bench: Bench) -> Iterator[tuple[LabelledFrame, FramePair]]:
-    """Decode the chosen frames of each source again, at both sizes."""
+    """The chosen frames as they were labelled, and what the source has at high resolution."""
     grid = bench.grid
     for source in bench.manifest.sources:
         wanted = {frame.index: frame for frame in frames if frame.video_id == source.video_id}
@@ -159,15 +162,21 @@ def with_pairs(frames: Sequence[LabelledFrame], bench: Bench) -> Iterator[tuple[
             continue
         path = _checked_source(source)
         size = FrameSize.of(grid.height_px, grid.width_px, grid.scale, source)
-        for pair in read_pairs(path, size, FrameSelection(indices=frozenset(wanted))):
-            yield wanted.pop(pair.frame.index), pair
+        for pair in read_pairs(path, size, FrameSelection(indices=frozenset(wanted)), _reading(bench.manifest, source)):
+            frame = wanted.pop(pair.frame.index)
+            yield frame, replace(pair, lr=read_image(frame.image))
             if not wanted:
                 break
 
 
+def _reading(manifest: Manifest, source: SourceRecord) -> ReadOptions:
+    stream = manifest.options.get("stream")
+    return ReadOptions(stream if isinstance(stream, int) else None, frame_threads=not source.losses)
+
+
 def _checked_source(source: SourceRecord) -> Path:
     path = Path(source.path)
-    if not path.is_file() or sha256_of(path) != source.sha256:
+    if not path.exists() or sha256_of_source(path) != source.sha256:
         raise InputError(
             f"the video that was labelled is not at {path} any more (or has changed)",
             hint="Put it back, or label again.",
