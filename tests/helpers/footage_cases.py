@@ -133,7 +133,14 @@ CASES = (
     Case(
         "hidden frames",
         lambda folder: with_hidden_frames(
-            folder / "v.webm", write(folder / "plain.webm", WHOLE, "libvpx-vp9", gop_size=1, settings={"cpu-used": "6"})
+            folder / "v.webm",
+            write(
+                folder / "plain.webm",
+                WHOLE,
+                "libvpx-vp9",
+                gop_size=1,
+                settings={"cpu-used": "8", "deadline": "realtime"},
+            ),
         ),
         shared=("05_vp9_hidden.webm",),
     ),
