@@ -12,6 +12,7 @@ from PIL import Image
 
 from deploy.core.errors import DatasetError, first_line
 from deploy.core.files import sha256_of
+from deploy.inputs.sources import sha256_of_source
 from labeling.dataset.lists import read_lines, split_line, stays_inside
 from labeling.dataset.manifest import Manifest, read_manifest
 from labeling.dataset.reader import LabelledFrame, importance_levels, read_label, read_split, require_frame_size
@@ -196,5 +197,5 @@ def _check_sources(manifest: Manifest) -> Iterator[Problem]:
     """A video that is no longer there is no problem; one that is there and differs is."""
     for source in manifest.sources:
         path = Path(source.path)
-        if path.is_file() and sha256_of(path) != source.sha256:
+        if path.exists() and sha256_of_source(path) != source.sha256:
             yield Problem("manifest.json", f"{path} has changed since it was labelled", _MAKE_AGAIN)

@@ -82,6 +82,18 @@ class LossRecord(Record):
     """The first of them: times by the container's clock, or file names."""
 
 
+class ClipRecord(Record):
+    """A part of a video whose split was given by hand."""
+
+    split: SplitName
+    start_seconds: float
+    """First time that was taken, since the first frame."""
+    stop_seconds: float | None
+    """First time that was not; None: to the end."""
+    every: int
+    """One frame in so many was taken."""
+
+
 class SourceRecord(Record):
     """One video, or one folder of images, that was labelled."""
 
@@ -99,6 +111,8 @@ class SourceRecord(Record):
     """Where its recorded low-resolution twin was, if there was one."""
     lr_sha256: str = ""
     """Hash of that."""
+    clips: tuple[ClipRecord, ...] = ()
+    """What it is for, if that was said."""
     losses: tuple[LossRecord, ...] = ()
     """What of it could not be used."""
 

@@ -93,9 +93,15 @@ def _load(video_id: str, splits: dict[int, SplitName], work: WorkFolder) -> Vide
 
 
 def _fit(videos: dict[str, VideoImportance], options: LabelOptions) -> dict[str, Knots]:
-    """One normalisation for the dataset (from its training frames), for each video, or for each frame."""
+    """One normalisation for the dataset (from its training frames, if any), for each video, or for each frame."""
     if options.scope == "dataset":
         train = [video.importance[[split == "train" for split in video.splits]] for video in videos.values()]
+        if not any(map(len, train)):
+            print(
+                "note: without training frames, importance is normalised over the frames of this dataset: its levels "
+                "have a scale of their own; --calibration DATASET takes another dataset's"
+            )
+            train = [video.importance for video in videos.values()]
         return {"dataset": fit_knots(np.concatenate(train), options.curve)}
     if options.scope == "video":
         return {video_id: fit_knots(video.importance, options.curve) for video_id, video in videos.items()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -71,7 +71,7 @@ def encode_lr(
     Args:
         info: the video.
         size: of the low-resolution frame.
-        selection: its start and stop count; every frame between them is encoded.
+        selection: from where to where; every frame between is encoded.
         reading: how the video is read.
         reduction: how frames are reduced.
         codec: how they are encoded.
@@ -80,12 +80,9 @@ def encode_lr(
     Raises:
         OutputError: it cannot be written.
     """
-    whole = FrameSelection(selection.start_seconds, selection.stop_seconds)
-    indices = [n for n, seconds in enumerate(info.seconds) if n not in info.unusable and whole.takes(n, seconds)]
+    indices = [n for n, seconds in enumerate(info.seconds) if n not in info.unusable and selection.takes(n, seconds)]
     if not path.exists():
-        pairs = read_pairs(
-            info.path, FrameSize(size.height_px, size.width_px, size.scale, False), whole, reading, reduction=reduction
-        )
+        pairs = read_pairs(info.path, replace(size, has_reference=False), selection, reading, reduction=reduction)
         frames = track(pairs, total=len(indices), label=f"encoding {info.path.stem}")
         with atomic_path(path) as temporary:
             try:

@@ -44,13 +44,17 @@ def reuse_importance(
     """
     manifest = read_manifest(dataset)
     # What a frame looks like in a coded video hangs on where the video begins.
-    coded = {"start_seconds", "stop_seconds"} if options.lr_codec else set()
+    coded: set[str] = set()
+    same: dict[str, tuple[object, object]] = {"versions": (versions, manifest.versions)}
+    if options.lr_codec:
+        coded = {"start_seconds", "stop_seconds"}
+        same["clips"] = ([video.by_hand for video in job.videos], [source.clips for source in manifest.sources])
     require_same_kind(
         manifest,
         options,
         models,
         sorted((option_values(options).keys() | BEFORE.keys()) - (_AFTERWARDS - coded)),
-        {"versions": (versions, manifest.versions)},
+        same,
         named=f"--importance-from {dataset}",
         hint="Give the same options and weights, but for levels, curve, scope and frames; or label anew.",
     )

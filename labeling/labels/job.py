@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from fractions import Fraction
 from pathlib import Path
 
 from deploy.core.errors import InputError, OptionError
@@ -16,7 +17,8 @@ from deploy.inputs.report import Loss, ReadOptions, SourceReport
 from deploy.inputs.sources import probe_source, sha256_of_source
 from deploy.inputs.video import FrameSelection, VideoInfo
 from labeling.core.frames import FrameSize, LrStream, frame_size
-from labeling.dataset.manifest import LossRecord, Manifest, ModelRecord, SourceRecord
+from labeling.dataset.manifest import ClipRecord, LossRecord, Manifest, ModelRecord, SourceRecord
+from labeling.labels.clips import Clip, clips_of, span_of
 from labeling.labels.lr_twin import match_twin
 from labeling.labels.options import LabelOptions
 from labeling.maths.split import SPLITS, SplitName, assign_splits
@@ -44,6 +46,11 @@ _NOT_PART_OF_THE_JOB = {
     "preview",
     "damaged",
     "lr",
+    # What these say is in the records of the sources.
+    "train",
+    "val",
+    "test",
+    "clips",
 }
 
 BEFORE: dict[str, object] = {"stream": None, "reduce": "area", "lr_codec": None}
@@ -61,7 +68,9 @@ class PlannedVideo:
     sha256: str
     """Hash of the file."""
     splits: dict[int, SplitName]
-    """Frame index -> split, for the frames that are labelled."""
+    """Frame index -> split, for the frames that are labelled; increasing."""
+    clips: tuple[Clip, ...]
+    """Of which parts of it they are."""
     losses: tuple[Loss, ...] = ()
     """What of it cannot be used."""
     twin: LrStream | None = None
@@ -72,6 +81,25 @@ class PlannedVideo:
     def reading(self, options: LabelOptions) -> ReadOptions:
         """How its frames are read: the same bytes every time, though it has losses."""
         return replace(reading(options), frame_threads=not self.losses)
+
+    @property
+    def span(self) -> FrameSelection:
+        """From the first of its parts to the last."""
+        return span_of(self.clips)
+
+    @property
+    def by_hand(self) -> tuple[ClipRecord, ...]:
+        """The parts whose split was given."""
+        return tuple(
+            ClipRecord(
+                split=clip.split,
+                start_seconds=clip.selection.start_seconds,
+                stop_seconds=clip.selection.stop_seconds,
+                every=clip.selection.every,
+            )
+            for clip in self.clips
+            if clip.split
+        )
 
     def source_record(self) -> SourceRecord:
         """What the manifest says of it."""
@@ -85,6 +113,7 @@ class PlannedVideo:
             num_frames=self.info.num_frames,
             lr_path=None if self.twin is None else _as_text(str(self.twin.path.resolve())),
             lr_sha256=self.twin_sha256,
+            clips=self.by_hand,
             losses=tuple(
                 LossRecord(kind=loss.kind, num_frames=loss.count, places=tuple(map(_as_text, loss.places)))
                 for loss in self.losses
@@ -138,7 +167,13 @@ class LabelJob:
         parts = {
             "options": option_values(options),
             "videos": [
-                (video.video_id, video.sha256, *([video.twin_sha256] if video.twin else [])) for video in self.videos
+                (
+                    video.video_id,
+                    video.sha256,
+                    *([video.twin_sha256] if video.twin else []),
+                    *(clip.model_dump(mode="json") for clip in video.by_hand),
+                )
+                for video in self.videos
             ],
             "models": [model.model_dump(mode="json") for model in models],
             "versions": versions,
@@ -159,11 +194,6 @@ def option_values(options: LabelOptions) -> dict[str, object]:
     return {name: value for name, value in values.items() if name not in BEFORE or value != BEFORE[name]}
 
 
-def frame_selection(options: LabelOptions) -> FrameSelection:
-    """Which frames of each video are taken."""
-    return FrameSelection(options.start_seconds, options.stop_seconds, options.every)
-
-
 def reading(options: LabelOptions) -> ReadOptions:
     """How each video is read."""
     return ReadOptions(options.stream, options.damaged)
@@ -176,43 +206,84 @@ def plan_job(options: LabelOptions) -> LabelJob:
         InputError: a video cannot be used, or the videos differ in shape.
         OptionError: a video is named twice, or no frame is left for a split.
     """
-    selection = frame_selection(options)
-    reports = [SourceReport(str(path), options.damaged) for path in options.videos]
+    paths = _by_path(clips_of(options))
+    if options.lr and len(options.lr) != len(paths):
+        raise OptionError(
+            f"{len(options.lr)} --lr for {len(paths)} videos", hint="Give one twin for each video, in their order."
+        )
+    reports = [SourceReport(str(path), options.damaged) for path in paths]
     infos = [
-        _probed(path, selection, reading(options), report) for path, report in zip(options.videos, reports, strict=True)
+        _probed(path, span_of(parts), reading(options), report)
+        for (path, parts), report in zip(paths.items(), reports, strict=True)
     ]
-    hashes = [sha256_of_source(path) for path in options.videos]
-    for position, digest in enumerate(hashes):
-        if digest in hashes[:position]:
-            raise OptionError(f"the same video twice: {options.videos[position]}", hint="Name each video once.")
-    names = _video_ids(options.videos, hashes)
-    wanted = {
-        name: {
-            index: seconds
-            for index, seconds in enumerate(info.seconds)
-            if index not in info.unusable and selection.takes(index, seconds)
-        }
-        for name, info in zip(names, infos, strict=True)
-    }
-    for name, frames in wanted.items():
-        if not frames:
-            raise OptionError(
-                f"no frame of {name!r} is selected", hint="Check --start-seconds, --stop-seconds, --every."
-            )
-    assigned = assign_splits(
-        {name: list(frames.values()) for name, frames in wanted.items()}, options.split, options.gap_seconds
-    )
+    hashes = [sha256_of_source(path) for path in paths]
+    for path, digest in zip(paths, hashes, strict=True):
+        if hashes.count(digest) > 1:
+            raise OptionError(f"the same video twice: {path}", hint="Give the same path for each part of it.")
+    names = _video_ids(list(paths), hashes)
+    clips = dict(zip(names, paths.values(), strict=True))
+    splits = _split_frames(dict(zip(names, infos, strict=True)), clips, options)
     twins = [_probed(path, FrameSelection(), ReadOptions(), SourceReport(str(path), "stop")) for path in options.lr]
     videos = []
     for position, (name, info) in enumerate(zip(names, infos, strict=True)):
-        splits = {i: split for i, split in zip(wanted[name], assigned[name], strict=True) if split}
-        twin = match_twin(info, twins[position], list(splits)) if twins else None
+        twin = match_twin(info, twins[position], list(splits[name])) if twins else None
         twin_sha256 = sha256_of_source(options.lr[position]) if twins else ""
         losses = reports[position].losses
-        videos.append(PlannedVideo(name, info, hashes[position], splits, losses, twin, twin_sha256))
+        videos.append(
+            PlannedVideo(name, info, hashes[position], splits[name], tuple(clips[name]), losses, twin, twin_sha256)
+        )
     size = _common_size(infos, twins, options)
     grid = Grid(size.height_px, size.width_px, size.scale, options.block_px, options.grid)
     return LabelJob(tuple(videos), size, grid)
+
+
+def _by_path(clips: Sequence[Clip]) -> dict[Path, list[Clip]]:
+    """The parts of each video; those of one without splits are named once."""
+    found: dict[Path, list[Clip]] = {}
+    for clip in clips:
+        found.setdefault(clip.path, []).append(clip)
+        if clip.split is None and len(found[clip.path]) > 1:
+            raise OptionError(f"the same video twice: {clip.path}", hint="Name each video once.")
+    return found
+
+
+def _split_frames(
+    infos: dict[str, VideoInfo], clips: dict[str, list[Clip]], options: LabelOptions
+) -> dict[str, dict[int, SplitName]]:
+    """The split of every frame that is labelled."""
+    by_hand: dict[str, dict[int, SplitName]] = {}
+    by_shares: dict[str, dict[int, Fraction]] = {}
+    for name, info in infos.items():
+        for clip in clips[name]:
+            frames = {
+                index: seconds
+                for index, seconds in enumerate(info.seconds)
+                if index not in info.unusable and clip.selection.takes(index, seconds)
+            }
+            if not frames:
+                raise OptionError(
+                    f"no frame of {name!r} is selected", hint="Check --start-seconds, --stop-seconds, --every."
+                )
+            if clip.split is None:
+                by_shares[name] = frames
+                continue
+            known = by_hand.setdefault(name, {})
+            twice = next((index for index in frames if known.get(index, clip.split) != clip.split), None)
+            if twice is not None:
+                both = f"{known[twice]} and {clip.split}"
+                raise OptionError(
+                    f"frame {twice} of {name!r} ({float(frames[twice]):.3f} s) is in {both}",
+                    hint="Let parts of a video for different splits not overlap.",
+                )
+            known.update(dict.fromkeys(frames, clip.split))
+    if by_hand:
+        return {name: dict(sorted(frames.items())) for name, frames in by_hand.items()}
+    times = {name: list(frames.values()) for name, frames in by_shares.items()}
+    assigned = assign_splits(times, options.split, options.gap_seconds)
+    return {
+        name: {index: split for index, split in zip(frames, assigned[name], strict=True) if split}
+        for name, frames in by_shares.items()
+    }
 
 
 def _probed(path: Path, selection: FrameSelection, how: ReadOptions, report: SourceReport) -> VideoInfo:

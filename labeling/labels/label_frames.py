@@ -16,7 +16,7 @@ from labeling.core.frames import FramePair, LrStream, read_pairs
 from labeling.dataset.layout import frame_file_name
 from labeling.labels.coded_lr import LrCodec, encode_lr
 from labeling.labels.draft import WorkFolder
-from labeling.labels.job import LabelJob, PlannedVideo, frame_selection
+from labeling.labels.job import LabelJob, PlannedVideo
 from labeling.labels.options import LabelOptions
 from labeling.labels.preview import preview
 from labeling.maths.quantise import Knots
@@ -48,7 +48,7 @@ def try_one_frame(job: LabelJob, labeller: Labeller) -> str:
         RegenError: the detector or the upscaler cannot be used.
     """
     video = job.videos[0]
-    selection = replace(frame_selection(labeller.options), indices=frozenset({min(video.splits)}))
+    selection = replace(video.span, indices=frozenset({min(video.splits)}))
     for pair in _pairs(video, selection, job, labeller.options, None):
         _, num_detections = labeller.label(pair, always_differentiate=True)
         return (
@@ -72,7 +72,7 @@ def lr_stream(video: PlannedVideo, job: LabelJob, options: LabelOptions, work: W
     if not options.lr_codec:
         return video.twin
     codec, path = LrCodec.parse(options.lr_codec), work.coded_file(video.video_id)
-    reading, selection = video.reading(options), frame_selection(options)
+    reading, selection = video.reading(options), video.span
     return encode_lr(video.info, job.size, selection, reading, options.reduce, codec, path)
 
 
@@ -104,7 +104,7 @@ def label_frames(
     """
     left = set(missing)
     every = labeller.options.preview
-    selection = replace(frame_selection(labeller.options), indices=frozenset(missing))
+    selection = replace(video.span, indices=frozenset(missing))
     for pair in _pairs(video, selection, job, labeller.options, work):
         index = pair.frame.index
         importance, num_detections = labeller.label(pair)

@@ -25,8 +25,16 @@ class LabelOptions(NetworkOptions):
         OptionError: a value breaks its rule.
     """
 
-    videos: Annotated[tuple[Path, ...], tyro.conf.Positional]
-    """Videos and folders of images to label."""
+    videos: Annotated[tuple[Path, ...], tyro.conf.Positional] = ()
+    """Videos and folders of images to label, divided as --split says."""
+    train: tuple[Path, ...] = ()
+    """Videos to train on; with --val and --test in place of --split."""
+    val: tuple[Path, ...] = ()
+    """Videos to choose the model by."""
+    test: tuple[Path, ...] = ()
+    """Videos to judge it by. A dataset may have these alone: see --calibration."""
+    clips: Path | None = None
+    """List of parts of videos: a YAML file of entries with path (relative to it), split, start, stop and every."""
     out: Path
     """Dataset folder to make."""
     height: int = 360
@@ -36,7 +44,7 @@ class LabelOptions(NetworkOptions):
     lr_codec: str | None = None
     """Code the reduced video as a camera would, once and as a video: h264:crf30, h264:600k, h265:crf28, ..."""
     lr: tuple[Path, ...] = ()
-    """Recorded low-resolution twins of the videos, in the same order; --height is then theirs."""
+    """Recorded low-resolution twins of the videos, in their order (train, val, test); --height is then theirs."""
     start_seconds: float = 0.0
     """First time to take, counted from the first frame of each video."""
     stop_seconds: float | None = None
@@ -83,7 +91,8 @@ class LabelOptions(NetworkOptions):
     """Dataset of the same videos and options whose raw importance is taken over instead of computed: for other
     --levels, --curve, --scope or --split."""
     split: tuple[float, float, float] = (0.6, 0.2, 0.2)
-    """Shares of train, val and test: whole videos if there are three or more, else contiguous segments."""
+    """Shares of train, val and test, of which some may be 0: whole videos if there are enough, else contiguous
+    segments."""
     gap_seconds: float = 2.0
     """Length left out between two segments of a video."""
     shard: str | None = None
@@ -106,16 +115,9 @@ class LabelOptions(NetworkOptions):
             ("path_steps", 1, 256), ("preview", 0, 10**6),
         ):  # fmt: skip
             require_range(name, getattr(self, name), low, high)
-        if not self.videos:
-            raise OptionError("no video given", hint="Name at least one: make_labels.py VIDEO --out DIR")
         if not 0 <= self.gap_seconds < math.inf:
             raise OptionError(f"--gap-seconds {self.gap_seconds} is not a length of time", hint="Use 0 or more.")
         parse_shard(self.shard)
-        if self.lr and len(self.lr) != len(self.videos):
-            raise OptionError(
-                f"{len(self.lr)} --lr for {len(self.videos)} videos",
-                hint="Give one twin for each video, in their order.",
-            )
         if self.lr and self.lr_codec:
             raise OptionError("--lr is coded already", hint="Drop --lr-codec.")
         if self.engine == "ray" and self.shard:

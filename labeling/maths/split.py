@@ -18,9 +18,11 @@ Ratios = tuple[float, float, float]
 
 
 def check_ratios(ratios: Ratios) -> None:
-    """Raise OptionError unless the shares are positive and sum to 1."""
-    if not (min(ratios) > 0 and abs(sum(ratios) - 1) <= 1e-6):  # so that NaN is refused too
-        raise OptionError(f"split={ratios} must be three positive shares that sum to 1", hint="Try 0.6 0.2 0.2.")
+    """Raise OptionError unless the shares are not negative and sum to 1."""
+    if not (min(ratios) >= 0 and abs(sum(ratios) - 1) <= 1e-6):  # so that NaN is refused too
+        raise OptionError(
+            f"split={ratios} must be three shares, none negative, that sum to 1", hint="Try 0.6 0.2 0.2, or 0 0 1."
+        )
 
 
 def assign_splits(
@@ -28,7 +30,8 @@ def assign_splits(
 ) -> dict[str, list[SplitName | None]]:
     """Assign each frame of each video.
 
-    Three videos or more are kept whole; of one or two, each is cut into contiguous segments.
+    Videos are kept whole if there is at least one for each split that has a share; else each is cut into contiguous
+    segments.
 
     Args:
         times: video_id -> presentation times of its frames, increasing.
@@ -39,21 +42,21 @@ def assign_splits(
         OptionError: bad shares, or a split would have no frame.
     """
     check_ratios(ratios)
-    if len(times) >= len(SPLITS):
+    if len(times) >= sum(ratio > 0 for ratio in ratios):
         by_video = _assign_videos({video: len(frames) for video, frames in times.items()}, ratios)
         return {video: [by_video[video]] * len(frames) for video, frames in times.items()}
     return {video: _cut(video, frames, ratios, gap_seconds) for video, frames in times.items()}
 
 
 def _assign_videos(num_frames: Mapping[str, int], ratios: Ratios) -> dict[str, SplitName]:
-    """Give each video, longest first, to the split that lacks the most frames; no split stays empty."""
+    """Give each video, longest first, to the split that lacks the most frames; none with a share stays empty."""
     total = sum(num_frames.values())
-    lacking = {split: ratio * total for split, ratio in zip(SPLITS, ratios, strict=True)}
+    lacking = {split: ratio * total for split, ratio in zip(SPLITS, ratios, strict=True) if ratio}
     assigned: dict[str, SplitName] = {}
     for video in sorted(num_frames, key=lambda name: (-num_frames[name], name)):
-        empty = [split for split in SPLITS if split not in assigned.values()]
+        empty = [split for split in lacking if split not in assigned.values()]
         videos_left = len(num_frames) - len(assigned)
-        candidates = empty if len(empty) >= videos_left else list(SPLITS)
+        candidates = empty if len(empty) >= videos_left else list(lacking)
         split = max(candidates, key=lambda name: lacking[name])
         assigned[video] = split
         lacking[split] -= num_frames[video]
@@ -67,8 +70,8 @@ def _cut(video: str, times: Sequence[Fraction], ratios: Ratios, gap_seconds: flo
     for position, time in enumerate(times):
         near_cut = any(0 < cut < count and abs(time - _cut_time(times, cut)) * 2 < gap for cut in cuts)
         splits.append(None if near_cut else SPLITS[sum(position >= cut for cut in cuts)])
-    for split in SPLITS:
-        if split not in splits:
+    for split, ratio in zip(SPLITS, ratios, strict=True):
+        if ratio and split not in splits:
             raise OptionError(
                 f"no frame of {video!r} is left for {split}: {count} frames, shares {ratios}, gap {gap_seconds} s",
                 hint="Use a longer video, a smaller --every, or a smaller --gap-seconds.",

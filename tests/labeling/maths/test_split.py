@@ -100,9 +100,9 @@ def test_the_order_of_videos_does_not_matter() -> None:
     assert assign_splits(times, RATIOS, 0) == assign_splits(backwards, RATIOS, 0)
 
 
-@pytest.mark.parametrize("ratios", [(1.0, 0.0, 0.0), (0.5, 0.5, 0.5), (1.2, -0.1, -0.1), (float("nan"), 0.5, 0.5)])
+@pytest.mark.parametrize("ratios", [(0.0, 0.0, 0.0), (0.5, 0.5, 0.5), (1.2, -0.1, -0.1), (float("nan"), 0.5, 0.5)])
 def test_bad_shares(ratios: Ratios) -> None:
-    with pytest.raises(OptionError, match="three positive shares") as error:
+    with pytest.raises(OptionError, match="three shares") as error:
         check_ratios(ratios)
     assert error.value.hint
 
