@@ -50,8 +50,15 @@ def require_consistent(upscaler: Upscaler, source: str) -> None:
         raise WeightsError(
             f"{source} does not enlarge as {upscaler.name!r}: its result, reduced again, should be the frame, and is "
             f"{found_db:.1f} dB from it (at least {LEAST_DB:.0f}; right ones have 34 and more)",
-            hint=_HINTS.get(upscaler.name, "Name a trained network of this kind, or the --upscaler that it is for."),
+            hint=_hint_for(upscaler),
         )
+
+
+def _hint_for(upscaler: Upscaler) -> str:
+    if upscaler.record:
+        given = ", ".join(f"{key}={value}" for key, value in upscaler.record.items())
+        return f"It was not trained with {given}, or not trained at all."
+    return _HINTS.get(upscaler.name, "Name a trained network of this kind, or the --upscaler that it is for.")
 
 
 def consistency_db(frame: Tensor, enlarged: Tensor) -> float:

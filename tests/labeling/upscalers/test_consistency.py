@@ -114,9 +114,13 @@ def test_the_untrained_case_of_a_residual_scale(assets: Path) -> None:
     told = load_edsr(scale=2, weights=weights, res_scale=0.1).upscale(case["lr"] / 255, None)
     guessed = load_edsr(scale=2, weights=weights).upscale(case["lr"] / 255, None)
     assert (told - right).abs().amax() < 1 / 255 < 10 / 255 < (guessed - right).abs().amax()
-    for options in ({}, {"res_scale": "0.1"}):
-        with pytest.raises(WeightsError, match=r"1\d\.\d dB"):
+    for options, hint in (
+        ({}, "--upscaler-option res_scale"),
+        ({"res_scale": "0.1"}, "not trained with res_scale=0.1"),
+    ):
+        with pytest.raises(WeightsError, match=r"1\d\.\d dB") as error:
             UPSCALERS.create("edsr", scale=2, weights=weights, options=options)
+        assert hint in error.value.hint
 
 
 class Fault(nn.Module):
