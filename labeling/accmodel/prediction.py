@@ -38,14 +38,13 @@ def predict_importance(options: PredictImportanceOptions) -> None:
             found = model.importance(to_images([lr], device)).cpu()
         if maps and maps[0].shape != found.shape:
             raise InputError(
-                f"frame {frame.index} has {found.shape[2]} x {found.shape[3]} macroblocks, the first has "
+                f"{frame.image_name or f'frame {frame.index}'} has {found.shape[2]} x {found.shape[3]} macroblocks, the first has "
                 f"{maps[0].shape[2]} x {maps[0].shape[3]}",
                 hint="Give frames of one size.",
             )
         times.append((frame.index, frame.pts_seconds))
         maps.append(found)
-    if not maps:
-        raise InputError(f"no frame of {options.input} could be decoded", hint="Check that the file plays.")
+    source.report.show()
     importance = torch.cat(maps)
     with atomic_path(options.out / "importance.pth") as temporary:
         torch.save(importance, temporary)

@@ -15,6 +15,7 @@ from deploy.core.errors import DatasetError, InputError, OptionError, WeightsErr
 from deploy.core.files import read_image, sha256_of, write_text
 from deploy.core.grid import Grid
 from deploy.core.progress import track
+from deploy.core.resize import same_shape
 from deploy.core.tables import Table
 from deploy.inputs.report import ReadOptions
 from deploy.inputs.sources import sha256_of_source
@@ -28,6 +29,7 @@ from labeling.maths.split import SPLITS, evenly_spaced
 from labeling.maths.utility import Boxes, match
 from labeling.networks.devices import pick_device
 from labeling.networks.loading import recorded_detector, recorded_upscaler
+from labeling.networks.stored_weights import find_weights
 from labeling.upscalers.simple import interpolate
 from labeling.utility.cache import UtilityCache
 from labeling.utility.curves import Counts, ReferenceName, make_curve
@@ -107,8 +109,11 @@ def load_bench(options: EvaluateUtilityOptions, manifest: Manifest) -> Bench:
     Raises:
         WeightsError: their weights are not those.
     """
-    detector = recorded_detector(manifest.detector, options.detector_weights, offline=options.offline)
-    upscaler = recorded_upscaler(manifest.upscaler, options.upscaler_weights, manifest.grid.scale)
+    folders = options.weights_folder
+    detector_weights = options.detector_weights or find_weights(manifest.detector.weights_sha256, folders)
+    detector = recorded_detector(manifest.detector, detector_weights, offline=options.offline)
+    upscaler_weights = options.upscaler_weights or find_weights(manifest.upscaler.weights_sha256, folders)
+    upscaler = recorded_upscaler(manifest.upscaler, upscaler_weights, manifest.grid.scale)
     device = pick_device(options.device)
     interpolation: Literal["bicubic", "bilinear"] = (
         "bilinear" if manifest.options.get("interpolation") == "bilinear" else "bicubic"
@@ -122,10 +127,13 @@ def _load_predictors(models: Sequence[str], grid: Grid, stack: ExitStack) -> dic
     for model in models:
         given, path = name_and_path(model, "--models") if "=" in model else ("", Path(model))
         predictor = stack.enter_context(Predictor(path))
-        if predictor.card.grid != grid:
+        if not same_shape(
+            (predictor.card.grid.height_px, predictor.card.grid.width_px), (grid.height_px, grid.width_px)
+        ):
             raise WeightsError(
-                f"{model} was made for {predictor.card.grid}, the labels are on {grid}",
-                hint="Export it with the --dataset that it was trained on, and evaluate it there.",
+                f"{model} was made for frames of {predictor.card.grid.width_px} x {predictor.card.grid.height_px}, the "
+                f"labels are on {grid.width_px} x {grid.height_px}",
+                hint="Export it for frames of this shape.",
             )
         name = given or predictor.card.name
         if name in predictors:
@@ -147,9 +155,12 @@ def _other_labels(datasets: Sequence[str], grid: Grid) -> dict[str, dict[FrameKe
 
 
 def _choose_frames(options: EvaluateUtilityOptions, manifest: Manifest) -> list[LabelledFrame]:
-    frames = list(read_split(options.dataset, manifest, options.split))
+    splits = SPLITS if options.split == "all" else (options.split,)
+    frames = [frame for split in splits for frame in read_split(options.dataset, manifest, split)]
     if not frames:
         raise DatasetError(f"{options.dataset} has no {options.split} frames", hint="Choose another --split.")
+    order = {source.video_id: position for position, source in enumerate(manifest.sources)}
+    frames.sort(key=lambda frame: (order[frame.video_id], frame.index))
     return evenly_spaced(frames, options.max_frames)
 
 

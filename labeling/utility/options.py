@@ -23,12 +23,13 @@ class EvaluateUtilityOptions:
     cache: Path | None = None
     """File that keeps what was found on each frame, for more evaluations; the default lies beside --out."""
     models: tuple[str, ...] = ()
-    """Exported predictors, .onnx with their model cards beside them: MODEL.onnx, or NAME=MODEL.onnx to call it so."""
+    """Exported predictors, .onnx with their model cards beside them, whatever dataset they learnt from: MODEL.onnx, or
+    NAME=MODEL.onnx to call it so."""
     other_labels: tuple[str, ...] = ()
     """NAME=DATASET: also rank by the raw importance of another dataset of the same videos, labelled in another way."""
     more_baselines: bool = False
     """Also try boxes grown by 32 and by 64 SR pixels, and the label of the frame before."""
-    split: Literal["train", "val", "test"] = "test"
+    split: Literal["train", "val", "test", "all"] = "test"
     """Which frames."""
     budgets: tuple[float, ...] = (0.05, 0.1, 0.2, 0.3, 0.5)
     """Shares of the blocks to enhance."""
@@ -37,9 +38,11 @@ class EvaluateUtilityOptions:
     segments: int = 8
     """Contiguous groups of frames, by video, that the bootstrap resamples."""
     detector_weights: Path | None = None
-    """File of the detector, if the labels needed one."""
+    """File of the detector, if the labels needed one and it is in no --weights-folder."""
     upscaler_weights: Path | None = None
-    """File of the upscaler, if the labels needed one."""
+    """File of the upscaler, likewise."""
+    weights_folder: tuple[Path, ...] = ()
+    """Folders to look for them in, by the hashes in the manifest; datasets/cache is looked through as well."""
     device: str = "auto"
     """cpu, cuda, cuda:N, or auto."""
     offline: bool = False

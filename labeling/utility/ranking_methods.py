@@ -94,7 +94,8 @@ class Rankers:
             if frame.key not in frames:
                 raise DatasetError(f"{name} lacks frame {frame.index} of {frame.video_id}", hint="Label it there, too.")
             rankings[name] = frames[frame.key].importance
-        rankings |= {name: predictor(image).importance for name, predictor in self.predictors.items()}
+        for name, predictor in self.predictors.items():
+            rankings[name] = on_grid(predictor(image).importance, predictor.card.grid, grid)
         rankings |= {
             "|SR - IN|": difference_ranking(*arrays, grid),
             "edges": edge_ranking(arrays[0], grid),
@@ -111,6 +112,21 @@ class Rankers:
         if before is None:
             return np.zeros((self.bench.grid.rows, self.bench.grid.cols), np.uint8)
         return read_levels(before, self.bench.manifest)
+
+
+def on_grid(importance: NDArray[np.float32], grid: Grid, target: Grid) -> NDArray[np.float32]:
+    """Carry importance from one grid to another over the same picture, at whatever size: means over what blocks cover.
+
+    Args:
+        importance: (rows, cols) of `grid`.
+        grid: where it is from.
+        target: where it is wanted.
+    """
+    if grid == target:
+        return importance
+    rows = ((np.arange(target.height_px) + 0.5) * grid.height_px / target.height_px).astype(np.intp)
+    cols = ((np.arange(target.width_px) + 0.5) * grid.width_px / target.width_px).astype(np.intp)
+    return target.pool(grid.upsample(importance)[rows[:, None], cols])
 
 
 def frames_before(dataset: Path, manifest: Manifest) -> dict[FrameKey, LabelledFrame]:

@@ -63,7 +63,7 @@ class UtilityReport(Record):
     """Everything that one evaluation found."""
 
     schema_version: Literal[2] = 2
-    split: SplitName
+    split: SplitName | Literal["all"]
     num_frames: int
     num_segments: int
     """Groups of neighbouring frames that the bootstrap resamples."""

@@ -10,13 +10,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from deploy.core.errors import OptionError
+from deploy.core.errors import InputError, OptionError
+from deploy.core.files import sha256_of
+from deploy.core.grid import Grid
 from labeling.dataset.manifest import read_manifest
 from labeling.dataset.reader import read_levels, read_split
 from labeling.maths.utility import MatchCounts
+from labeling.networks.stored_weights import find_weights
 from labeling.utility.curves import make_curve
 from labeling.utility.evaluation import _load_predictors, _other_labels
-from labeling.utility.ranking_methods import Rankers, frames_before
+from labeling.utility.ranking_methods import Rankers, frames_before, on_grid
 from tests.helpers.deploy_helpers import card_of, write_model
 from tests.helpers.paddle_helpers import FRAMES, make_dataset
 
@@ -71,3 +74,27 @@ def test_labels_of_another_dataset_must_be_on_the_same_grid(tmp_path: Path) -> N
     assert len(found) == sum(FRAMES.values()) and found["val_video", 1].importance.shape == (grid.rows, grid.cols)
     with pytest.raises(OptionError, match="another grid"):
         _other_labels([f"other={dataset}"], card_of().grid)
+
+
+def test_importance_is_carried_to_another_grid() -> None:
+    """Of the same picture at another size: a constant stays, halves stay where they are, means are kept."""
+    small, large = Grid(96, 160, 3), Grid(180, 300, 3)
+    assert on_grid(np.full((6, 10), 0.25, np.float32), small, large) == pytest.approx(0.25)
+    halves = np.zeros((6, 10), np.float32)
+    halves[:, 5:] = 1
+    found = on_grid(halves, small, large)
+    assert found.shape == (large.rows, large.cols) == (12, 19)
+    assert (found[:, :9] == 0).all() and (found[:, 10:] == 1).all() and found[0, 9] == pytest.approx(10 / 16)
+    assert on_grid(halves, small, small) is halves
+
+
+def test_weights_are_found_by_their_hash(tmp_path: Path) -> None:
+    (tmp_path / "deep" / "er").mkdir(parents=True)
+    wanted = tmp_path / "deep" / "er" / "renamed.onnx"
+    for path, text in ((wanted, "these"), (tmp_path / "a.onnx", "others"), (tmp_path / "b.txt", "no weights")):
+        path.write_text(text)
+    assert find_weights(sha256_of(wanted), [tmp_path]) == wanted
+    assert find_weights(sha256_of(tmp_path / "b.txt"), [tmp_path]) is None
+    assert find_weights("", [tmp_path]) is None
+    with pytest.raises(InputError, match=r"--weights-folder .* is not a folder"):
+        find_weights("0" * 64, [tmp_path / "none"])

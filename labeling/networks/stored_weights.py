@@ -1,0 +1,34 @@
+"""Weight files that are on this machine, found by their hash."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from deploy.core.errors import InputError
+from deploy.core.files import sha256_of
+
+SUFFIXES = {".onnx", ".pt", ".pth", ".pt2", ".pkl", ".safetensors", ".pb", ".bin", ".h5", ".ckpt", ".torchscript"}
+"""Files that may be weights; others are not hashed."""
+CACHE = Path(__file__).parents[2] / "datasets" / "cache"
+"""Where this project keeps what it fetches."""
+
+
+def find_weights(sha256: str, folders: Sequence[Path]) -> Path | None:
+    """The file with that hash in one of the folders or below, or in this project's cache; None if there is none.
+
+    Raises:
+        InputError: a folder is not there.
+    """
+    if not sha256:
+        return None
+    for folder in folders:
+        if not folder.is_dir():
+            raise InputError(f"--weights-folder {folder} is not a folder", hint="Name the folder of the weight files.")
+    for folder in (*folders, CACHE):
+        for place, _, names in os.walk(folder):
+            for path in (Path(place, name) for name in sorted(names)):
+                if path.suffix.lower() in SUFFIXES and path.is_file() and sha256_of(path) == sha256:
+                    return path
+    return None
