@@ -78,7 +78,8 @@ def _numbered(container: av.container.InputContainer, name: object, wanted: int)
 
 def frame_rate(stream: av.VideoStream) -> Fraction:
     """Average frames a second, as far as the container knows."""
-    return Fraction(stream.average_rate or stream.base_rate or 25)
+    rate = Fraction(stream.average_rate or stream.base_rate or 25)
+    return rate if rate > 0 else Fraction(25)
 
 
 def pixel_aspect(stream: av.VideoStream) -> Fraction:

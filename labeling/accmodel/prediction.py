@@ -38,8 +38,8 @@ def predict_importance(options: PredictImportanceOptions) -> None:
             found = model.importance(to_images([lr], device)).cpu()
         if maps and maps[0].shape != found.shape:
             raise InputError(
-                f"{frame.image_name or f'frame {frame.index}'} has {found.shape[2]} x {found.shape[3]} macroblocks, the first has "
-                f"{maps[0].shape[2]} x {maps[0].shape[3]}",
+                f"{frame.image_name or f'frame {frame.index}'} has {found.shape[2]} x {found.shape[3]} macroblocks, "
+                f"the first has {maps[0].shape[2]} x {maps[0].shape[3]}",
                 hint="Give frames of one size.",
             )
         times.append((frame.index, frame.pts_seconds))
