@@ -48,6 +48,7 @@ class PacketDecoder:
         self._clock, self._last = Clock(1 / frame_rate(stream)), Fraction(0)
         self._unit_seconds = stream.time_base or Fraction(1)
         self._is_silent, self._hides = self._codec.name in _SILENT, self._codec.name in _HIDING
+        self._is_interlaced = False
         self._looked_at: tuple[object, ...] = ()
         self.num_frames = 0
         """Frames that came, and those of which it is known that they are lost."""
@@ -73,7 +74,7 @@ class PacketDecoder:
             if packet.size:
                 yield from self._timed(self._decode(packet))
         yield from self._timed(self._decode(None))
-        self.lacks_its_tail = self._ledger.lacks_its_tail
+        self.lacks_its_tail = self._ledger.lacks_its_tail and not self._is_interlaced
         self._count_overdue(at_end=True)
 
     def _decode(self, packet: av.Packet[av.VideoStream] | None) -> list[av.VideoFrame]:
@@ -136,7 +137,7 @@ class PacketDecoder:
                 "\"lutyuv=y='(val-LOW)*65535/(HIGH-LOW)',format=gray\" -c:v ffv1 OUTPUT.mkv",
             )
         if decoded.interlaced_frame:
-            self._is_silent = False  # two packets may be one frame
+            self._is_interlaced, self._is_silent = True, False  # two packets may be one frame
             self._report.note("interlaced, and not deinterlaced: ffmpeg -i INPUT -vf bwdif OUTPUT does that")
         if decoded.color_trc in HDR_TRANSFERS:
             self._report.note(f"HDR ({HDR_TRANSFERS[decoded.color_trc]}) is mapped to the colors of BT.709")

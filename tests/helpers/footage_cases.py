@@ -67,7 +67,7 @@ def preview_first(folder: Path) -> Path:
 
 
 def with_cover(folder: Path) -> Path:
-    """A cover that is larger than the video."""
+    """A cover that is larger than the video, as stream 1."""
     with av.open(str(folder / "cover.mp4"), "w") as container:
         cover, video = container.add_stream("mjpeg", rate=RATE), container.add_stream("libx264", rate=RATE)
         cover.height, cover.width, cover.pix_fmt, cover.disposition = 480, 640, "yuvj420p", Disposition.attached_pic
@@ -91,6 +91,22 @@ def write_hdr(path: Path, transfer: int = 16) -> Path:
             planes = np.concatenate([luma.clip(64, 940), np.full((HEIGHT // 2, WIDTH), 512)]).astype(np.uint16)
             container.mux(stream.encode(av.VideoFrame.from_ndarray(planes, format="yuv420p10le")))
         container.mux(stream.encode())
+    return path
+
+
+def cover_first(folder: Path) -> Path:
+    """The same as stream 0: tags stand before tracks."""
+    path = with_cover(folder)
+    data = path.read_bytes()
+    at = data.index(b"moov") - 4
+    end, boxes = at + int.from_bytes(data[at : at + 4]), list[bytes]()
+    start = at + 8
+    while start < end:
+        size = int.from_bytes(data[start : start + 4])
+        boxes.append(data[start : start + size])
+        start += size
+    boxes.sort(key=lambda box: box[4:8] == b"trak")
+    path.write_bytes(data[: at + 8] + b"".join(boxes) + data[end:])
     return path
 
 
@@ -159,7 +175,8 @@ CASES = (
     ),
     Case("clock of 33 bits wraps", lambda folder: write(folder / "v.ts", start=2**33 // 9000 - 20)),
     Case("preview first", preview_first, shared=("09_preview_first.mp4",)),
-    Case("cover", with_cover, shared=("09_cover_first.mp4",)),
+    Case("cover", with_cover),
+    Case("cover first", cover_first, shared=("09_cover_first.mp4",)),
     Case(
         "not square",
         lambda folder: write(folder / "v.mp4", aspect=Fraction(16, 11), size=(HEIGHT, 176)),
