@@ -17,9 +17,11 @@ from deploy.core.errors import InputError, OptionError
 from deploy.inputs import pictures
 from deploy.inputs.clock import Clock, PacketLedger
 from deploy.inputs.cut_off import missing_bytes
+from deploy.inputs.live import LiveOptions, read_live
 from deploy.inputs.video import FrameSelection, ReadOptions, SourceReport, expect, probe
 from tests.helpers.footage import cut, number_of, picture, spoil, write
 from tests.helpers.footage_cases import CASES, WHOLE, Case, each_case, paths_of, write_hdr
+from tests.helpers.http_server import serving
 
 FIRST_PTS = {"04_cut_midgop.ts": 4, "08_clock_1000.ts": 1000, "08_clock_5000.ts": 5000, "03_dropped_frames.avi": 0}
 STOP = ReadOptions(damaged="stop")
@@ -338,3 +340,16 @@ def test_sixteen_bit_gray_is_refused(tmp_path: Path) -> None:
         with pytest.raises(InputError, match="gray16le, not 8 bits a channel") as error:
             read(path)
         assert "ffmpeg" in error.value.hint
+
+
+def test_a_live_stream_follows_the_same_rules(tmp_path: Path) -> None:
+    """Recordings that were joined, served as one stream; the second half has another shape."""
+    case = next(case for case in CASES if case.name == "clock restarts")
+    joined = case.make(tmp_path)
+    joined.write_bytes(joined.read_bytes() + write(tmp_path / "tall.ts", range(5), size=(256, 192)).read_bytes())
+    report = SourceReport("camera")
+    with serving(tmp_path) as address:
+        frames = list(read_live(f"{address}/{joined.name}", FrameSelection(), LiveOptions(reconnects=0), report=report))
+    assert [number_of(frame.image) for frame in frames] == list(case.numbers)
+    assert [frame.seconds for frame in frames] == case.seconds
+    assert [(loss.kind, loss.count) for loss in report.losses] == [("other_size", 5)]
