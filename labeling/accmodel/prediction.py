@@ -37,8 +37,9 @@ def predict_importance(options: PredictImportanceOptions) -> None:
         with torch.no_grad():
             found = model.importance(to_images([lr], device)).cpu()
         if maps and maps[0].shape != found.shape:
+            name = frame.image_name or f"frame {frame.index}"
             raise InputError(
-                f"{frame.image_name or f'frame {frame.index}'} has {found.shape[2]} x {found.shape[3]} macroblocks, "
+                f"{name} has {found.shape[2]} x {found.shape[3]} macroblocks, "
                 f"the first has {maps[0].shape[2]} x {maps[0].shape[3]}",
                 hint="Give frames of one size.",
             )
