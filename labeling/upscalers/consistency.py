@@ -7,6 +7,7 @@ network's weights, no training) from every one that is run rightly, whatever it 
 from __future__ import annotations
 
 import math
+import sys
 from functools import partial
 
 import numpy as np
@@ -28,12 +29,13 @@ _HINTS = {
 _HINTS["torch-program"] = _HINTS["onnx"]
 
 
-def require_consistent(upscaler: Upscaler, source: str) -> None:
+def require_consistent(upscaler: Upscaler, source: str, *, stated: bool = False) -> None:
     """Apply an upscaler once to the known frame, whatever its scale.
 
     Args:
         upscaler: what is tried.
         source: its file, for the message.
+        stated: the user said how it is to be run; then a result that is not the frame is a warning.
 
     Raises:
         WeightsError: it does not run, or its result, reduced again, is not the frame.
@@ -46,12 +48,15 @@ def require_consistent(upscaler: Upscaler, source: str) -> None:
         raise
     except Exception as error:  # what networks raise has no common base
         raise WeightsError(f"{source} does not run: {first_line(error)}", hint="Get the file again.") from None
-    if found_db < LEAST_DB:
-        raise WeightsError(
-            f"{source} does not enlarge as {upscaler.name!r}: its result, reduced again, should be the frame, and is "
-            f"{found_db:.1f} dB from it (at least {LEAST_DB:.0f}; right ones have 34 and more)",
-            hint=_hint_for(upscaler),
-        )
+    if found_db >= LEAST_DB:
+        return
+    message = (
+        f"{source} does not enlarge as {upscaler.name!r}: its result, reduced again, should be the frame, and is "
+        f"{found_db:.1f} dB from it (at least {LEAST_DB:.0f}; right ones have 34 and more)"
+    )
+    if not stated:
+        raise WeightsError(message, hint=_hint_for(upscaler))
+    print(f"warning: {message}. {_hint_for(upscaler)}", file=sys.stderr)
 
 
 def _hint_for(upscaler: Upscaler) -> str:

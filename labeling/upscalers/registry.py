@@ -32,7 +32,8 @@ class UpscalerRegistry(Registry[Upscaler]):
 
         Raises:
             OptionError: an unknown name or option, or one whose value breaks its rule.
-            WeightsError: the weights cannot be used; or the result, reduced again, is not the frame.
+            WeightsError: the weights cannot be used; or the result, reduced again, is not the frame, and nobody said
+                what the file leaves open (``res_scale``).
         """
         self.check(name)
         options: Mapping[str, str | float] = arguments.pop("options", None) or {}
@@ -45,7 +46,8 @@ class UpscalerRegistry(Registry[Upscaler]):
         if upscaler.weights_sha256:
             from labeling.upscalers.consistency import require_consistent
 
-            require_consistent(upscaler, str(arguments.get("weights") or f"the weights of {name!r}"))
+            source = str(arguments.get("weights") or f"the weights of {name!r}")
+            require_consistent(upscaler, source, stated="res_scale" in options)
         return upscaler
 
 
