@@ -115,11 +115,13 @@ def _infer_into(
         ]
         write = stack.enter_context(Behind(_write_to(writers, clock), DEPTH))
         streams = [
-            stack.enter_context(Ahead(_prepare(position, source, predictor, clock), DEPTH, drop_oldest=source.is_live))
+            Ahead(_prepare(position, source, predictor, clock), DEPTH, drop_oldest=source.is_live)
             for position, source in enumerate(sources)
         ]
         if any(source.is_live for source in sources):  # Ctrl-C is the only end that they have
             stack.enter_context(on_interrupt(partial(_stop, sources, streams)))
+        for stream in streams:
+            stack.enter_context(stream)
         merged = heapq.merge(*streams, key=lambda work: (work.frame.seconds, work.stream))
         total = sum(source.num_frames for source in sources) if all(s.num_frames for s in sources) else 0
         tracked = track(merged, total=total, label="inference")
