@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import doctest
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,13 @@ import pytest
 from numpy.typing import NDArray
 
 from deploy.backends import selection
-from deploy.cards.model_card import card_path
+from deploy.cards.model_card import ModelCard, card_path
 from deploy.core.errors import InputError, OptionError, WeightsError
 from deploy.core.grid import Grid
 from deploy.core.nvidia import count_nvidia_gpus
+from deploy.core.resize import Reduction, reduce_frame
 from deploy.prediction.predictor import Predictor
-from deploy.prediction.preprocess import to_input
+from deploy.prediction.preprocess import decoded_size, fit_frame, to_input
 from tests.helpers.deploy_helpers import brightness_weights, card_of, striped_frame, write_model
 
 STRIPES = [0, 0, 1, 2, 2]
@@ -204,3 +206,26 @@ def test_closing_twice_is_harmless(model: Path) -> None:
     predictor = Predictor(model)
     predictor.close()
     predictor.close()
+
+
+@pytest.mark.parametrize("reduction", ["area", "bicubic", "lanczos"])
+def test_frames_are_reduced_as_the_card_says(tmp_path: Path, reduction: Reduction) -> None:
+    """Images and videos alike; only area is left to the decoder."""
+    card = card_of(reduction=reduction)
+    frame = np.random.default_rng(0).integers(0, 256, (144, 240, 3), np.uint8)
+    wanted = reduce_frame(frame, height_px=48, width_px=80, reduction=reduction)
+    np.testing.assert_array_equal(fit_frame(frame, card), wanted)
+    assert decoded_size(144, 240, card) == ((48, 80) if reduction == "area" else (144, 240))
+    with Predictor(write_model(tmp_path / "m.onnx", card)) as predictor:
+        np.testing.assert_array_equal(predictor(frame).importance, predictor(wanted).importance)
+
+
+def test_cards_of_before_there_was_a_choice_read_as_area() -> None:
+    text = json.loads(card_of().to_json())
+    del text["reduction"]
+    old = ModelCard.from_json(json.dumps(text | {"schema_version": 1}), origin="old")
+    assert old.reduction == "area"
+    with pytest.raises(WeightsError, match="reduction='nearest' must be one of area, bicubic, lanczos"):
+        ModelCard.from_json(json.dumps(text | {"reduction": "nearest"}), origin="bad")
+    with pytest.raises(WeightsError, match="schema_version=3 must be 1 to 2"):
+        ModelCard.from_json(json.dumps(text | {"schema_version": 3}), origin="new")
