@@ -184,7 +184,7 @@ class Ours:
             variant="gradient", precision=precision, grid="sr",
         )  # fmt: skip
         self.grid = Grid(size[0], size[1], options.scale, BLOCK_PX, "sr")
-        self.labeller = make_labeller(self.options, self.grid)
+        self.labeller = make_labeller(self.options)
         self.work = WorkFolder(folder / "work")
         self.watch = _stopwatch(options)
 

@@ -15,8 +15,10 @@ from deploy.backends.onnxruntime_backend import OnnxRuntimeBackend
 from deploy.cards.model_card import ModelCard, Precision
 from deploy.core.errors import WeightsError
 from deploy.core.files import read_image
+from deploy.core.grid import Grid
 from deploy.prediction.postprocess import block_predictions, read_output
 from deploy.prediction.preprocess import fit_frame, to_batch
+from labeling.dataset.padding import mean_color, pad_to
 from labeling.maths.split import evenly_spaced
 from paddleseg_configs.training.data.level_dataset import MacroblockLevels
 from paddleseg_configs.training.models.metrics import top_block_recall
@@ -115,7 +117,7 @@ def measure_parity(model: Any, dataset: MacroblockLevels, onnx_file: Path, card:
             image, label = dataset[index]
             expected = _as_output(_paddle_logits(model, image), card)
             found = backend.run(_batch(dataset, index, card))[0]
-            pairs.append(_compare(found, expected, label, card))
+            pairs.append(_compare(found, expected, label, dataset.grid(index), card))
     figures = np.array(pairs)
     largest_difference, largest = figures[:, :2].max(axis=0)
     recalls = figures[~np.isnan(figures).any(axis=1), 4:]
@@ -128,12 +130,16 @@ def measure_parity(model: Any, dataset: MacroblockLevels, onnx_file: Path, card:
 
 
 def _compare(
-    found: NDArray[Any], expected: NDArray[Any], label: NDArray[np.int64], card: ModelCard
+    found: NDArray[Any], expected: NDArray[Any], label: NDArray[np.int64], grid: Grid, card: ModelCard
 ) -> tuple[float, ...]:
-    """Largest difference, largest value, label agreement, level error, and both recalls, of one frame."""
+    """Largest difference, largest value, label agreement, level error, and both recalls, of one frame.
+
+    The recalls are over the blocks of `grid`: the frame's, without its padding.
+    """
     levels, expected_levels = _levels(found, card), _levels(expected, card)
-    truth = card.grid.pool(label)
-    recalls = [top_block_recall(truth, read_output(output, card)[0]) for output in (found, expected)]
+    truth = grid.pool(label[: grid.height_px, : grid.width_px])
+    maps = [read_output(output, card)[0][: grid.rows, : grid.cols] for output in (found, expected)]
+    recalls = [top_block_recall(truth, importance) for importance in maps]
     difference = 0.0 if card.output_kind == "levels" else _largest(found - expected)
     error = np.abs(levels.astype(np.int64) - expected_levels).mean()
     return difference, _largest(expected), float(np.mean(levels == expected_levels)), float(error), *recalls
@@ -154,7 +160,9 @@ def _levels(output: NDArray[Any], card: ModelCard) -> NDArray[Any]:
 
 def _batch(dataset: MacroblockLevels, index: int, card: ModelCard) -> NDArray[Any]:
     """One frame as deployment prepares it; twice if the file promises a free batch size, to try the promise."""
-    batch = to_batch(fit_frame(read_image(Path(dataset.file_list[index][0])), card), card)
+    frame = read_image(Path(dataset.file_list[index][0]))
+    padded = pad_to(frame, card.grid.height_px, card.grid.width_px, mean_color(card.mean))
+    batch = to_batch(fit_frame(padded, card), card)
     return np.concatenate([batch, batch]) if card.dynamic_batch else batch
 
 

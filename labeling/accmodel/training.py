@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from deploy.core.errors import DatasetError, OptionError, RegenError
 from deploy.core.files import read_image, sha256_of, write_text
+from deploy.core.grid import Grid
 from deploy.core.progress import track
 from deploy.core.work_folder import hold
 from deploy.prediction.postprocess import count_of
@@ -25,7 +26,9 @@ from labeling.accmodel.network import AccModel, AccModelSpec, HeadName, load_acc
 from labeling.accmodel.onnx_export import export_accmodel
 from labeling.accmodel.options import TrainAccModelOptions
 from labeling.core.training_checkpoint import Stateful, TrainingCheckpoint
+from labeling.dataset.layout import IGNORE_LEVEL
 from labeling.dataset.manifest import MANIFEST_NAME, Manifest, read_manifest
+from labeling.dataset.padding import pad_to
 from labeling.dataset.reader import LabelledFrame, read_levels, read_split
 from labeling.maths.rank_correlation import rank_correlation
 from labeling.maths.split import SplitName
@@ -41,11 +44,17 @@ class Examples:
 
     frames: Sequence[LabelledFrame]
     levels: Levels
-    """(N, rows, cols)."""
+    """(N, rows, cols); `IGNORE_LEVEL` where a smaller frame is padded."""
+    grid: Grid
+    """The size to which all are padded, and its macroblocks."""
+
+    def image(self, index: int) -> NDArray[np.uint8]:
+        """(H, W, 3) uint8 RGB; what is padded is black."""
+        return pad_to(read_image(self.frames[index].image), self.grid.height_px, self.grid.width_px, fill=0)
 
     def images(self, indices: Sequence[int], device: str) -> Tensor:
         """(len(indices), 3, H, W) float32 RGB in [0, 1]."""
-        return to_images([read_image(self.frames[index].image) for index in indices], device)
+        return to_images([self.image(index) for index in indices], device)
 
 
 def train_accmodel(options: TrainAccModelOptions) -> Path:
@@ -65,7 +74,7 @@ def train_accmodel(options: TrainAccModelOptions) -> Path:
         run.optimise()
     best = load_accmodel(options.out / MODEL_NAME)
     if options.onnx is not None:
-        frames = [read_image(frame.image) for frame in validation.frames[:8]]
+        frames = [validation.image(index) for index in range(min(8, len(validation.frames)))]
         export_accmodel(best, options.onnx, options.name, manifest, sha256_of(options.dataset / MANIFEST_NAME), frames)
     record = {
         "parameters": sum(tensor.numel() for tensor in model.parameters()),
@@ -166,7 +175,8 @@ def mean_rank_correlation(model: AccModel, examples: Examples, device: str) -> f
     for index, frame in enumerate(examples.frames):
         with torch.no_grad():
             predicted = model.importance(examples.images([index], device))[0, 0].cpu().numpy()
-        found.append(rank_correlation(predicted, frame.importance))
+        rows, cols = frame.importance.shape  # without its padding
+        found.append(rank_correlation(predicted[:rows, :cols], frame.importance))
     return float(np.mean(np.nan_to_num(found)))
 
 
@@ -174,7 +184,9 @@ def _examples(dataset: Path, manifest: Manifest, split: SplitName) -> Examples:
     frames = list(read_split(dataset, manifest, split))
     if not frames:
         raise DatasetError(f"{dataset} has no {split} frames", hint="Label more videos.")
-    return Examples(frames, np.stack([read_levels(frame, manifest) for frame in frames]).astype(np.int64))
+    grid = manifest.make_grid()
+    levels = [pad_to(read_levels(frame, manifest), grid.rows, grid.cols, fill=IGNORE_LEVEL) for frame in frames]
+    return Examples(frames, np.stack(levels).astype(np.int64), grid)
 
 
 def _spec(head: HeadName, manifest: Manifest, origin: str) -> AccModelSpec:
@@ -191,28 +203,33 @@ def _spec(head: HeadName, manifest: Manifest, origin: str) -> AccModelSpec:
 
 
 def _targets(levels: Levels, options: TrainAccModelOptions, num_levels: int) -> Tensor:
-    """What the head should say of each block: (N, rows, cols) classes, or values in [0, 1]."""
+    """What the head should say of each block: (N, rows, cols) classes, or values in [0, 1].
+
+    `IGNORE_LEVEL` stays: it is no class, and no such value.
+    """
     if options.head == "levels":
         return torch.from_numpy(levels)
+    known = levels != IGNORE_LEVEL
     if options.head == "regression":
-        return torch.from_numpy(((levels + 0.5) / num_levels).astype(np.float32))
-    limit = np.sort(levels, axis=None)[-count_of(options.share, levels.size)]
-    return torch.from_numpy((levels >= limit).astype(np.int64))
+        return torch.from_numpy(np.where(known, (levels + 0.5) / num_levels, IGNORE_LEVEL).astype(np.float32))
+    limit = np.sort(levels[known])[-count_of(options.share, int(known.sum()))]
+    return torch.from_numpy(np.where(known, levels >= limit, IGNORE_LEVEL).astype(np.int64))
 
 
 def _class_weights(targets: Tensor, spec: AccModelSpec) -> Tensor | None:
     """Rare classes count more, by the square root of how rare they are."""
     if spec.head == "regression":
         return None
-    counts = torch.bincount(targets.ravel(), minlength=len(spec.level_values)).float()
+    counts = torch.bincount(targets[targets != IGNORE_LEVEL], minlength=len(spec.level_values)).float()
     weight = torch.where(counts > 0, counts.clamp(min=1).rsqrt(), torch.zeros_like(counts))
     return weight / weight[counts > 0].mean()
 
 
 def _loss(logits: Tensor, targets: Tensor, head: HeadName, weight: Tensor | None) -> Tensor:
     if head == "regression":
-        return functional.binary_cross_entropy_with_logits(logits[:, 1], targets)
-    return functional.cross_entropy(logits, targets, weight=weight)
+        known = targets != IGNORE_LEVEL
+        return functional.binary_cross_entropy_with_logits(logits[:, 1][known], targets[known])
+    return functional.cross_entropy(logits, targets, weight=weight, ignore_index=IGNORE_LEVEL)
 
 
 def _made_of(options: TrainAccModelOptions) -> list[object]:

@@ -13,6 +13,7 @@ from PIL import Image
 from deploy.core.errors import DatasetError, first_line
 from deploy.core.files import sha256_of
 from deploy.inputs.sources import sha256_of_source
+from labeling.dataset.layout import video_of
 from labeling.dataset.lists import read_lines, split_line, stays_inside
 from labeling.dataset.manifest import Manifest, read_manifest
 from labeling.dataset.reader import LabelledFrame, importance_levels, read_label, read_split, require_frame_size
@@ -134,7 +135,6 @@ def _check_pictures(
     dataset: Path, pairs: list[Pair], manifest: Manifest, levels: dict[str, NDArray[np.uint8]]
 ) -> Iterator[Problem]:
     """Frames and labels; the blocks' levels of those that can be read are added to `levels`, by name."""
-    grid = manifest.make_grid()
     histograms = {split: np.zeros(manifest.num_levels, np.int64) for split in SPLITS}
     broken = set()
     for pair in pairs:
@@ -149,6 +149,7 @@ def _check_pictures(
             yield Problem(pair.label, first_line(error), error.hint)
             continue
         histograms[pair.split] += np.bincount(label.ravel(), minlength=manifest.num_levels)
+        grid = manifest.make_grid(video_of(Path(pair.label)))
         levels[pair.label] = np.rint(grid.pool(label)).astype(np.uint8)
         if not np.array_equal(grid.upsample(levels[pair.label]), label):
             yield Problem(pair.label, "has more than one level in a macroblock", _RESTORE)

@@ -97,7 +97,7 @@ def shared_frames(frames: Mapping[SplitName, list[LabelledFrame]], grid: Grid) -
     """Frames of one split that show what a frame of another split shows.
 
     Args:
-        frames: by split.
+        frames: by split, all of one size.
         grid: whose blocks' mean colours are compared.
     """
     sampled = {split: evenly_spaced(found, MOST_FRAMES) for split, found in frames.items() if found}
@@ -127,8 +127,11 @@ def all_findings(manifest: Manifest, frames: Mapping[SplitName, list[LabelledFra
     for source in manifest.sources:
         counts = [frame.num_detections for frame in everything if frame.video_id == source.video_id]
         found += detection_findings(source.video_id, np.array(counts), manifest.detector) if counts else []
-    found += resolution_findings(manifest.detector, manifest.make_grid())
-    return found + shared_frames(frames, manifest.make_grid())
+    for grid, videos in manifest.grids.items():
+        found += resolution_findings(manifest.detector, grid)
+        alike = {split: [frame for frame in frames[split] if frame.video_id in videos] for split in SPLITS}
+        found += shared_frames(alike, grid)
+    return found
 
 
 def _block_colours(frames: Sequence[LabelledFrame], grid: Grid) -> NDArray[np.float32]:

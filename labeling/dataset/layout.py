@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import PurePath
+
 IGNORE_LEVEL = 255
 """What a label holds where nothing is known."""
 
@@ -19,3 +21,8 @@ def image_name(video_id: str, index: int) -> str:
 def label_name(video_id: str, index: int) -> str:
     """Path of a label in the dataset."""
     return f"labels/{video_id}/{frame_file_name(index)}"
+
+
+def video_of(path: PurePath) -> str:
+    """The video that a frame or a label of a dataset is of: the name of its folder."""
+    return path.parent.name

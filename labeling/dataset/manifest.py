@@ -7,7 +7,15 @@ from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from deploy.core.errors import DatasetError
 from deploy.core.files import write_text
@@ -115,6 +123,22 @@ class SourceRecord(Record):
     """What it is for, if that was said."""
     losses: tuple[LossRecord, ...] = ()
     """What of it could not be used."""
+    frame_height_px: int | None = Field(None, ge=1)
+    """Height of its LR frames and labels; None: the dataset's, as in every dataset of one size."""
+    frame_width_px: int | None = Field(None, ge=1)
+    """Their width."""
+
+    @model_validator(mode="after")
+    def _both_sides(self) -> SourceRecord:
+        if (self.frame_height_px is None) != (self.frame_width_px is None):
+            raise ValueError("frame_height_px and frame_width_px go together")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _without_size_of_the_dataset(self, handler: SerializerFunctionWrapHandler) -> dict[str, object]:
+        """Datasets of one size are written as before there were others."""
+        unset = ("frame_height_px", "frame_width_px") if self.frame_height_px is None else ()
+        return {name: value for name, value in handler(self).items() if name not in unset}
 
 
 class SplitRecord(Record):
@@ -128,11 +152,15 @@ class SplitRecord(Record):
 class Manifest(Record):
     """All that made a dataset, and all that a later stage needs to know of it."""
 
-    schema_version: Literal[1, 2] = 2
-    """1, before detectors of any classes: a detector's settings have no class names, layout or size."""
+    schema_version: Literal[1, 2, 3] = 2
+    """1, before detectors of any classes: a detector's settings have no class names, layout or size. 3: videos of
+    different sizes."""
     frame_height_px: int = Field(ge=1)
+    """Height of the LR frames and labels. Where videos differ, the least into which all fit: training pads to it."""
     frame_width_px: int = Field(ge=1)
+    """Width, likewise."""
     grid: GridRecord
+    """The macroblocks of a frame of that size."""
     num_levels: int = Field(ge=2, le=255)
     scope: Scope
     """Over what importance was normalised."""
@@ -157,6 +185,10 @@ class Manifest(Record):
         grid = self.make_grid()
         if (grid.rows, grid.cols) != (self.grid.rows, self.grid.cols):
             raise ValueError(f"grid is {self.grid.rows} x {self.grid.cols}, the frame needs {grid.rows} x {grid.cols}")
+        for source in self.sources:
+            own = self.make_grid(source.video_id)
+            if own.height_px > grid.height_px or own.width_px > grid.width_px:
+                raise ValueError(f"frames of {source.video_id} are larger than {grid.width_px} x {grid.height_px}")
         if set(self.splits) != set(SPLITS):
             raise ValueError(f"splits are {', '.join(self.splits) or 'none'}, not {', '.join(SPLITS)}")
         if self.options.get("reduce", "area") not in REDUCTIONS:
@@ -166,15 +198,24 @@ class Manifest(Record):
                 raise ValueError(f"histogram of {name} has {len(split.level_histogram)} levels, not {self.num_levels}")
         return self
 
-    def make_grid(self) -> Grid:
-        """The grid as an object that computes."""
+    def make_grid(self, video_id: str | None = None) -> Grid:
+        """The grid as an object that computes: of a video's frames, or of frames padded to the dataset's size."""
+        source = next((source for source in self.sources if source.video_id == video_id), None)
         return Grid(
-            height_px=self.frame_height_px,
-            width_px=self.frame_width_px,
+            height_px=(source and source.frame_height_px) or self.frame_height_px,
+            width_px=(source and source.frame_width_px) or self.frame_width_px,
             scale=self.grid.scale,
             block_px=self.grid.block_px,
             name=self.grid.name,
         )
+
+    @property
+    def grids(self) -> dict[Grid, list[str]]:
+        """The grids of the videos' own frames, each with its videos."""
+        found: dict[Grid, list[str]] = {}
+        for source in self.sources:
+            found.setdefault(self.make_grid(source.video_id), []).append(source.video_id)
+        return found
 
     @property
     def level_values(self) -> tuple[float, ...]:

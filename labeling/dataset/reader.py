@@ -13,6 +13,8 @@ from PIL import Image
 
 from deploy.core.errors import DatasetError, InputError
 from deploy.core.files import read_npz
+from deploy.core.grid import Grid
+from labeling.dataset.layout import video_of
 from labeling.dataset.manifest import Manifest, calibration_key
 from labeling.maths.quantise import normalise, to_levels
 from labeling.maths.split import SplitName
@@ -62,7 +64,7 @@ def read_split(dataset: Path, manifest: Manifest, split: SplitName) -> Iterator[
     """
     for source in manifest.sources:
         path = dataset / "importance" / f"{source.video_id}.npz"
-        importance, indices, splits, counts = _importance_of(path, manifest)
+        importance, indices, splits, counts = _importance_of(path, manifest.make_grid(source.video_id))
         for position in np.flatnonzero(splits == split):
             index = int(indices[position])
             name = f"{source.video_id}/{index:06d}.png"
@@ -76,13 +78,13 @@ def read_split(dataset: Path, manifest: Manifest, split: SplitName) -> Iterator[
             )
 
 
-def _importance_of(path: Path, manifest: Manifest) -> tuple[NDArray[Any], ...]:
+def _importance_of(path: Path, grid: Grid) -> tuple[NDArray[Any], ...]:
     """(N, rows, cols) importance of a video, and frame index, split and number of detections of its N frames."""
     try:
         stored = read_npz(path)
     except InputError as error:
         raise DatasetError(str(error), hint=_HINT) from None
-    shape = (manifest.grid.rows, manifest.grid.cols)
+    shape = (grid.rows, grid.cols)
     found = tuple(stored.get(name, np.empty(())) for name in _ARRAYS)
     for (name, (kinds, rest)), array in zip(_ARRAYS.items(), found, strict=True):
         expected = (len(found[0]) if found[0].ndim else 0, *(shape if rest else ()))
@@ -96,10 +98,14 @@ def _importance_of(path: Path, manifest: Manifest) -> tuple[NDArray[Any], ...]:
 
 
 def read_label(path: Path, manifest: Manifest) -> NDArray[np.uint8]:
-    """Read a label PNG as (H, W) uint8 levels.
+    """Read a label PNG as (H, W) uint8 levels, of the size of its video's frames.
+
+    Args:
+        path: ``DATASET/labels/VIDEO/000123.png``.
+        manifest: the dataset's.
 
     Raises:
-        DatasetError: not a palette PNG of the frame's size, or a value is no level.
+        DatasetError: not a palette PNG of that size, or a value is no level.
     """
     try:
         with Image.open(path, formats=("PNG",)) as image:
@@ -117,17 +123,18 @@ def read_label(path: Path, manifest: Manifest) -> NDArray[np.uint8]:
 
 
 def require_frame_size(pixels: NDArray[np.uint8], manifest: Manifest, path: Path) -> None:
-    """Raise DatasetError unless (H, W, ...) pixels have the size of the dataset's frames."""
+    """Raise DatasetError unless (H, W, ...) pixels of a dataset's file have the size of its video's frames."""
     _require_size(pixels.shape[1::-1], manifest, path)
 
 
 def _require_size(size_px: tuple[int, ...], manifest: Manifest, path: Path) -> None:
     """The same for (width, height)."""
-    expected = (manifest.frame_width_px, manifest.frame_height_px)
-    if size_px != expected:
+    grid = manifest.make_grid(video_of(path))
+    if size_px != (grid.width_px, grid.height_px):
+        whose = f"those of {video_of(path)}" if len(manifest.grids) > 1 else "the dataset's frames"
         raise DatasetError(
-            f"{path} is {size_px[0]} x {size_px[1]} pixels, the dataset's frames are {expected[0]} x {expected[1]}",
-            hint="Frames are never resized: label the videos of each size separately.",
+            f"{path} is {size_px[0]} x {size_px[1]} pixels, {whose} are {grid.width_px} x {grid.height_px}",
+            hint="Frames are never resized: restore the file, or make the dataset again.",
         )
 
 
@@ -137,7 +144,8 @@ def read_levels(frame: LabelledFrame, manifest: Manifest) -> NDArray[np.uint8]:
     Raises:
         DatasetError: the label cannot be used.
     """
-    return np.rint(manifest.make_grid().pool(read_label(frame.label, manifest))).astype(np.uint8)
+    grid = manifest.make_grid(frame.video_id)
+    return np.rint(grid.pool(read_label(frame.label, manifest))).astype(np.uint8)
 
 
 def normalised_importance(frame: LabelledFrame, manifest: Manifest) -> NDArray[np.float64]:

@@ -60,10 +60,11 @@ def assemble_dataset(
     histograms = {split: np.zeros(options.levels, np.int64) for split in SPLITS}
     lists: dict[SplitName, list[str]] = {split: [] for split in SPLITS}
     palette = level_palette(options.levels)
-    for video_id, video in videos.items():
+    for planned in job.videos:
+        video_id, video = planned.video_id, videos[planned.video_id]
         for position, index in enumerate(video.frame_index.tolist()):
             value = normalise(video.importance[position], knots[calibration_key(options.scope, video_id, index)])
-            label = job.grid.upsample(to_levels(value, options.levels))
+            label = planned.grid.upsample(to_levels(value, options.levels))
             image = Image.fromarray(label).convert("P")
             image.putpalette(palette)
             write_image(work.dataset / label_name(video_id, index), image)
@@ -102,7 +103,7 @@ def _fit(videos: dict[str, VideoImportance], options: LabelOptions) -> dict[str,
                 "have a scale of their own; --calibration DATASET takes another dataset's"
             )
             train = [video.importance for video in videos.values()]
-        return {"dataset": fit_knots(np.concatenate(train), options.curve)}
+        return {"dataset": fit_knots(np.concatenate([part.ravel() for part in train]), options.curve)}
     if options.scope == "video":
         return {video_id: fit_knots(video.importance, options.curve) for video_id, video in videos.items()}
     return {
@@ -146,9 +147,10 @@ def _manifest(
     histograms: dict[SplitName, NDArray[np.int64]],
     lists: dict[SplitName, list[str]],
 ) -> Manifest:
-    grid = job.grid
+    grid, of_one_size = job.grid, len(job.grids) == 1
     edges = {} if options.scope == "frame" else {key: level_edges(k, options.levels) for key, k in knots.items()}
     return Manifest(
+        schema_version=2 if of_one_size else 3,
         frame_height_px=grid.height_px,
         frame_width_px=grid.width_px,
         grid=GridRecord(name=grid.name, block_px=grid.block_px, scale=grid.scale, rows=grid.rows, cols=grid.cols),
@@ -160,7 +162,7 @@ def _manifest(
         detector=models[0],
         upscaler=models[1],
         options=option_values(options),
-        sources=tuple(video.source_record() for video in job.videos),
+        sources=tuple(video.source_record(of_one_size=of_one_size) for video in job.videos),
         splits={
             split: SplitRecord(num_frames=len(lists[split]), level_histogram=tuple(histograms[split].tolist()))
             for split in SPLITS

@@ -65,6 +65,10 @@ class PlannedVideo:
     """Name of its folders in the dataset."""
     info: VideoInfo
     """What probing found."""
+    size: FrameSize
+    """What it is worked on at."""
+    grid: Grid
+    """The macroblocks of its frames."""
     sha256: str
     """Hash of the file."""
     splits: dict[int, SplitName]
@@ -101,8 +105,8 @@ class PlannedVideo:
             if clip.split
         )
 
-    def source_record(self) -> SourceRecord:
-        """What the manifest says of it."""
+    def source_record(self, *, of_one_size: bool = True) -> SourceRecord:
+        """What the manifest says of it; of its frames' size only where videos differ."""
         return SourceRecord(
             video_id=self.video_id,
             path=_as_text(str(self.info.path.resolve())),
@@ -118,6 +122,8 @@ class PlannedVideo:
                 LossRecord(kind=loss.kind, num_frames=loss.count, places=tuple(map(_as_text, loss.places)))
                 for loss in self.losses
             ),
+            frame_height_px=None if of_one_size else self.size.height_px,
+            frame_width_px=None if of_one_size else self.size.width_px,
         )
 
 
@@ -126,11 +132,18 @@ class LabelJob:
     """All that is to be done."""
 
     videos: tuple[PlannedVideo, ...]
-    """In the order they were named."""
-    size: FrameSize
-    """Common to all videos."""
-    grid: Grid
-    """The macroblocks of a frame."""
+    """In the order they were named. They have one scale, block size and kind of grid."""
+
+    @property
+    def grids(self) -> list[Grid]:
+        """The different grids of the videos."""
+        return list(dict.fromkeys(video.grid for video in self.videos))
+
+    @property
+    def grid(self) -> Grid:
+        """The macroblocks of the smallest frame into which those of all videos fit, at its upper left."""
+        height_px, width_px = (max(getattr(grid, side) for grid in self.grids) for side in ("height_px", "width_px"))
+        return replace(self.grids[0], height_px=height_px, width_px=width_px)
 
     @property
     def num_frames(self) -> int:
@@ -139,15 +152,17 @@ class LabelJob:
 
     def describe(self) -> str:
         """The plan in a few lines."""
-        size, grid = self.size, self.grid
+        grid, up_to = self.grid, "up to " if len(self.grids) > 1 else ""
+        found = {"yes" if video.size.has_reference else "no" for video in self.videos}
         lines = [
-            f"{self.num_frames} frames at {size.width_px} x {size.height_px}, x{size.scale}; "
+            f"{self.num_frames} frames at {up_to}{grid.width_px} x {grid.height_px}, x{grid.scale}; "
             f"grid {grid.name}: {grid.rows} x {grid.cols} macroblocks of {grid.block_px} px; "
-            f"true high-resolution frames: {'yes' if size.has_reference else 'no'}"
+            f"true high-resolution frames: {found.pop() if len(found) == 1 else 'of some videos'}"
         ]
         for video in self.videos:
             counts = ", ".join(f"{split} {list(video.splits.values()).count(split)}" for split in SPLITS)
-            lines.append(f"  {video.video_id}: {video.info.num_frames} frames in the file; {counts}")
+            own = f" at {video.size.width_px} x {video.size.height_px}" if up_to else ""
+            lines.append(f"  {video.video_id}{own}: {video.info.num_frames} frames in the file; {counts}")
         return "\n".join(lines)
 
     def frames_of(self, part: int, parts: int) -> dict[str, set[int]]:
@@ -203,7 +218,7 @@ def plan_job(options: LabelOptions) -> LabelJob:
     """Probe the videos, telling what is lost of them, and decide every frame's split.
 
     Raises:
-        InputError: a video cannot be used, or the videos differ in shape.
+        InputError: a video cannot be used.
         OptionError: a video is named twice, or no frame is left for a split.
     """
     paths = _by_path(clips_of(options))
@@ -226,15 +241,17 @@ def plan_job(options: LabelOptions) -> LabelJob:
     twins = [_probed(path, FrameSelection(), ReadOptions(), SourceReport(str(path), "stop")) for path in options.lr]
     videos = []
     for position, (name, info) in enumerate(zip(names, infos, strict=True)):
+        size = _size_of(info, twins[position] if twins else None, options)
         twin = match_twin(info, twins[position], list(splits[name])) if twins else None
         twin_sha256 = sha256_of_source(options.lr[position]) if twins else ""
         losses = reports[position].losses
         videos.append(
-            PlannedVideo(name, info, hashes[position], splits[name], tuple(clips[name]), losses, twin, twin_sha256)
-        )
-    size = _common_size(infos, twins, options)
-    grid = Grid(size.height_px, size.width_px, size.scale, options.block_px, options.grid)
-    return LabelJob(tuple(videos), size, grid)
+            PlannedVideo(
+                name, info, size, options.make_grid(size.height_px, size.width_px), hashes[position], splits[name],
+                tuple(clips[name]), losses, twin, twin_sha256,
+            )
+        )  # fmt: skip
+    return LabelJob(tuple(videos))
 
 
 def _by_path(clips: Sequence[Clip]) -> dict[Path, list[Clip]]:
@@ -292,25 +309,18 @@ def _probed(path: Path, selection: FrameSelection, how: ReadOptions, report: Sou
     return info
 
 
-def _common_size(infos: Sequence[VideoInfo], twins: Sequence[VideoInfo], options: LabelOptions) -> FrameSize:
-    if twins:
-        pairs = zip(infos, twins, strict=True)
-        sizes = [FrameSize.of(twin.height_px, twin.width_px, options.scale, info) for info, twin in pairs]
+def _size_of(info: VideoInfo, twin: VideoInfo | None, options: LabelOptions) -> FrameSize:
+    """What a video is worked on at: the size of its twin, or what the options say."""
+    if twin is not None:
+        size = FrameSize.of(twin.height_px, twin.width_px, options.scale, info)
     else:
-        sizes = [frame_size(info, options.height, options.scale) for info in infos]
-    for info, size in zip(infos, sizes, strict=True):
-        if (size.height_px, size.width_px) != (sizes[0].height_px, sizes[0].width_px):
-            raise InputError(
-                f"{info.path} becomes {size.width_px} x {size.height_px}, "
-                f"{infos[0].path} becomes {sizes[0].width_px} x {sizes[0].height_px}: one dataset has one frame size",
-                hint="Label videos of different shape into separate datasets.",
-            )
-        if (options.upscaler == "reference" or options.reference == "true") and not size.has_reference:
-            raise InputError(
-                f"{info.path} ({info.width_px} x {info.height_px}) is smaller than {options.scale} x {size.height_px}",
-                hint="Use a smaller --height or --scale, or the super-resolved frame: --upscaler edsr --reference sr.",
-            )
-    return sizes[0]
+        size = frame_size(info, options.height, options.scale)
+    if (options.upscaler == "reference" or options.reference == "true") and not size.has_reference:
+        raise InputError(
+            f"{info.path} ({info.width_px} x {info.height_px}) is smaller than {options.scale} x {size.height_px}",
+            hint="Use a smaller --height or --scale, or the super-resolved frame: --upscaler edsr --reference sr.",
+        )
+    return size
 
 
 def _video_ids(paths: Sequence[Path], hashes: Sequence[str]) -> list[str]:

@@ -37,7 +37,7 @@ def label_here(job: LabelJob, part: int, parts: int, labeller: Labeller, work: W
         if done:
             print(f"{video.video_id}: {done} of {len(wanted)} frames were done before")
         if missing:
-            frames = label_frames(video, missing, job, labeller, work, knots)
+            frames = label_frames(video, missing, labeller, work, knots)
             deque(track(frames, total=len(wanted), done=done, label=f"labelling {video.video_id}"), maxlen=0)
 
 
@@ -49,7 +49,7 @@ def try_one_frame(job: LabelJob, labeller: Labeller) -> str:
     """
     video = job.videos[0]
     selection = replace(video.span, indices=frozenset({min(video.splits)}))
-    for pair in _pairs(video, selection, job, labeller.options, None):
+    for pair in _pairs(video, selection, labeller.options, None):
         _, num_detections = labeller.label(pair, always_differentiate=True)
         return (
             f"the detector and the upscaler can be used: {num_detections} detections on frame {pair.frame.index} of "
@@ -59,21 +59,21 @@ def try_one_frame(job: LabelJob, labeller: Labeller) -> str:
 
 
 def _pairs(
-    video: PlannedVideo, selection: FrameSelection, job: LabelJob, options: LabelOptions, work: WorkFolder | None
+    video: PlannedVideo, selection: FrameSelection, options: LabelOptions, work: WorkFolder | None
 ) -> Iterator[FramePair]:
     """The selected frames at both sizes; without a work folder, low-resolution frames are not coded."""
-    stream = video.twin if work is None else lr_stream(video, job, options, work)
+    stream = video.twin if work is None else lr_stream(video, options, work)
     reading = video.reading(options)
-    return read_pairs(video.info.path, job.size, selection, reading, reduction=options.reduce, lr_stream=stream)
+    return read_pairs(video.info.path, video.size, selection, reading, reduction=options.reduce, lr_stream=stream)
 
 
-def lr_stream(video: PlannedVideo, job: LabelJob, options: LabelOptions, work: WorkFolder) -> LrStream | None:
+def lr_stream(video: PlannedVideo, options: LabelOptions, work: WorkFolder) -> LrStream | None:
     """Where low-resolution frames are taken from, if they are not the source's reduced; encoded if need be."""
     if not options.lr_codec:
         return video.twin
     codec, path = LrCodec.parse(options.lr_codec), work.coded_file(video.video_id)
     reading, selection = video.reading(options), video.span
-    return encode_lr(video.info, job.size, selection, reading, options.reduce, codec, path)
+    return encode_lr(video.info, video.size, selection, reading, options.reduce, codec, path)
 
 
 def missing_frames(video: PlannedVideo, wanted: set[int], work: WorkFolder) -> set[int]:
@@ -84,7 +84,6 @@ def missing_frames(video: PlannedVideo, wanted: set[int], work: WorkFolder) -> s
 def label_frames(
     video: PlannedVideo,
     missing: set[int],
-    job: LabelJob,
     labeller: Labeller,
     work: WorkFolder,
     knots: Knots | None = None,
@@ -94,7 +93,6 @@ def label_frames(
     Args:
         video: the video.
         missing: indices of the frames to label.
-        job: the plan.
         labeller: the networks.
         work: where results are kept.
         knots: the scale of the labels for previews, if it is known beforehand.
@@ -105,13 +103,13 @@ def label_frames(
     left = set(missing)
     every = labeller.options.preview
     selection = replace(video.span, indices=frozenset(missing))
-    for pair in _pairs(video, selection, job, labeller.options, work):
+    for pair in _pairs(video, selection, labeller.options, work):
         index = pair.frame.index
         importance, num_detections = labeller.label(pair)
         work.store_image(video.video_id, index, pair.lr)
         if every and list(video.splits).index(index) % every == 0:
             path = preview_folder(labeller.options.out) / video.video_id / frame_file_name(index)
-            _write_preview(path, pair, importance, num_detections, job, labeller, knots)
+            _write_preview(path, pair, importance, num_detections, labeller, knots)
         work.store_frame(video.video_id, index, importance, num_detections)
         left.discard(index)
         yield index
@@ -134,9 +132,8 @@ def _write_preview(
     pair: FramePair,
     importance: NDArray[float32],
     num_detections: int,
-    job: LabelJob,
     labeller: Labeller,
     knots: Knots | None,
 ) -> None:
     caption = f"frame {pair.frame.index}, {float(pair.frame.pts_seconds):.2f} s, {num_detections} detections"
-    write_image(path, preview(pair.lr, importance, job.grid, labeller.options, caption, knots))
+    write_image(path, preview(pair.lr, importance, labeller.options, caption, knots))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import replace
 from importlib.metadata import version
+from itertools import chain
 
 from deploy.core.errors import OutputError
 from deploy.core.work_folder import clear, hold
@@ -35,13 +36,13 @@ def label_videos(options: LabelOptions) -> None:
     from labeling.labels.labeller import make_labeller
     from labeling.networks.loading import model_records
 
-    labeller = make_labeller(options, job.grid)
+    labeller = make_labeller(options)
     models = model_records(labeller.detector, labeller.upscaler)
     if labeller.detector.description:
         print(f"detector {options.detector_weights}: {labeller.detector.description}")
     if labeller.upscaler.description:
         print(f"upscaler {options.upscaler_weights}: {labeller.upscaler.description}")
-    for finding in resolution_findings(models[0], job.grid):
+    for finding in chain.from_iterable(resolution_findings(models[0], grid) for grid in job.grids):
         print(f"warning: {finding}")
     if options.dry_run:
         print(f"{try_one_frame(job, labeller)}; dry run: no labels were made")

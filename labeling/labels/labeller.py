@@ -9,7 +9,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from deploy.core.grid import Grid
 from labeling.core.frames import FramePair, to_tensor
 from labeling.detectors import Detector
 from labeling.labels.options import LabelOptions
@@ -33,9 +32,7 @@ class Labeller:
     upscaler: Upscaler
     """What enhancing a block would do."""
     options: LabelOptions
-    """Variant, objective and interpolation."""
-    grid: Grid
-    """The macroblocks."""
+    """Variant, objective, interpolation and the macroblocks."""
     device: str
     """Where tensors live."""
 
@@ -56,14 +53,14 @@ class Labeller:
             return importance, num_detections
 
     def _label(self, pair: FramePair) -> tuple[NDArray[np.float32], int]:
-        options = self.options
+        options, grid = self.options, self.options.make_grid(*pair.lr.shape[:2])
         lr = to_tensor(pair.lr, self.device)
         true = None if pair.reference is None else to_tensor(pair.reference, self.device)
         interpolated = interpolate(lr, options.scale, options.interpolation)
         if options.objective == "scores" and options.variant != "path":
             gradient, num_detections = accuracy_gradient(SumOfScores(self.detector), interpolated)
             if num_detections == 0:  # nothing to enhance for
-                return np.zeros((self.grid.rows, self.grid.cols), np.float32), 0
+                return np.zeros((grid.rows, grid.cols), np.float32), 0
             sr = interpolated if options.variant == "gradient" else self._enhance(lr, true)
         else:
             sr = self._enhance(lr, true)
@@ -72,7 +69,7 @@ class Labeller:
                 gradient, num_detections = path_gradient(accuracy, interpolated, sr, options.path_steps)
             else:
                 gradient, num_detections = accuracy_gradient(accuracy, interpolated)
-        blocks = block_importance(gradient, interpolated[0], sr[0], self.grid, options.variant, options.norm)
+        blocks = block_importance(gradient, interpolated[0], sr[0], grid, options.variant, options.norm)
         return blocks, num_detections
 
     def _enhance(self, lr: Tensor, true: Tensor | None) -> Tensor:
@@ -92,7 +89,7 @@ def make_accuracy(objective: Objective, detector: Detector, right_frame: Tensor)
     return Agreement(detector, reference) if objective == "agreement" else SoftF1(detector, reference)
 
 
-def make_labeller(options: LabelOptions, grid: Grid) -> Labeller:
+def make_labeller(options: LabelOptions) -> Labeller:
     """Load the detector and the upscaler that the options name.
 
     Raises:
@@ -102,4 +99,4 @@ def make_labeller(options: LabelOptions, grid: Grid) -> Labeller:
     detector, upscaler = load_networks(options)
     if options.sr_cache and upscaler.weights_sha256:  # interpolation is quicker than a disk
         upscaler = CachedUpscaler(upscaler, options.sr_cache, options.precision)
-    return Labeller(detector, upscaler, options, grid, device)
+    return Labeller(detector, upscaler, options, device)

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 import tyro
 
 from deploy.core.errors import OptionError
+from deploy.core.grid import Grid
 from deploy.core.ranges import require_range
 from deploy.core.resize import Reduction
 from deploy.inputs.report import Damaged
@@ -127,6 +128,10 @@ class LabelOptions(NetworkOptions):
                 f"variant {self.variant!r} with upscaler {self.upscaler!r} is zero everywhere",
                 hint="Use --upscaler edsr, or --variant gradient.",
             )
+
+    def make_grid(self, height_px: int, width_px: int) -> Grid:
+        """The macroblocks of an LR frame of some size."""
+        return Grid(height_px, width_px, self.scale, self.block_px, self.grid)
 
 
 def parse_shard(shard: str | None) -> tuple[int, int]:

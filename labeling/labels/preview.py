@@ -6,7 +6,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from deploy.core.grid import Grid
 from deploy.outputs.overlay import colors_of, importance_overlay, with_legend
 from labeling.labels.options import LabelOptions
 from labeling.maths.quantise import Knots, fit_knots, normalise, to_levels
@@ -18,7 +17,6 @@ _LEAST_WIDTH_PX = 320
 def preview(
     lr: NDArray[np.uint8],
     importance: NDArray[np.float32],
-    grid: Grid,
     options: LabelOptions,
     caption: str,
     knots: Knots | None = None,
@@ -28,11 +26,11 @@ def preview(
     Args:
         lr: (H, W, 3) uint8 RGB, the LR frame.
         importance: (rows, cols) raw importance.
-        grid: the blocks.
-        options: number of levels and curve.
+        options: number of levels, curve and macroblocks.
         caption: what frame it is.
         knots: the scale of the labels; without it (it is known when all frames are labelled) the frame's own.
     """
+    grid = options.make_grid(*lr.shape[:2])
     value = normalise(importance, knots or fit_knots(importance, options.curve))
     levels = to_levels(value, options.levels) / (options.levels - 1)
     panels = [lr, importance_overlay(lr, value.astype(np.float32), grid), colors_of(grid.upsample(levels))]

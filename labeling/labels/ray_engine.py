@@ -54,13 +54,13 @@ def label_on_ray(job: LabelJob, options: LabelOptions, work: WorkFolder) -> None
         cpus = min(threads, int(resources.get("CPU", 1)))
         gpus = 1 if options.device != "cpu" and resources.get("GPU") else 0
         task = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=RETRIES)(_label_run)
-        shared = ray.put((job, _with_absolute_paths(options), work, threads))
+        shared = ray.put((_with_absolute_paths(options), work, threads))
         missing = [(video, sorted(missing_frames(video, set(video.splits), work))) for video in job.videos]
         total, left = job.num_frames, sum(len(frames) for _, frames in missing)
         length = max(LEAST_FRAMES_A_TASK, -(-left * cpus // (int(resources.get("CPU", 1)) * TASKS_A_WORKER)))
         for video, frames in missing:
             if frames:
-                lr_stream(video, job, options, work)  # once, not by every worker
+                lr_stream(video, options, work)  # once, not by every worker
         pending = [
             task.remote(shared, _with_absolute_path(video), frames[first : first + length])
             for video, frames in missing
@@ -100,24 +100,22 @@ def _finished(ray: Any, pending: list[Any]) -> Iterator[int]:
             ) from None
 
 
-def _label_run(
-    shared: tuple[LabelJob, LabelOptions, WorkFolder, int], video: PlannedVideo, frames: list[int]
-) -> list[int]:
+def _label_run(shared: tuple[LabelOptions, WorkFolder, int], video: PlannedVideo, frames: list[int]) -> list[int]:
     """Runs on a worker: label the frames that are not done, and say which were asked for."""
     import torch
 
-    job, options, work, threads = shared
+    options, work, threads = shared
     torch.set_num_threads(threads)
     missing = missing_frames(video, set(frames), work)
     if missing:
-        for _ in label_frames(video, missing, job, _labeller(options, job.grid), work):
+        for _ in label_frames(video, missing, _labeller(options), work):
             pass
     return frames
 
 
 @cache
-def _labeller(options: LabelOptions, grid: Any) -> Labeller:
+def _labeller(options: LabelOptions) -> Labeller:
     """The networks, loaded once a worker."""
     from labeling.labels.labeller import make_labeller
 
-    return make_labeller(options, grid)
+    return make_labeller(options)

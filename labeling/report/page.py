@@ -95,7 +95,8 @@ def _samples(options: MakeReportOptions, manifest: Manifest, frames: list[Labell
 
 
 def _row(frame: LabelledFrame, manifest: Manifest, predicted: dict[int, NDArray[np.float32]]) -> dict[str, Picture]:
-    grid, image, value = manifest.make_grid(), read_image(frame.image), normalised_importance(frame, manifest)
+    grid, image = manifest.make_grid(frame.video_id), read_image(frame.image)
+    value = normalised_importance(frame, manifest)
     levels = grid.upsample(read_levels(frame, manifest) / (manifest.num_levels - 1))
     row = {
         "frame": _picture(image, "The low-resolution frame"),

@@ -44,9 +44,9 @@ def evaluate_utility(options: EvaluateUtilityOptions) -> None:
     manifest = read_manifest(options.dataset)
     bench = load_bench(options, manifest)
     with ExitStack() as stack:
-        predictors = _load_predictors(options.models, bench.grid, stack)
+        predictors = _load_predictors(options.models, manifest, stack)
         before = frames_before(options.dataset, manifest) if options.more_baselines else None
-        rankers = Rankers(bench, predictors, before, _other_labels(options.other_labels, bench.grid))
+        rankers = Rankers(bench, predictors, before, _other_labels(options.other_labels, manifest))
         frames = _choose_frames(options, manifest)
         found = _evaluate_frames(frames, rankers, options)
     budgets = sorted({0.0, *options.budgets, 1.0})
@@ -54,9 +54,14 @@ def evaluate_utility(options: EvaluateUtilityOptions) -> None:
     curves = [
         make_curve(method, reference, frame_counts, segments, budgets)
         for reference, frame_counts in found.items()
-        if frame_counts
+        if len(frame_counts) == len(frames)
         for method in rankers.identities()
     ]
+    if 0 < len(found["true"]) < len(frames):
+        print(
+            f"note: {len(frames) - len(found['true'])} of {len(frames)} frames have no true high-resolution frame: all "
+            "are judged against the super-resolved frame alone"
+        )
     report = UtilityReport(
         split=options.split,
         num_frames=len(frames),
@@ -118,23 +123,21 @@ def load_bench(options: EvaluateUtilityOptions, manifest: Manifest) -> Bench:
     interpolation: Literal["bicubic", "bilinear"] = (
         "bilinear" if manifest.options.get("interpolation") == "bilinear" else "bicubic"
     )
-    return Bench(manifest, manifest.make_grid(), detector, upscaler, interpolation, device)
+    return Bench(manifest, detector, upscaler, interpolation, device)
 
 
-def _load_predictors(models: Sequence[str], grid: Grid, stack: ExitStack) -> dict[str, Predictor]:
-    """The predictors by name; `stack` closes them."""
+def _load_predictors(models: Sequence[str], manifest: Manifest, stack: ExitStack) -> dict[str, Predictor]:
+    """The predictors by name; `stack` closes them.
+
+    Raises:
+        WeightsError: one is for frames of another shape.
+        OptionError: two have one name.
+    """
     predictors: dict[str, Predictor] = {}
     for model in models:
         given, path = name_and_path(model, "--models") if "=" in model else ("", Path(model))
         predictor = stack.enter_context(Predictor(path))
-        if not same_shape(
-            (predictor.card.grid.height_px, predictor.card.grid.width_px), (grid.height_px, grid.width_px)
-        ):
-            raise WeightsError(
-                f"{model} was made for frames of {predictor.card.grid.width_px} x {predictor.card.grid.height_px}, the "
-                f"labels are on {grid.width_px} x {grid.height_px}",
-                hint="Export it for frames of this shape.",
-            )
+        _require_shapes(model, predictor.card.grid, manifest)
         name = given or predictor.card.name
         if name in predictors:
             raise OptionError(f"two models are called {name}", hint="Give NAME=MODEL.onnx.")
@@ -142,14 +145,31 @@ def _load_predictors(models: Sequence[str], grid: Grid, stack: ExitStack) -> dic
     return predictors
 
 
-def _other_labels(datasets: Sequence[str], grid: Grid) -> dict[str, dict[FrameKey, LabelledFrame]]:
+def _require_shapes(model: str, grid: Grid, manifest: Manifest) -> None:
+    """Raise WeightsError unless a model takes every video's frames: of its shape, or padded as in its training."""
+    of_dataset = manifest.make_grid()
+    if (grid.height_px, grid.width_px) == (of_dataset.height_px, of_dataset.width_px):
+        return
+    for own, videos in manifest.grids.items():
+        if not same_shape((grid.height_px, grid.width_px), (own.height_px, own.width_px)):
+            raise WeightsError(
+                f"{model} was made for frames of {grid.width_px} x {grid.height_px}, the labels of {videos[0]} are on "
+                f"{own.width_px} x {own.height_px}",
+                hint=f"Export it for frames of this shape, or of {of_dataset.width_px} x {of_dataset.height_px}.",
+            )
+
+
+def _other_labels(datasets: Sequence[str], manifest: Manifest) -> dict[str, dict[FrameKey, LabelledFrame]]:
     found = {}
     for dataset in datasets:
         name, path = name_and_path(dataset, "--other-labels")
-        manifest = read_manifest(path)
-        if manifest.make_grid() != grid:
-            raise OptionError(f"--other-labels {dataset} has another grid", hint="Label the same videos at one size.")
-        frames = [frame for split in SPLITS for frame in read_split(path, manifest, split)]
+        other = read_manifest(path)
+        for video_id in (source.video_id for source in other.sources):
+            if other.make_grid(video_id) != manifest.make_grid(video_id):
+                raise OptionError(
+                    f"--other-labels {dataset} has another grid for {video_id}", hint="Label each video at one size."
+                )
+        frames = [frame for split in SPLITS for frame in read_split(path, other, split)]
         found[name] = {frame.key: frame for frame in frames}
     return found
 
@@ -166,12 +186,12 @@ def _choose_frames(options: EvaluateUtilityOptions, manifest: Manifest) -> list[
 
 def with_pairs(frames: Sequence[LabelledFrame], bench: Bench) -> Iterator[tuple[LabelledFrame, FramePair]]:
     """The chosen frames as they were labelled, and what the source has at high resolution."""
-    grid = bench.grid
     for source in bench.manifest.sources:
         wanted = {frame.index: frame for frame in frames if frame.video_id == source.video_id}
         if not wanted:
             continue
         path = _checked_source(source)
+        grid = bench.manifest.make_grid(source.video_id)
         size = FrameSize.of(grid.height_px, grid.width_px, grid.scale, source)
         for pair in read_pairs(path, size, FrameSelection(indices=frozenset(wanted)), _reading(bench.manifest, source)):
             frame = wanted.pop(pair.frame.index)
@@ -199,10 +219,10 @@ def evaluate_frame(
     frame: LabelledFrame, pair: FramePair, rankers: Rankers, methods: Sequence[str], budgets: Sequence[float]
 ) -> dict[ReferenceName, Counts]:
     """Enhance the best blocks of one frame by each of the methods, and match what is then found with each reference."""
-    bench = rankers.bench
+    bench, grid = rankers.bench, rankers.bench.manifest.make_grid(frame.video_id)
     with torch.no_grad():
         lr = to_tensor(pair.lr, bench.device)
-        interpolated = interpolate(lr, bench.grid.scale, bench.interpolation)
+        interpolated = interpolate(lr, grid.scale, bench.interpolation)
         true = None if pair.reference is None else to_tensor(pair.reference, bench.device)
         sr = bench.upscaler.upscale(lr, true)
     found_in, found_sr = detect_boxes(bench.detector, torch.cat([interpolated, sr]))
@@ -211,7 +231,7 @@ def evaluate_frame(
         references["true"] = detect_boxes(bench.detector, true)[0]
     every = rankers.rank(frame, interpolated[0], sr[0], found_in)
     rankings = {method: every[method] for method in methods}
-    found = detect_enhanced(rankings, budgets, bench.detector, interpolated, sr, bench.grid)
+    found = detect_enhanced(rankings, budgets, bench.detector, interpolated, sr, grid)
     return {
         name: {key: match(boxes, reference) for key, boxes in found.items()} for name, reference in references.items()
     }

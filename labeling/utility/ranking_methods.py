@@ -17,8 +17,10 @@ from torch import Tensor
 from deploy.core.errors import DatasetError, OptionError
 from deploy.core.files import read_image, sha256_of
 from deploy.core.grid import Grid
+from deploy.core.resize import same_shape
 from deploy.prediction.predictor import Predictor
 from labeling.dataset.manifest import Manifest
+from labeling.dataset.padding import mean_color, pad_to
 from labeling.dataset.reader import FrameKey, LabelledFrame, read_levels, read_split
 from labeling.detectors import Detector
 from labeling.maths.rankings import box_ranking, difference_ranking, edge_ranking, grown_box_ranking, shuffle_ties
@@ -39,7 +41,6 @@ class Bench:
     """What a dataset was labelled with, loaded again."""
 
     manifest: Manifest
-    grid: Grid
     detector: Detector
     upscaler: Upscaler
     interpolation: Literal["bicubic", "bilinear"]
@@ -84,7 +85,7 @@ class Rankers:
             sr: likewise.
             found: detections on the interpolated frame.
         """
-        grid = self.bench.grid
+        grid = self.bench.manifest.make_grid(frame.video_id)
         arrays, image = (interpolated.cpu().numpy(), sr.cpu().numpy()), read_image(frame.image)
         rankings: dict[str, NDArray[np.generic]] = {
             "importance": frame.importance,
@@ -95,7 +96,7 @@ class Rankers:
                 raise DatasetError(f"{name} lacks frame {frame.index} of {frame.video_id}", hint="Label it there, too.")
             rankings[name] = frames[frame.key].importance
         for name, predictor in self.predictors.items():
-            rankings[name] = on_grid(predictor(image).importance, predictor.card.grid, grid)
+            rankings[name] = predicted_on(grid, image, predictor)
         rankings |= {
             "|SR - IN|": difference_ranking(*arrays, grid),
             "edges": edge_ranking(arrays[0], grid),
@@ -110,8 +111,25 @@ class Rankers:
     def _label_before(self, frame: LabelledFrame) -> NDArray[np.uint8]:
         before = (self.frames_before or {}).get(frame.key)
         if before is None:
-            return np.zeros((self.bench.grid.rows, self.bench.grid.cols), np.uint8)
+            return np.zeros(frame.importance.shape, np.uint8)
         return read_levels(before, self.bench.manifest)
+
+
+def predicted_on(grid: Grid, image: NDArray[np.uint8], predictor: Predictor) -> NDArray[np.float32]:
+    """What a predictor says of a frame, on the frame's own grid.
+
+    Args:
+        grid: of the frame.
+        image: (H, W, 3) uint8 RGB, of that size.
+        predictor: of frames of that shape, which it scales as in deployment; or of larger ones, to which this one is
+            padded as in its training.
+    """
+    card = predictor.card
+    if same_shape((card.grid.height_px, card.grid.width_px), image.shape[:2]):
+        return on_grid(predictor(image).importance, card.grid, grid)
+    padded = pad_to(image, card.grid.height_px, card.grid.width_px, mean_color(card.mean))
+    importance = predictor(padded).importance
+    return grid.pool(card.grid.upsample(importance)[: grid.height_px, : grid.width_px])
 
 
 def on_grid(importance: NDArray[np.float32], grid: Grid, target: Grid) -> NDArray[np.float32]:

@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deploy.inputs.video import FrameSelection, read_frames
+from labeling.labels.label_videos import label_videos
+from labeling.labels.options import LabelOptions
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 # A person walks here; at LR height 80 and x3 the true frame is the crop itself.
@@ -31,11 +33,31 @@ def write_video(path: Path, frames: list[NDArray[np.uint8]], rate: int = 10) -> 
     return path
 
 
-def crop_clip(vtest: Path, path: Path, count: int = 16, start_seconds: float = 0.0) -> Path:
+def crop_clip(
+    vtest: Path, path: Path, count: int = 16, start_seconds: float = 0.0, crop: tuple[slice, slice] = CROP
+) -> Path:
     """A few frames of the demo clip, cut to one walking person."""
     selection = FrameSelection(start_seconds=start_seconds, stop_seconds=start_seconds + count / 10)
-    frames = [np.ascontiguousarray(frame.image[CROP]) for frame in read_frames(vtest, selection=selection)]
+    frames = [np.ascontiguousarray(frame.image[crop]) for frame in read_frames(vtest, selection=selection)]
     return write_video(path, frames)
+
+
+def label_three_sizes(vtest: Path, folder: Path) -> Path:
+    """A dataset of three videos, of 100 x 80, of 60 x 80 and of 120 x 56 (which is its own size), a split each."""
+    crops = {
+        "wide": CROP,
+        "tall": (slice(120, 360), slice(330, 510)),
+        "small": (slice(120, 288, 3), slice(150, 510, 3)),
+    }
+    wide, tall, small = (
+        crop_clip(vtest, folder / f"{name}.avi", count=4, start_seconds=2.0 * number, crop=crop)
+        for number, (name, crop) in enumerate(crops.items())
+    )
+    out = folder / "dataset"
+    label_videos(
+        LabelOptions(train=(tall, wide), val=(small,), out=out, height=80, every=2, upscaler="edsr", device="cpu")
+    )
+    return out
 
 
 def run_script(script: str, *arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:

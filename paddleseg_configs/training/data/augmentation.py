@@ -1,4 +1,4 @@
-"""Augmentation that keeps every pixel in its macroblock, or moves it with it.
+"""Augmentation that keeps every pixel in its macroblock, or moves it with it, and padding to one size.
 
 Random numbers are those of Python and of numpy's global generator, as in PaddleSeg's own transforms: the sample stream
 seeds both.
@@ -18,6 +18,8 @@ from paddleseg.cvlibs import manager
 from deploy.core.errors import OptionError
 from deploy.core.grid import Grid
 from labeling.dataset.layout import IGNORE_LEVEL
+from labeling.dataset.manifest import Manifest
+from labeling.dataset.padding import mean_color, pad_to
 
 KEEPS_GEOMETRY = frozenset(
     {"Normalize", "RandomDistort", "RandomBlur", "RandomNoise", "AlignedHorizontalFlip", "AlignedShift", "CodecNoise"}
@@ -35,13 +37,13 @@ class AlignedHorizontalFlip:
 
     def __init__(self, prob: float = 0.5) -> None:
         self.prob = prob
-        self.aligned = False
-        """Whether the frame's width is a whole number of macroblocks; the dataset sets it."""
+        self.scale, self.block_sr_px = 1, 1
+        """Of the macroblock grid; the dataset sets them."""
 
     def __call__(self, data: dict[str, Any]) -> dict[str, Any]:
         """Flip, or not, by Python's random numbers, like PaddleSeg's transforms."""
         chosen = random.random() < self.prob
-        if chosen and self.aligned:
+        if chosen and data["img"].shape[1] * self.scale % self.block_sr_px == 0:
             data["img"] = data["img"][:, ::-1]
             for key in data.get("gt_fields", []):
                 data[key] = data[key][:, ::-1]
@@ -100,6 +102,35 @@ class CodecNoise:
         return data
 
 
+class PadToDataset:
+    """Pad a frame with the mean colour, and its label with what does not count, to the dataset's size.
+
+    Args:
+        height_px: of the dataset's frames.
+        width_px: likewise.
+        mean: colour in [0, 1] that is subtracted afterwards.
+    """
+
+    def __init__(self, height_px: int, width_px: int, mean: Sequence[float]) -> None:
+        self.size, self.color = (height_px, width_px), mean_color(mean)
+
+    def __call__(self, data: dict[str, Any]) -> dict[str, Any]:
+        """Pad; what has that size stays as it is."""
+        data["img"] = pad_to(data["img"], *self.size, fill=self.color)
+        for key in data.get("gt_fields", []):
+            data[key] = pad_to(data[key], *self.size, fill=IGNORE_LEVEL)
+        return data
+
+
+def with_padding(transforms: Sequence[Any], manifest: Manifest) -> list[Any]:
+    """The transforms, with padding to the dataset's size before they normalise."""
+    names = [type(transform).__name__ for transform in transforms]
+    place = names.index("Normalize") if "Normalize" in names else len(names)
+    mean = transforms[place].mean if place < len(names) else (0.5,)
+    padding = PadToDataset(manifest.frame_height_px, manifest.frame_width_px, mean)
+    return [*transforms[:place], padding, *transforms[place:]]
+
+
 def shifted(pixels: NDArray[Any], rows: int, cols: int, fill: float) -> NDArray[Any]:
     """(H, W, ...) pixels moved down by `rows` and right by `cols`; negative is up and left."""
     height, width = pixels.shape[:2]
@@ -124,7 +155,7 @@ def fit_to_grid(transform: object, grid: Grid) -> None:
             hint=f"Use only: {', '.join(sorted(KEEPS_GEOMETRY))}.",
         )
     if isinstance(transform, AlignedHorizontalFlip):
-        transform.aligned = grid.width_px * grid.scale % grid.block_sr_px == 0
+        transform.scale, transform.block_sr_px = grid.scale, grid.block_sr_px
     if isinstance(transform, AlignedShift):
         whole = grid.block_sr_px % grid.scale == 0
         transform.block_px = grid.block_sr_px // grid.scale if whole else 0

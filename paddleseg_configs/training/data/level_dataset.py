@@ -14,17 +14,19 @@ from paddleseg.transforms import Compose
 
 from deploy.core.errors import DatasetError, OptionError
 from deploy.core.files import read_image
+from deploy.core.grid import Grid
+from labeling.dataset.layout import video_of
 from labeling.dataset.lists import read_pairs
 from labeling.dataset.manifest import Manifest, read_manifest
 from labeling.dataset.reader import read_label, read_split, require_frame_size
 from labeling.maths.split import SPLITS, SplitName
-from paddleseg_configs.training.data.augmentation import fit_to_grid
+from paddleseg_configs.training.data.augmentation import fit_to_grid, with_padding
 
 _HINT = "Make the dataset again: python labeling/make_labels.py VIDEO --out DIR"
 
 
 def read_frame(path: Path, manifest: Manifest) -> NDArray[np.uint8]:
-    """Read a frame as (H, W, 3) uint8 RGB of the manifest's size.
+    """Read a frame of a dataset as (H, W, 3) uint8 RGB of its video's size.
 
     Raises:
         InputError: not a readable image.
@@ -61,15 +63,19 @@ class MacroblockLevels(Dataset):  # type: ignore[misc]
             raise DatasetError(f"{dataset_root} has no training frames", hint="Label more videos.")
         lists = {f"{split}_path": str(Path(dataset_root) / f"{split}.txt") for split in SPLITS}
         super().__init__(mode, dataset_root, transforms, num_classes=self.manifest.num_levels, **lists)
-        self.transforms = Compose(transforms, to_rgb=False)
+        self.transforms = Compose(with_padding(transforms, self.manifest), to_rgb=False)
 
     def __getitem__(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """Return (3, H, W) float32 normalised RGB and (H, W) int64 levels."""
+        """Return (3, H, W) float32 normalised RGB and (H, W) int64 levels, padded to the dataset's size."""
         frame_path, label_path = (Path(path) for path in self.file_list[index])
         frame = read_frame(frame_path, self.manifest).astype(np.float32)
         label = read_label(label_path, self.manifest)
         data = self.transforms({"img": frame, "label": label, "gt_fields": ["label"]})
         return np.ascontiguousarray(data["img"], np.float32), np.ascontiguousarray(data["label"], np.int64)
+
+    def grid(self, index: int) -> Grid:
+        """The macroblocks of a frame without its padding."""
+        return self.manifest.make_grid(video_of(Path(self.file_list[index][0])))
 
     def importance(self, index: int) -> NDArray[np.float32]:
         """(rows, cols) raw importance of a frame, which levels are made of.

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deploy.prediction.postprocess import best, count_of
+from labeling.dataset.layout import IGNORE_LEVEL
 
 Confusion = NDArray[np.int64]
 """(L, L): number of pixels with label level = row and predicted level = column."""
@@ -17,11 +18,12 @@ def confusion_of(labels: NDArray[np.integer], predicted: NDArray[np.integer], nu
     """Count pairs of levels.
 
     Args:
-        labels: any shape, values in 0..num_levels - 1.
-        predicted: the same shape and range.
+        labels: any shape, values in 0..num_levels - 1, or `IGNORE_LEVEL` where a pixel does not count.
+        predicted: the same shape, values in 0..num_levels - 1.
         num_levels: L.
     """
-    index = labels.astype(np.int64).ravel() * num_levels + predicted.astype(np.int64).ravel()
+    known = labels != IGNORE_LEVEL
+    index = labels[known].astype(np.int64) * num_levels + predicted[known].astype(np.int64)
     return np.bincount(index, minlength=num_levels**2).reshape(num_levels, num_levels)
 
 

@@ -73,17 +73,21 @@ def evaluate(model: Any, dataset: Any, *, batch_size: int = 4, num_workers: int 
         DatasetError: the split has no frames.
     """
     require_frames(dataset)
-    levels, grid = dataset.manifest.num_levels, dataset.manifest.make_grid()
+    levels = dataset.manifest.num_levels
     confusion, expected = np.zeros((levels, levels), np.int64), []
     label_blocks: list[NDArray[np.float32]] = []
     plan = [range(first, min(first + batch_size, len(dataset))) for first in range(0, len(dataset), batch_size)]
     loaded = load_batches(dataset, plan, num_workers)
-    for images, labels in track(loaded, total=len(plan), label=f"evaluating {dataset.mode}", unit="batch"):
+    numbered = zip(plan, loaded, strict=True)
+    for indices, (images, labels) in track(numbered, total=len(plan), label=f"evaluating {dataset.mode}", unit="batch"):
         truth = labels.numpy()
         probabilities = predict_probabilities(model, images)
         confusion += metrics.confusion_of(truth, probabilities.argmax(1), levels)
-        expected += list(grid.pool(expected_levels(probabilities)))
-        label_blocks += list(grid.pool(truth))
+        for index, predicted, label in zip(indices, expected_levels(probabilities), truth, strict=True):
+            grid = dataset.grid(index)
+            frame = slice(grid.height_px), slice(grid.width_px)  # without its padding
+            expected.append(grid.pool(predicted[frame]))
+            label_blocks.append(grid.pool(label[frame]))
     importance = [dataset.importance(index) for index in range(len(dataset))]
     return Evaluation(
         num_frames=len(dataset),

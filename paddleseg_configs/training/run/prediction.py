@@ -8,16 +8,37 @@ from typing import Any
 
 import numpy as np
 import paddle
+from numpy.typing import NDArray
 from paddleseg.transforms import Compose
 from PIL import Image
 
-from deploy.core.files import write_image
+from deploy.core.errors import DatasetError
+from deploy.core.files import read_image, write_image
 from deploy.core.progress import track
 from deploy.outputs.overlay import level_palette
+from labeling.dataset.manifest import Manifest
 from paddleseg_configs.training.config.settings import Settings
-from paddleseg_configs.training.data.level_dataset import read_frame
+from paddleseg_configs.training.data.augmentation import with_padding
 from paddleseg_configs.training.models.components import LevelBuilder
 from paddleseg_configs.training.run.evaluation import predict_probabilities
+
+
+def _read_frame(path: Path, manifest: Manifest) -> NDArray[np.uint8]:
+    """Read (H, W, 3) uint8 RGB of a size that the dataset's frames have.
+
+    Raises:
+        InputError: not a readable image.
+        DatasetError: another size.
+    """
+    frame = read_image(path)
+    sizes = dict.fromkeys((grid.height_px, grid.width_px) for grid in (*manifest.grids, manifest.make_grid()))
+    if frame.shape[:2] not in sizes:
+        known = ", ".join(f"{width} x {height}" for height, width in sizes)
+        raise DatasetError(
+            f"{path} is {frame.shape[1]} x {frame.shape[0]} pixels, the dataset's frames are {known}",
+            hint="Frames are never resized: give those that labelling wrote (origin_images).",
+        )
+    return frame
 
 
 def write_predictions(settings: Settings, model: Any, images: Sequence[tuple[Path, Path]], save_dir: Path) -> None:
@@ -29,12 +50,13 @@ def write_predictions(settings: Settings, model: Any, images: Sequence[tuple[Pat
         images: image file and path of its prediction below `save_dir`.
         save_dir: where predictions go.
     """
-    transforms = Compose(LevelBuilder(settings).val_transforms, to_rgb=False)
+    transforms = Compose(with_padding(LevelBuilder(settings).val_transforms, settings.manifest), to_rgb=False)
     palette = level_palette(settings.manifest.num_levels)
     for path, name in track(images, total=len(images), label="predicting", unit="image"):
-        frame = read_frame(path, settings.manifest).astype(np.float32)
+        frame = _read_frame(path, settings.manifest).astype(np.float32)
         inputs = paddle.to_tensor(transforms({"img": frame})["img"][None])
         levels = predict_probabilities(model, inputs)[0].argmax(0).astype(np.uint8)
+        levels = levels[: frame.shape[0], : frame.shape[1]]  # without its padding
         picture = Image.fromarray(levels)
         picture.putpalette(palette)
         write_image(save_dir / name, picture)

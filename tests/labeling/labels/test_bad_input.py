@@ -127,11 +127,12 @@ def test_bad_options(
     assert words.lower() in refuse(monkeypatch, capsys, [clip, *arguments], tmp_path / "out").lower()
 
 
-def test_two_frame_sizes_in_one_dataset(
+def test_a_video_without_a_reference_beside_others(
     clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    wide = write_video(tmp_path / "wide.avi", [np.zeros((240, 480, 3), np.uint8)] * 17)
-    assert "one dataset has one frame size" in refuse(monkeypatch, capsys, [clip, wide], tmp_path / "out")
+    small = write_video(tmp_path / "small.avi", [np.zeros((100, 200, 3), np.uint8)] * 17)
+    message = refuse(monkeypatch, capsys, [clip, small, "--upscaler", "reference"], tmp_path / "out")
+    assert "small.avi (200 x 100) is smaller than 3 x 80" in message
 
 
 def test_the_same_video_twice(

@@ -31,7 +31,7 @@ def options(*videos: Path, out: Path = Path("never"), **changes: object) -> Labe
 def frames_of(job: LabelJob, wanted: LabelOptions) -> dict[int, int]:
     """Index -> number of the picture that would be labelled, of the first video."""
     (video, *_) = job.videos
-    pairs = read_pairs(video.info.path, job.size, job.videos[0].span, video.reading(wanted))
+    pairs = read_pairs(video.info.path, video.size, video.span, video.reading(wanted))
     return {pair.frame.index: number_of(pair.frame.image) for pair in pairs}
 
 
@@ -44,7 +44,7 @@ def test_labels_see_what_inference_sees(case: Case, tmp_path: Path) -> None:
         assert frames_of(job, wanted) == dict(enumerate(case.numbers)), path.name
         assert list(video.info.seconds) == case.seconds
         assert video.info.times == tuple(frame.pts_seconds for frame in read_frames(path))
-        assert (job.size.height_px, job.size.width_px, job.size.has_reference) == (64, 85, True)
+        assert (video.size.height_px, video.size.width_px, video.size.has_reference) == (64, 85, True)
         assert sum(loss.count for loss in video.losses) == case.lost
         record = video.source_record()
         assert (record.num_frames, record.width_px, record.height_px) == (len(case.numbers), 256, 192)
@@ -220,9 +220,10 @@ def test_importance_of_images_is_taken_over_frame_by_frame(tmp_path: Path, capsy
 def test_hdr_has_the_same_frames_in_labels_and_in_inference(tmp_path: Path) -> None:
     path = write_hdr(tmp_path / "v.mkv")
     wanted = options(path)
-    job = plan_job(wanted)
-    pairs = read_pairs(path, job.size, job.videos[0].span)
-    small = read_frames(path, fit=lambda height, width: (job.size.height_px, job.size.width_px))
+    (video,) = plan_job(wanted).videos
+    size = video.size
+    pairs = read_pairs(path, size, video.span)
+    small = read_frames(path, fit=lambda height, width: (size.height_px, size.width_px))
     differences = [np.abs(a.lr.astype(int) - b.image).mean() for a, b, _ in zip(pairs, small, range(3), strict=False)]
     assert len(differences) == 3 and max(differences) < 3
-    assert Fraction(job.videos[0].info.frame_rate) == RATE
+    assert Fraction(video.info.frame_rate) == RATE

@@ -69,7 +69,7 @@ def test_every_split_with_weights_that_are_found(dataset: Path, weights: Path, t
 
 def test_a_predictor_of_another_shape_is_refused(dataset: Path, weights: Path, tmp_path: Path) -> None:
     model = write_model(tmp_path / "square.onnx", card_of(96, 96))
-    with pytest.raises(WeightsError, match="for frames of 96 x 96, the labels are on 100 x 80"):
+    with pytest.raises(WeightsError, match="for frames of 96 x 96, the labels of b are on 100 x 80"):
         evaluate_utility(
             EvaluateUtilityOptions(
                 dataset, tmp_path / "u.json", split="val", device="cpu", weights_folder=(weights.parent,),

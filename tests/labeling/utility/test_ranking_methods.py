@@ -21,7 +21,7 @@ from labeling.utility.curves import make_curve
 from labeling.utility.evaluation import _load_predictors, _other_labels
 from labeling.utility.ranking_methods import Rankers, frames_before, on_grid
 from tests.helpers.deploy_helpers import card_of, write_model
-from tests.helpers.paddle_helpers import FRAMES, make_dataset
+from tests.helpers.paddle_helpers import FRAMES, HEIGHT, WIDTH, make_dataset
 
 
 def test_the_frame_before_is_of_the_same_video(tmp_path: Path) -> None:
@@ -59,21 +59,24 @@ def test_two_rankings_of_one_name_are_refused(name: str) -> None:
 
 
 def test_models_are_called_as_asked(tmp_path: Path) -> None:
-    card = card_of()
+    card = card_of(HEIGHT, WIDTH)
     path = write_model(tmp_path / "m.onnx", card)
+    manifest = read_manifest(make_dataset(tmp_path / "dataset"))
     with ExitStack() as stack:
-        assert list(_load_predictors([str(path), f"other={path}"], card.grid, stack)) == [card.name, "other"]
+        assert list(_load_predictors([str(path), f"other={path}"], manifest, stack)) == [card.name, "other"]
     with pytest.raises(OptionError, match="two models are called x"):
-        _load_predictors([f"x={path}", f"x={path}"], card.grid, ExitStack())
+        _load_predictors([f"x={path}", f"x={path}"], manifest, ExitStack())
 
 
 def test_labels_of_another_dataset_must_be_on_the_same_grid(tmp_path: Path) -> None:
     dataset = make_dataset(tmp_path / "dataset")
-    grid = read_manifest(dataset).make_grid()
-    found = _other_labels([f"other={dataset}"], grid)["other"]
+    manifest = read_manifest(dataset)
+    grid = manifest.make_grid()
+    found = _other_labels([f"other={dataset}"], manifest)["other"]
     assert len(found) == sum(FRAMES.values()) and found["val_video", 1].importance.shape == (grid.rows, grid.cols)
-    with pytest.raises(OptionError, match="another grid"):
-        _other_labels([f"other={dataset}"], card_of().grid)
+    larger = read_manifest(make_dataset(tmp_path / "larger", height_px=2 * HEIGHT))
+    with pytest.raises(OptionError, match="another grid for train_video"):
+        _other_labels([f"other={dataset}"], larger)
 
 
 def test_importance_is_carried_to_another_grid() -> None:
