@@ -14,7 +14,7 @@ from deploy.core.errors import InputError, OptionError
 from deploy.inputs.video import read_frames
 from labeling.core.frames import read_pairs
 from labeling.dataset.manifest import Manifest, read_manifest
-from labeling.labels.job import LabelJob, frame_selection, plan_job
+from labeling.labels.job import LabelJob, plan_job
 from labeling.labels.label_videos import label_videos
 from labeling.labels.options import LabelOptions
 from tests.helpers.footage import RATE, number_of, picture, spoil, write
@@ -31,7 +31,7 @@ def options(*videos: Path, out: Path = Path("never"), **changes: object) -> Labe
 def frames_of(job: LabelJob, wanted: LabelOptions) -> dict[int, int]:
     """Index -> number of the picture that would be labelled, of the first video."""
     (video, *_) = job.videos
-    pairs = read_pairs(video.info.path, video.size, frame_selection(wanted), video.reading(wanted))
+    pairs = read_pairs(video.info.path, video.size, video.span, video.reading(wanted))
     return {pair.frame.index: number_of(pair.frame.image) for pair in pairs}
 
 
@@ -222,7 +222,7 @@ def test_hdr_has_the_same_frames_in_labels_and_in_inference(tmp_path: Path) -> N
     wanted = options(path)
     (video,) = plan_job(wanted).videos
     size = video.size
-    pairs = read_pairs(path, size, frame_selection(wanted))
+    pairs = read_pairs(path, size, video.span)
     small = read_frames(path, fit=lambda height, width: (size.height_px, size.width_px))
     differences = [np.abs(a.lr.astype(int) - b.image).mean() for a, b, _ in zip(pairs, small, range(3), strict=False)]
     assert len(differences) == 3 and max(differences) < 3
