@@ -63,7 +63,7 @@ class Replay:
     """
 
     def __init__(self, predictor: Predictor, rule: ReuseRule) -> None:
-        self._predictor, self._rule = predictor, rule
+        self._predictor, self._rule, self.card = predictor, rule, predictor.card
         self._last: Prediction | None = None
         self.num_predicted = 0
 

@@ -136,7 +136,7 @@ def test_killed_run_resumes_to_the_same_bytes(clip: Path, tmp_path: Path) -> Non
     ]
     process = subprocess.Popen([*command, *SMALL, "--upscaler", "reference"], stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
-    while not list(tmp_path.glob(".killed.partial-*/frames/*/*.npz")) and time.monotonic() < deadline:
+    while not list(tmp_path.glob(".killed.partial-*/frames/*/[0-9]*.npz")) and time.monotonic() < deadline:
         time.sleep(0.01)
     process.kill()
     process.wait()
