@@ -31,6 +31,7 @@ class Command:
 
 COMMANDS = {
     "infer": Command("deploy.trt_infer", "predict which macroblocks of a video are worth super-resolving"),
+    "enhance": Command("deploy.enhance", "super-resolve the regions of a video that are worth it", "", True),
     "label": Command("labeling.make_labels", "videos to a dataset of importance levels", _LABEL, True),
     "check": Command("labeling.check", "does a dataset keep the contract?", _LABEL),
     "train": Command("paddleseg_configs.training.train", "train a model on a dataset", _ALL, True),
