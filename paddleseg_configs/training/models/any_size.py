@@ -4,22 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import paddle
+from numpy.typing import NDArray
 from paddle import nn
 from paddle.nn import functional
 from paddleseg.cvlibs import manager
-from paddleseg.models.backbones.mobilenetv2 import MobileNetV2
 from paddleseg.models.layers import ConvBN, ConvBNReLU
 
 from paddleseg_configs.training.models.extra_models import repeated
+from paddleseg_configs.training.models.padding import padded_size
 
 BLOCK_PX = 16
-
-
-@manager.BACKBONES.add_component  # type: ignore[untyped-decorator]
-def MobileNetV2_x0_35(**options: Any) -> MobileNetV2:
-    """MobileNetV2 (Sandler et al., 2018) of 0.35 times its width, which PaddleSeg has no name for."""
-    return MobileNetV2(scale=0.35, **options)
 
 
 @manager.MODELS.add_component
@@ -51,7 +47,7 @@ class AnySizeSeg(nn.Layer):
     def blocks(self, x: paddle.Tensor) -> paddle.Tensor:
         """(N, 3, H, W) normalised images, sides multiples of 32 -> (N, L, H / 16, W / 16) logits of macroblocks."""
         _, fine, middle, coarse = self.backbone(x)
-        wide = functional.interpolate(self.from_coarse(coarse), scale_factor=2, mode="bilinear", align_corners=False)
+        wide = functional.interpolate(self.from_coarse(coarse), paddle.shape(middle)[2:], mode="bilinear")
         logits: paddle.Tensor = self.head(self.mix(self.from_fine(fine) + self.from_middle(middle) + wide))
         return logits
 
@@ -61,6 +57,19 @@ class AnySizeSeg(nn.Layer):
         if self.training:
             return [functional.interpolate(blocks, size=x.shape[2:], mode="nearest")]
         return [repeated(blocks, BLOCK_PX)]
+
+
+def any_size_logits(model: Any, image: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(3, H, W) normalised pixels of any size -> (L, H, W) logits, each block's at each of its pixels.
+
+    The frame is padded as the exported file pads it: by its last row and column to multiples of 32.
+    """
+    height, width = image.shape[1:]
+    tall, wide = padded_size(height, width)
+    padded = np.pad(image, ((0, 0), (0, tall - height), (0, wide - width)), mode="edge")
+    with paddle.no_grad():
+        blocks: NDArray[np.float32] = model.blocks(paddle.to_tensor(padded[None])).numpy()[0]
+    return blocks.repeat(BLOCK_PX, 1).repeat(BLOCK_PX, 2)[:, :height, :width]
 
 
 class _Residual(nn.Layer):
