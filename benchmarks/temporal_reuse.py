@@ -23,12 +23,12 @@ from scipy.stats import spearmanr
 from deploy.core.cli import run
 from deploy.core.files import read_image, write_text
 from deploy.core.progress import track
+from deploy.detectors.matching import mean_f1
 from deploy.prediction.predictor import Prediction, Predictor
 from deploy.prediction.reuse import ReuseRule, frame_change
 from labeling.dataset.manifest import read_manifest
 from labeling.dataset.reader import LabelledFrame, read_levels, read_split
 from labeling.maths.split import SPLITS
-from labeling.maths.utility import mean_f1
 from labeling.utility.options import EvaluateUtilityOptions
 from paddleseg_configs.training.models.metrics import top_block_recall
 
