@@ -22,7 +22,8 @@ TESTS = Path(__file__).resolve().parent
 REPOSITORY = TESTS.parent
 SLOW = frozenset(
     {
-        "export/test_export_onnx.py", "export/test_tensorrt_ladder.py", "labeling/dataset/test_findings.py",
+        "export/test_export_onnx.py", "export/test_export_upscaler.py", "export/test_tensorrt_ladder.py",
+        "labeling/dataset/test_findings.py",
         "labeling/detectors/test_adapters.py", "labeling/detectors/test_programs.py",
         "labeling/labels/test_bad_input.py", "labeling/labels/test_label_engines.py",
         "labeling/labels/test_make_labels.py", "labeling/study/test_evaluate_labels.py",
