@@ -26,8 +26,7 @@ def found_flags(wanted: Detections, found: Detections) -> NDArray[np.bool_]:
     """(M,) for each wanted box: whether one of its class overlaps it enough."""
     overlap = iou(wanted.xyxy, found.xyxy)
     overlap[wanted.class_id[:, None] != found.class_id[None]] = 0
-    flags: NDArray[np.bool_] = (overlap >= IOU_THRESHOLD).any(axis=1) if len(found) else np.zeros(len(wanted), bool)
-    return flags
+    return np.asarray((overlap >= IOU_THRESHOLD).any(axis=1))
 
 
 def interpolated_picture(look: Look, image: Image) -> Image:

@@ -74,9 +74,19 @@ def judge(measured: Sequence[Measured], situation: Situation = "fair") -> Verdic
 def _row(way: Measured, nothing: Measured, segments: NDArray[np.int64]) -> Row:
     gains = way.f1 - nothing.f1
     draws = resampled_means(np.stack([way.f1, gains], axis=1), segments)
-    (f1_low, f1_high), (gain_low, gain_high) = (middle_95(draws[:, column]) for column in (0, 1))
-    figures = float(way.f1.mean()), f1_low, f1_high, float(gains.mean()), gain_low, gain_high
-    return Row(way.name, way.budget, *(round(value, 4) for value in figures), round(way.milliseconds, 2))
+    f1_low, f1_high = middle_95(draws[:, 0])
+    gain_low, gain_high = middle_95(draws[:, 1])
+    return Row(
+        way=way.name,
+        budget=way.budget,
+        f1=round(float(way.f1.mean()), 4),
+        f1_low=round(f1_low, 4),
+        f1_high=round(f1_high, 4),
+        gain=round(float(gains.mean()), 4),
+        gain_low=round(gain_low, 4),
+        gain_high=round(gain_high, 4),
+        milliseconds=round(way.milliseconds, 2),
+    )
 
 
 def _decide(measured: Sequence[Measured], segments: NDArray[np.int64], situation: Situation) -> tuple[bool | None, str]:
