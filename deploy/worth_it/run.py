@@ -59,6 +59,8 @@ def find_out(options: WorthOptions, engine: Engine) -> Answer:
     situation: Situation = "fair" if plan.has_true else "no true frame"
     if detectors.own.zoom(plan.sr_size) * engine.scale <= 1:
         situation = "detector too small"
+        enough = rounded_up(plan.sr_size)
+        notes.append(f"Run it at --detector-size {enough[1]}x{enough[0]}, or export it at that size, and ask again.")
     ways = [
         *enhancing_ways(engine, detectors.own),
         *_alternatives(engine, detectors, plan, with_before=len(samples) > 1),
@@ -114,7 +116,7 @@ class _Detectors:
             try:
                 self.larger.append((self._at(size), size))
             except (OptionError, WeightsError) as error:
-                self.notes.append(f"No larger detector input is tried: {error}.")
+                self.notes.append(f"No larger detector input is tried: {str(error).partition(': ')[0]}.")
                 break
 
     def _at(self, size: Size | None) -> OnnxDetector:
