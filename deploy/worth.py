@@ -28,10 +28,10 @@ def main() -> None:
     parser = ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
     options = parse_options(WorthOptions, parser)
     # Heavy libraries are imported only now, so that --help is immediate and works without them.
-    from deploy.worth_it.engine import open_engine
+    from deploy.worth_it.engine import EnhancerEngine
     from deploy.worth_it.run import find_out, show, write_answer
 
-    with open_engine(options) as engine:
+    with EnhancerEngine(options.predictor, options.upscaler, options.threads) as engine:
         answer = find_out(options, engine)
         show(answer, print, write_answer(answer, options, engine))
 

@@ -107,24 +107,24 @@ class _Detectors:
 
     def __init__(self, options: WorthOptions, sr_size: Size) -> None:
         self._options = options
-        self.own = self._at(parse_size(options.detector_size))
+        self.own = self._at(parse_size(options.detector_size), options.detector_layout)
         self.notes: list[str] = []
         base = self.own.size_for(sr_size)
         self.larger: list[tuple[OnnxDetector, Size]] = []
         for factor in LARGER:
             size = rounded_up((round(base[0] * factor), round(base[1] * factor)))
             try:
-                self.larger.append((self._at(size), size))
+                self.larger.append((self._at(size, self.own.layout.name), size))
             except (OptionError, WeightsError) as error:
                 self.notes.append(f"No larger detector input is tried: {str(error).partition(': ')[0]}.")
                 break
 
-    def _at(self, size: Size | None) -> OnnxDetector:
+    def _at(self, size: Size | None, layout: str | None) -> OnnxDetector:
         options = self._options
         return OnnxDetector(
             options.detector,
             size=size,
-            layout=options.detector_layout,
+            layout=layout,
             classes=options.classes or None,
             class_names=read_class_names(options.class_names) if options.class_names else None,
             score_threshold=options.score_threshold,
