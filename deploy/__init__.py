@@ -18,12 +18,16 @@ from deploy.core.lazy import import_name, install_moved_modules
 if TYPE_CHECKING:
     from deploy.core.errors import RegenError
     from deploy.core.grid import Grid
+    from deploy.enhancement.enhancer import EnhancedFrame, Enhancer
+    from deploy.enhancement.upscaler import Upscaler
     from deploy.inputs.video import Frame, FrameSelection, read_frames
     from deploy.prediction.postprocess import top_blocks
     from deploy.prediction.predictor import Prediction, Predictor
     from deploy.prediction.selection import SelectionRule
 
 __all__ = [
+    "EnhancedFrame",
+    "Enhancer",
     "Frame",
     "FrameSelection",
     "Grid",
@@ -31,11 +35,14 @@ __all__ = [
     "Predictor",
     "RegenError",
     "SelectionRule",
+    "Upscaler",
     "read_frames",
     "top_blocks",
 ]
 
 _HOMES = {
+    "EnhancedFrame": "deploy.enhancement.enhancer",
+    "Enhancer": "deploy.enhancement.enhancer",
     "Frame": "deploy.inputs.video",
     "FrameSelection": "deploy.inputs.video",
     "Grid": "deploy.core.grid",
@@ -43,6 +50,7 @@ _HOMES = {
     "Predictor": "deploy.prediction.predictor",
     "RegenError": "deploy.core.errors",
     "SelectionRule": "deploy.prediction.selection",
+    "Upscaler": "deploy.enhancement.upscaler",
     "read_frames": "deploy.inputs.video",
     "top_blocks": "deploy.prediction.postprocess",
 }

@@ -31,6 +31,7 @@ class Command:
 
 COMMANDS = {
     "infer": Command("deploy.trt_infer", "predict which macroblocks of a video are worth super-resolving"),
+    "worth": Command("deploy.worth", "is super-resolution worth it for a video and a detector?"),
     "label": Command("labeling.make_labels", "videos to a dataset of importance levels", _LABEL, True),
     "merge": Command("labeling.merge_datasets", "several datasets as one", _LABEL),
     "check": Command("labeling.check", "does a dataset keep the contract?", _LABEL),
@@ -38,6 +39,7 @@ COMMANDS = {
     "val": Command("paddleseg_configs.training.val", "evaluate a trained model", _ALL),
     "predict": Command("paddleseg_configs.training.predict", "predict levels of images with a trained model", _ALL),
     "export": Command("export.export_onnx", "a trained model to ONNX, parity checked", _ALL),
+    "export-upscaler": Command("export.export_upscaler", "an upscaler to ONNX, parity checked", _LABEL),
     "engine": Command("export.onnx2trt", "an ONNX model to a TensorRT engine"),
     "utility": Command("labeling.evaluate_utility", "detection accuracy by share of blocks enhanced", _LABEL, True),
     "report": Command("labeling.make_report", "a page about a dataset, its predictor and what they are worth", _LABEL),

@@ -12,10 +12,9 @@ from deploy.backends.base import usable_threads
 from deploy.cards.model_card import METADATA_KEY, ModelCard
 from deploy.core.closeable import Closing
 from deploy.core.errors import WeightsError
-from deploy.core.runtimes import import_onnxruntime
+from deploy.core.runtimes import import_onnxruntime, open_session
 
 ort = import_onnxruntime()
-_ERRORS_ONLY = 3
 _TYPES: dict[type[np.generic], str] = {np.float32: "tensor(float)", np.uint8: "tensor(uint8)"}
 _EXPORT_AGAIN = "Keep the .onnx and the .json of one export together, or export the model again."
 
@@ -74,14 +73,8 @@ class OnnxRuntimeBackend(Closing):
 
 
 def _load(model: Path, threads: int, *, spinning: bool) -> Any:
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = _ERRORS_ONLY
-    options.add_session_config_entry("session.intra_op.allow_spinning", "1" if spinning else "0")
     try:
-        # Its fallback would print a banner and try the same once more.
-        return ort.InferenceSession(str(model), options, providers=["CPUExecutionProvider"], enable_fallback=0)
+        return open_session(model, threads, spinning=spinning)
     except Exception as error:  # ONNX Runtime's exceptions have no base of their own
         raise WeightsError(f"cannot load {model}: {error}", hint="Export the model again.") from error
 

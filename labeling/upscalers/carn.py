@@ -82,8 +82,15 @@ class Carn(_Cascade):
 
     def enlarge(self, x: Tensor, scale: int) -> Tensor:
         """(N, 3, H, W) -> (N, 3, H * scale, W * scale), scale 2, 3 or 4."""
-        x = self.upsample[f"up{scale}"](super().forward(self.entry(self.sub_mean(x))))
-        return self.add_mean(self.exit(x))  # type: ignore[no-any-return]
+        return self.finish(self.extract(x), scale)
+
+    def extract(self, x: Tensor) -> Tensor:
+        """All layers that work at the frame's own size: (N, 3, H, W) -> (N, FEATURES, H, W)."""
+        return super().forward(self.entry(self.sub_mean(x)))
+
+    def finish(self, features: Tensor, scale: int) -> Tensor:
+        """The others: (N, FEATURES, H, W) -> (N, 3, H * scale, W * scale)."""
+        return self.add_mean(self.exit(self.upsample[f"up{scale}"](features)))  # type: ignore[no-any-return]
 
 
 def _conv(outputs: int, groups: int) -> nn.Conv2d:

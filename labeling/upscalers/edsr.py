@@ -67,9 +67,16 @@ class Edsr(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, 3, H, W) -> (N, 3, H * scale, W * scale)."""
+        return self.finish(self.extract(x))
+
+    def extract(self, x: Tensor) -> Tensor:
+        """All layers that work at the frame's own size: (N, 3, H, W) -> (N, features, H, W)."""
         x = self.head(self.sub_mean(x))
-        x = self.tail(x + self.body(x))
-        return self.add_mean(x)  # type: ignore[no-any-return]
+        return x + self.body(x)  # type: ignore[no-any-return]
+
+    def finish(self, features: Tensor) -> Tensor:
+        """The others: (N, features, H, W) -> (N, 3, H * scale, W * scale)."""
+        return self.add_mean(self.tail(features))  # type: ignore[no-any-return]
 
 
 def load_edsr(*, scale: int, weights: Path | None = None, res_scale: str | float | None = None) -> NetworkUpscaler:

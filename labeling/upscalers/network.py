@@ -47,8 +47,8 @@ class NetworkUpscaler:
         self.name, self.scale, self.weights_sha256, self.record = name, scale, weights_sha256, dict(record or {})
         self.description = description
         self.network = network.eval().requires_grad_(False)
-        self._run, self._native_scale = run, native_scale
-        self._overlap_px, self._tile_px = overlap_px, tile_px
+        self._run, self.native_scale = run, native_scale
+        self._overlap_px, self.tile_px = overlap_px, tile_px
 
     @torch.no_grad()
     def upscale(self, lr: Tensor, reference: Tensor | None) -> Tensor:
@@ -72,7 +72,7 @@ class NetworkUpscaler:
             (N, 3, H * native_scale, W * native_scale) float32 RGB, neither clipped nor rounded.
         """
         self.network.to(lr.device)
-        tile_px = self._tile_px or max(lr.shape[2:])
+        tile_px = self.tile_px or max(lr.shape[2:])
         return upscale_in_tiles(
-            self._run, lr, scale=self._native_scale, tile_px=tile_px, overlap_px=self._overlap_px
+            self._run, lr, scale=self.native_scale, tile_px=tile_px, overlap_px=self._overlap_px
         ).float()

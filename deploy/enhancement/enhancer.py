@@ -1,0 +1,279 @@
+"""Video in, enhanced frames out: predict, select, super-resolve the selected regions over the interpolated frame."""
+
+from __future__ import annotations
+
+import inspect
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deploy.core.closeable import Closing
+from deploy.core.grid import Grid
+from deploy.core.ranges import require_choice, require_range
+from deploy.enhancement.budgets import Budget, Chooser
+from deploy.enhancement.feedback import Boxes, boxes_of
+from deploy.enhancement.importance import Importance, on_grid
+from deploy.enhancement.interpolation import Bicubic
+from deploy.enhancement.regions import Region, find_regions
+from deploy.enhancement.upscaler import NO_MARGINS, Mode, Runtime, Upscaler
+from deploy.prediction.predictor import Colors, Prediction, Predictor
+from deploy.prediction.preprocess import require_frame
+
+if TYPE_CHECKING:  # PyAV is behind it, which a caller with frames of its own does not need
+    from deploy.inputs.video import FrameSelection
+
+AnyPredictor = Callable[[NDArray[np.uint8]], "Prediction | Importance"]
+"""What says how important the blocks of a frame are: (rows, cols) float32 in [0, 1] of any grid."""
+
+
+@dataclass(frozen=True)
+class EnhancedFrame:
+    """One enhanced frame. The arrays are the caller's."""
+
+    image: NDArray[np.uint8]
+    """(H * scale, W * scale, 3) uint8 RGB: super-resolved in the regions, interpolated elsewhere."""
+    selected: NDArray[np.bool_]
+    """(rows, cols) bool: the macroblocks that the budget chose. Others inside of regions are super-resolved as well."""
+    importance: NDArray[np.float32]
+    """(rows, cols) float32 in [0, 1]."""
+    grid: Grid
+    """Which pixels of the low-resolution frame each macroblock covers."""
+    regions: tuple[Region, ...]
+    """The super-resolved rectangles."""
+    seconds: dict[str, float]
+    """Time by stage: predict, select, regions, pack, network, paste; of `Enhancer.video` decode, too."""
+    is_predicted: bool = True
+    """Whether the importance is the frame's own, not an earlier one's."""
+    pts_seconds: Fraction | None = None
+    """Exact presentation time in seconds, where it is known."""
+    index: int = 0
+    """Position in the video, or number of the call, from 0."""
+
+    def __repr__(self) -> str:
+        chosen = f"{self.selected.sum()} of {self.selected.size} blocks in {len(self.regions)} regions"
+        return f"EnhancedFrame(image={self.image.shape}, {chosen}, pts_seconds={self.pts_seconds})"
+
+
+class Enhancer(Closing):
+    """Super-resolves the regions of frames that are worth it.
+
+        with Enhancer(budget="20%") as enhancer:
+            for frame in enhancer.video("camera.mp4"):
+                detections = my_detector(frame.image)
+                enhancer.feedback(detections)
+
+    Args:
+        predictor: an .onnx file, a `Predictor`, or any function of an (H, W, 3) uint8 RGB frame that gives a
+            `Prediction` or (rows, cols) importance. None takes the embedded predictor.
+        upscaler: an .onnx file of ``export/export_upscaler.py`` or an `Upscaler`; None takes the embedded EDSR, x3.
+        budget: "20%" of the blocks, "3000/s" blocks a second, "threshold-0.5" (importance), or "15ms" a frame for all
+            that is done here.
+        mode: "fast" gives regions the least surroundings with which they differ from the whole super-resolved frame by
+            at most 1 of 255 on real frames, as the card says; "exact" gives them all that can matter.
+        colors: order of the channels of the frames that come and go: "rgb" or "bgr".
+        threads: CPU threads; None takes one a CPU of this process.
+        runtime: of the upscaler: "onnxruntime", "openvino", or "auto".
+        predict_every: predict every Nth frame, reuse the importance between.
+
+    Raises:
+        WeightsError: a model or its card is missing, broken, or cannot take regions.
+        OptionError: a budget, mode or number that breaks its rule.
+    """
+
+    def __init__(
+        self,
+        predictor: str | Path | Predictor | AnyPredictor | None = None,
+        upscaler: str | Path | Upscaler | None = None,
+        *,
+        budget: str | Budget = "20%",
+        mode: Mode = "fast",
+        colors: Colors = "rgb",
+        threads: int | None = None,
+        runtime: Runtime = "auto",
+        predict_every: int = 1,
+    ) -> None:
+        require_choice("mode", mode, get_args(Mode))
+        require_choice("colors", colors, get_args(Colors))
+        require_range("predict_every", predict_every, 1)
+        self.budget = Budget.parse(budget) if isinstance(budget, str) else budget
+        self.colors, self.mode, self.predict_every = colors, mode, predict_every
+        self.previous: Boxes | None = None
+        """What `feedback` was given last, for predictors that look at it."""
+        self._own: list[Closing] = []
+        try:
+            self.upscaler = (
+                upscaler
+                if isinstance(upscaler, Upscaler)
+                else self._keep(Upscaler(upscaler, runtime=runtime, threads=threads))
+            )
+            # All or nothing needs no importance, and no surroundings.
+            self._is_settled = self.budget.kind == "share" and self.budget.amount in (0, 1)
+            self._in_one_piece = self._is_settled and self.upscaler.card.whole_frame
+            self._halo_px = 0 if self._in_one_piece else self.upscaler.halo_px(mode)
+            self._predict = None if self._is_settled and predictor is None else self._opened(predictor, threads)
+            self._chooser = Chooser(self.budget, self.upscaler)
+        except BaseException:
+            self.close()
+            raise
+        self._bicubic: Bicubic | None = None
+        self._grid = Grid(1, 1)
+        self._importance: Importance | None = None
+        self._num_frames = 0
+
+    @property
+    def scale(self) -> int:
+        """Size of the enhanced frame over that of the frame."""
+        return self.upscaler.scale
+
+    def frame(self, image: NDArray[np.uint8], *, pts_seconds: Fraction | None = None) -> EnhancedFrame:
+        """Enhance one frame of a stream.
+
+        Args:
+            image: (H, W, 3) uint8 of any size; when that changes a new stream begins.
+            pts_seconds: its time; a budget a second needs it.
+
+        Raises:
+            InputError: not such a frame, or the predictor does not take it.
+            OptionError: a budget a second without times.
+        """
+        require_frame(image)
+        rgb = np.ascontiguousarray(image[..., ::-1] if self.colors == "bgr" else image)
+        self._begin(rgb)
+        clock = _Clock()
+        is_predicted = self._importance is None or self._num_frames % self.predict_every == 0
+        importance = self._predicted(rgb) if self._importance is None or is_predicted else self._importance
+        self._importance = importance
+        clock.stop("predict")
+        selected = self._chooser.choose(importance, pts_seconds, self._padded_px)
+        clock.stop("select")
+        regions = self._regions(selected)
+        clock.stop("regions")
+        result = self._enhanced(rgb, regions, clock)
+        self._chooser.learn(regions, clock.seconds)
+        self._num_frames += 1
+        return EnhancedFrame(
+            image=np.ascontiguousarray(result[..., ::-1]) if self.colors == "bgr" else result,
+            selected=selected,
+            importance=importance.copy(),
+            grid=self._grid,
+            regions=tuple(regions),
+            seconds=clock.seconds,
+            is_predicted=is_predicted,
+            pts_seconds=pts_seconds,
+            index=self._num_frames - 1,
+        )
+
+    def video(self, path: str | Path, *, selection: FrameSelection | None = None) -> Iterator[EnhancedFrame]:
+        """Decode and enhance the frames of a video in presentation order, one at a time.
+
+        Args:
+            path: the video.
+            selection: which frames; None takes all.
+
+        Raises:
+            InputError: the video cannot be read, or the predictor does not take its frames.
+        """
+        from deploy.inputs.video import FrameSelection, read_frames
+
+        self.reset()
+        frames = read_frames(path, selection=selection or FrameSelection())
+        while True:
+            started = time.perf_counter()
+            frame = next(frames, None)
+            if frame is None:
+                return
+            decode = time.perf_counter() - started
+            image = frame.image[..., ::-1] if self.colors == "bgr" else frame.image
+            enhanced = self.frame(image, pts_seconds=frame.pts_seconds)
+            yield replace(enhanced, index=frame.index, seconds={"decode": decode, **enhanced.seconds})
+
+    def feedback(self, detections: Any) -> None:
+        """Say what a detector found in the last enhanced frame; predictors that take ``previous`` get it.
+
+        Args:
+            detections: anything with ``xyxy`` (N, 4) in pixels of the enhanced frame, ``confidence`` (N,) and
+                ``class_id`` (N,), as supervision has it, or those three arrays. They are kept in pixels of the
+                low-resolution frame.
+
+        Raises:
+            OptionError: something else.
+        """
+        self.previous = boxes_of(detections, self.scale)
+
+    def reset(self) -> None:
+        """Begin a new stream: nothing of the last frames is used any more."""
+        self._importance, self.previous, self._num_frames = None, None, 0
+        self._chooser.reset()
+
+    def close(self) -> None:
+        """Free the models that were opened here. Closing twice is harmless."""
+        while self._own:
+            self._own.pop().close()
+
+    def _keep(self, model: Any) -> Any:
+        self._own.append(model)
+        return model
+
+    def _opened(self, predictor: Any, threads: int | None) -> Callable[..., Any]:
+        if not callable(predictor):
+            predictor = self._keep(Predictor(*([] if predictor is None else [predictor]), threads=threads))
+        self._takes_previous = "previous" in inspect.signature(predictor).parameters
+        return predictor  # type: ignore[no-any-return]
+
+    def _begin(self, rgb: NDArray[np.uint8]) -> None:
+        height, width = rgb.shape[:2]
+        if self._bicubic is None or (height, width) != (self._grid.height_px, self._grid.width_px):
+            self.reset()
+            self._grid = Grid(height, width, scale=self.scale)
+            self._bicubic = Bicubic(height, width, self.scale)
+
+    def _predicted(self, rgb: NDArray[np.uint8]) -> Importance:
+        if self._predict is None:
+            return np.zeros((self._grid.rows, self._grid.cols), np.float32)
+        given = {"previous": self.previous} if self._takes_previous else {}
+        found = self._predict(rgb, **given)
+        if isinstance(found, Prediction):
+            return on_grid(found.importance, found.grid, self._grid)
+        return on_grid(np.asarray(found, np.float32), None, self._grid)
+
+    def _regions(self, selected: NDArray[np.bool_]) -> list[Region]:
+        if self._in_one_piece and selected.any():
+            return [Region(0, 0, self._grid.height_px, self._grid.width_px, NO_MARGINS)]
+        return find_regions(selected, self._grid, self._halo_px)
+
+    def _padded_px(self, selected: NDArray[np.bool_]) -> int:
+        return sum(region.padded_px for region in self._regions(selected))
+
+    def _enhanced(self, rgb: NDArray[np.uint8], regions: list[Region], clock: _Clock) -> NDArray[np.uint8]:
+        assert self._bicubic is not None  # noqa: S101  # made when the stream began
+        result = np.empty((self._grid.height_px * self.scale, self._grid.width_px * self.scale, 3), np.uint8)
+        if sum(region.height * region.width for region in regions) < self._grid.height_px * self._grid.width_px:
+            self._bicubic(rgb, result)
+            clock.stop("paste")
+        for region in regions:
+            canvas = np.ascontiguousarray(rgb[region.padded])[None]
+            clock.stop("pack")
+            enlarged = self.upscaler(canvas, region.margins)[0]
+            clock.stop("network")
+            result[region.enlarged(self.scale)] = enlarged
+            clock.stop("paste")
+        return result
+
+
+class _Clock:
+    """Adds the time since it was last stopped to a stage."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._started = time.perf_counter()
+
+    def stop(self, stage: str) -> None:
+        now = time.perf_counter()
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + now - self._started
+        self._started = now
