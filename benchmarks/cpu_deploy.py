@@ -36,6 +36,7 @@ from deploy.core.cli import run
 from deploy.core.errors import OptionError, RegenError
 from deploy.core.files import write_text
 from deploy.core.runtimes import import_onnxruntime
+from deploy.core.tables import Table
 from deploy.prediction.postprocess import read_output
 from deploy.prediction.preprocess import to_batch
 from paddleseg_configs.ladder.comparison import processor
@@ -306,11 +307,12 @@ def page_of(report: dict[str, Any]) -> str:
     )  # fmt: skip
     heads = ["model", "ends", "backend", "precision", *(f"{name}, {n} t" for name, _ in timed for n in threads)]
     heads += [name for name, _ in fixed]
-    lines = [*_introduction(report), "| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
+    table = []
     for key, rows in groups.items():
         any_row = next(iter(rows.values()))
         cells = [*key, *(str(rows[n][field]) if n in rows else "" for _, field in timed for n in threads)]
-        lines.append("| " + " | ".join([*cells, *(str(any_row[field]) for _, field in fixed)]) + " |")
+        table.append((*cells, *(str(any_row[field]) for _, field in fixed)))
+    lines = [*_introduction(report), Table("", tuple(heads), tuple(table)).markdown()]
     for entry in report["left_out"]:
         lines += ["", f"Left out: `{entry['model']}`: {entry['reason']}"]
     return "\n".join(lines) + "\n"

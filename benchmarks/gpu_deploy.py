@@ -34,6 +34,7 @@ from deploy.core.cli import run
 from deploy.core.errors import OptionError, RegenError
 from deploy.core.files import write_text
 from deploy.core.runtimes import import_onnxruntime
+from deploy.core.tables import Table
 from deploy.prediction.postprocess import read_output
 from deploy.prediction.preprocess import to_batch
 from export.engine_builder import build_engine
@@ -242,22 +243,26 @@ def page_of(report: dict[str, Any]) -> str:
         "",
         "Times in ms, p50 / p95 / p99, uint8 frames in, importance out, copies included unless it says network.",
         "",
-        "| model | backend | precision | labels | top 20 % | frames/s | batch | graph | no graph | network |",
-        "|---|---|---|---|---|---|---|---|---|---|",
     ]
-    for row in report["rows"]:
-        head = f"| {row['model']}{'' if row.get('trained', True) else ' †'} | {row['backend']} | {row['precision']} |"
+    return "\n".join([*lines, _table(report["rows"]).markdown(), "", "† untrained weights: good for times only.", ""])
+
+
+def _table(rows: list[dict[str, Any]]) -> Table:
+    names = ("model", "backend", "precision", "labels", "top 20 %", "frames/s", "batch", "graph", "no graph", "network")
+    cells: list[tuple[str, ...]] = []
+    for row in rows:
+        head = f"{row['model']}{'' if row.get('trained', True) else ' †'}", row["backend"], row["precision"]
         if "refused" in row:
-            lines.append(f"{head} refused: {row['refused']} | | | | | | |")
+            cells.append((*head, f"refused: {row['refused']}", *[""] * 6))
             continue
+        figures = row["label_agreement"], row["top20_overlap"], row.get("frames_per_second", "")
         for size, kinds in row["latency_ms"].items():
             times = [" / ".join(map(str, kinds[kind].values())) if kind in kinds else "" for kind in
                      ("graph", "no_graph", "network_alone")]  # fmt: skip
-            figures = f"{row['label_agreement']} | {row['top20_overlap']} | {row.get('frames_per_second', '')}"
-            lines.append(f"{head} {figures} | {size} | {' | '.join(times)} |")
+            cells.append((*head, *map(str, figures), str(size), *times))
         if "memory" in row:
-            lines.append(f"{head} memory: {row['memory']} | | | | | | |")
-    return "\n".join([*lines, "", "† untrained weights: good for times only.", ""])
+            cells.append((*head, f"memory: {row['memory']}", *[""] * 6))
+    return Table("", names, tuple(cells))
 
 
 if __name__ == "__main__":

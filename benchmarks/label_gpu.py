@@ -21,6 +21,7 @@ from label_speed import BenchmarkOptions, find_weights, two_sizes
 
 from deploy.core.cli import run
 from deploy.core.files import write_text
+from deploy.core.tables import Table
 
 
 @dataclass(frozen=True)
@@ -73,23 +74,24 @@ def _table(options: GpuOptions) -> list[str]:
         "",
         f"{name}, torch {torch.__version__}; EDSR (embedded) x{options.scale} from {options.height} lines.",
         "",
-        "| detector | number type | batch | frames/s | GFLOP a frame | TFLOP/s | peak, TFLOP/s | share of the peak |",
-        "|---|---|---|---|---|---|---|---|",
     ]
+    cells: list[tuple[str, ...]] = []
     peaks = {precision: _peak(options.device, precision) for precision in options.precisions}
     for detector in options.detectors:
         for precision in options.precisions:
             step, images = _networks(options, detector, precision)
             for batch in options.batches:
                 row = _measure(step, images, batch, options)
-                cells = f"| {detector} | {precision} | {batch} | "
+                head = detector, precision, str(batch)
                 if row is None:
-                    lines.append(cells + "out of memory | | | | |")
+                    cells.append((*head, "out of memory", "", "", "", ""))
                     continue
                 rate, work = row
                 share, peak = rate * work / peaks[precision], peaks[precision] / 1e12
-                lines.append(f"{cells}{rate:.1f} | {work / 1e9:.1f} | {share * peak:.3g} | {peak:.3g} | {share:.0%} |")
-    return lines
+                figures = f"{rate:.1f}", f"{work / 1e9:.1f}", f"{share * peak:.3g}", f"{peak:.3g}", f"{share:.0%}"
+                cells.append((*head, *figures))
+    header = ("detector", "number type", "batch", "frames/s", "GFLOP a frame", "TFLOP/s", "peak, TFLOP/s")
+    return [*lines, Table("", (*header, "share of the peak"), tuple(cells)).markdown()]
 
 
 def _networks(options: GpuOptions, detector: str, precision: str) -> tuple[Any, Any]:

@@ -22,13 +22,14 @@ from deploy.core.cli import run
 from deploy.core.files import write_text
 from deploy.core.progress import track
 from deploy.core.resize import REDUCTIONS, reduce_frame
+from deploy.core.statistics import bootstrap_interval
 from deploy.core.tables import Table
+from deploy.detectors.geometry import parse_size
+from deploy.detectors.matching import match
 from deploy.inputs.video import FrameSelection, probe, read_frames
 from labeling.core.frames import to_tensor
 from labeling.detectors import Detector, create_detector
 from labeling.maths.split import evenly_spaced
-from labeling.maths.utility import bootstrap_interval, match
-from labeling.networks.loading import parse_size
 from labeling.upscalers import UPSCALERS, Upscaler
 from labeling.upscalers.simple import interpolate
 from labeling.utility.enhanced_detection import detect_boxes

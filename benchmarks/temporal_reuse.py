@@ -23,12 +23,13 @@ from scipy.stats import spearmanr
 from deploy.core.cli import run
 from deploy.core.files import read_image, write_text
 from deploy.core.progress import track
+from deploy.core.tables import Table
+from deploy.detectors.matching import mean_f1
 from deploy.prediction.predictor import Prediction, Predictor
 from deploy.prediction.reuse import ReuseRule, frame_change
 from labeling.dataset.manifest import read_manifest
 from labeling.dataset.reader import LabelledFrame, read_levels, read_split
 from labeling.maths.split import SPLITS
-from labeling.maths.utility import mean_f1
 from labeling.utility.options import EvaluateUtilityOptions
 from paddleseg_configs.training.models.metrics import top_block_recall
 
@@ -187,32 +188,26 @@ def utilities(
 
 def page_of(report: dict[str, Any]) -> str:
     """The report as Markdown."""
+    rules = [
+        (row["rule"], f"{row['predicted']:.0%}", f"{row['recall_top20']:.4f}", str(row.get("f1_top20", "")))
+        for row in report["rules"]
+    ]
+    header = ("rule", "frames predicted", "recall of the label's top 20 %", "F1, top 20 % enhanced")
     lines = [
         "# Reusing predictions between frames",
         "",
         f"`{report['model']}`, {report['num_frames']} held-out labelled frames. By `benchmarks/temporal_reuse.py`.",
         "",
-        "| rule | frames predicted | recall of the label's top 20 % | F1, top 20 % enhanced |",
-        "|---|---|---|---|",
-    ]
-    lines += [
-        f"| {row['rule']} | {row['predicted']:.0%} | {row['recall_top20']:.4f} | {row.get('f1_top20', '')} |"
-        for row in report["rules"]
+        Table("", header, tuple(rules)).markdown(),
     ]
     if "f1_bounds" in report:
         bounds = ", ".join(f"{name} {value}" for name, value in report["f1_bounds"].items())
         lines += ["", f"F1 is that of the test split's frames against the super-resolved frame's detections; {bounds}."]
-    lines += [
-        "",
-        "Does the change of the frame (`frame_change`) tell the change of the label (mean of levels)?",
-        "",
-        "| labelled frames apart | pairs | Spearman | p | mean change in levels |",
-        "|---|---|---|---|---|",
-    ]
-    lines += [
-        f"| {row['apart']} | {row['pairs']} | {row['spearman']} | {row['p_value']} | {row['mean_level_change']} |"
-        for row in report["correlation"]
-    ]
+    fields = ("apart", "pairs", "spearman", "p_value", "mean_level_change")
+    changes = tuple(tuple(str(row[name]) for name in fields) for row in report["correlation"])
+    header = ("labelled frames apart", "pairs", "Spearman", "p", "mean change in levels")
+    question = "Does the change of the frame (`frame_change`) tell the change of the label (mean of levels)?"
+    lines += ["", question, "", Table("", header, changes).markdown()]
     return "\n".join(lines) + "\n"
 
 

@@ -22,23 +22,30 @@ TESTS = Path(__file__).resolve().parent
 REPOSITORY = TESTS.parent
 SLOW = frozenset(
     {
-        "deploy/enhancement/test_enhance.py", "deploy/enhancement/test_enhancer.py", "export/test_export_onnx.py",
-        "export/test_export_upscaler.py", "export/test_tensorrt_ladder.py",
+        "deploy/enhancement/test_enhance.py", "deploy/enhancement/test_enhancer.py",
+        "export/test_export_onnx.py", "export/test_export_upscaler.py::test_carn",
+        "export/test_export_upscaler.py::test_the_card_says_what_the_network_is", "export/test_tensorrt_ladder.py",
         "labeling/dataset/test_findings.py",
-        "labeling/detectors/test_adapters.py", "labeling/detectors/test_programs.py",
-        "labeling/labels/test_bad_input.py", "labeling/labels/test_label_engines.py",
-        "labeling/labels/test_make_labels.py", "labeling/study/test_evaluate_labels.py",
-        "labeling/test_accmodel.py", "labeling/test_demo.py", "paddleseg_configs/ladder/test_compare.py",
+        "labeling/detectors/test_adapters.py", "labeling/detectors/test_onnx_families.py",
+        "labeling/detectors/test_programs.py",
+        "labeling/labels/test_bad_input.py", "labeling/labels/test_footage.py",
+        "labeling/labels/test_importance_reuse.py", "labeling/labels/test_label_engines.py",
+        "labeling/labels/test_low_resolution.py", "labeling/labels/test_splits_by_hand.py",
+        "labeling/labels/test_make_labels.py",
+        "labeling/study/test_evaluate_labels.py::test_a_run_is_measured_once_and_written_up",
+        "labeling/study/test_evaluate_labels.py::test_another_file_is_refused", "labeling/test_accmodel.py",
+        "labeling/test_demo.py", "paddleseg_configs/ladder/test_compare.py",
         "paddleseg_configs/training/test_commands.py", "paddleseg_configs/training/test_loop.py",
+        "paddleseg_configs/training/test_sizes.py",
         "project/test_docs.py", "project/test_faults.py", "project/test_fuzz.py", "project/test_hostile_names.py",
         "project/test_wheel.py",
     }
 )  # fmt: skip
-"""Files of tests that take more than ten seconds, which `make test-fast` leaves out."""
+"""Files of tests, or single tests, that take more than ten seconds, which `make test-fast` leaves out."""
 
 
-def is_slow(path: Path) -> bool:
-    return path.is_relative_to(TESTS) and str(path.relative_to(TESTS)) in SLOW
+def is_slow(path: Path, test: str = "") -> bool:
+    return path.is_relative_to(TESTS) and f"{path.relative_to(TESTS)}{test}" in SLOW
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
@@ -47,9 +54,9 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests of slow files."""
+    """Mark the slow tests, and those of slow files."""
     for item in items:
-        if is_slow(item.path):
+        if is_slow(item.path) or is_slow(item.path, f"::{item.name.partition('[')[0]}"):
             item.add_marker(pytest.mark.slow)
 
 

@@ -12,10 +12,9 @@ from deploy.backends.base import usable_threads
 from deploy.cards.model_card import METADATA_KEY, ModelCard
 from deploy.core.closeable import Closing
 from deploy.core.errors import WeightsError
-from deploy.core.runtimes import import_onnxruntime
+from deploy.core.runtimes import import_onnxruntime, open_session
 
 ort = import_onnxruntime()
-_ERRORS_ONLY = 3
 _TYPES: dict[type[np.generic], str] = {np.float32: "tensor(float)", np.uint8: "tensor(uint8)"}
 _EXPORT_AGAIN = "Keep the .onnx and the .json of one export together, or export the model again."
 
@@ -64,7 +63,7 @@ class OnnxRuntimeBackend(Closing):
             (output,) = self._session.run([self._card.output_name], {self._card.input_name: batch})
         except Exception as error:  # ONNX Runtime's exceptions have no base of their own
             raise WeightsError(f"{self._model} fails on a {batch.shape} batch: {error}", hint=_EXPORT_AGAIN) from error
-        expected = (len(batch), *self._card.output_shape)
+        expected = (len(batch), *self._card.for_batch(batch.shape).output_shape)
         if output.shape != expected:
             raise WeightsError(
                 f"{self._model}: output of shape {output.shape}, the card says {expected}", hint=_EXPORT_AGAIN
@@ -74,14 +73,8 @@ class OnnxRuntimeBackend(Closing):
 
 
 def _load(model: Path, threads: int, *, spinning: bool) -> Any:
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = _ERRORS_ONLY
-    options.add_session_config_entry("session.intra_op.allow_spinning", "1" if spinning else "0")
     try:
-        # Its fallback would print a banner and try the same once more.
-        return ort.InferenceSession(str(model), options, providers=["CPUExecutionProvider"], enable_fallback=0)
+        return open_session(model, threads, spinning=spinning)
     except Exception as error:  # ONNX Runtime's exceptions have no base of their own
         raise WeightsError(f"cannot load {model}: {error}", hint="Export the model again.") from error
 
@@ -99,7 +92,8 @@ def _check_input(session: Any, card: ModelCard, model: Path) -> None:
         _refuse(model, "inputs", names, [card.input_name])
     if inputs[0].type != _TYPES[card.input_type]:
         _refuse(model, "input type", inputs[0].type, _TYPES[card.input_type])
-    _check_shape(model, "input", inputs[0].shape, [None if card.dynamic_batch else 1, *card.input_shape])
+    frame: list[int | None] = [None, None, 3] if card.any_size else [*card.input_shape]
+    _check_shape(model, "input", inputs[0].shape, [None if card.dynamic_batch else 1, *frame])
 
 
 def _check_output(session: Any, card: ModelCard, model: Path) -> None:
@@ -109,7 +103,8 @@ def _check_output(session: Any, card: ModelCard, model: Path) -> None:
     tensor = outputs[card.output_name]
     if tensor.type != _TYPES[card.output_type]:
         _refuse(model, "output type", tensor.type, _TYPES[card.output_type])
-    _check_shape(model, "output", tensor.shape, [None, *card.output_shape])
+    frame: list[int | None] = [None, None] if card.any_size else [*card.output_shape]
+    _check_shape(model, "output", tensor.shape, [None, *frame])
 
 
 def _check_shape(model: Path, what: str, shape: list[int | str | None], expected: list[int | None]) -> None:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from deploy.detectors.arrays import Array, around, at_least, cell_centres, concatenate, like, namespace, plain, sigmoid
-from deploy.detectors.layout import THREE_STRIDES, Layout, Shape, Size, classes_a_cell, near_cells
+from deploy.detectors.geometry import Size
+from deploy.detectors.layout import THREE_STRIDES, Layout, Shape, classes_a_cell, near_cells
 
 _MOST_STRIDES_OFF = 6.0
 _MOST_LOG_STRIDES = 8.0

@@ -88,3 +88,15 @@ def settle_class_names(num_classes: int, given: tuple[str, ...], in_file: tuple[
 def kept_by_default(names: tuple[str, ...]) -> tuple[str, ...]:
     """The classes that count unless others are named: people and vehicles of COCO's, all of any others."""
     return PEOPLE_AND_VEHICLES if names == COCO_CLASSES else names
+
+
+def class_indices(wanted: tuple[str, ...], known: tuple[str, ...]) -> list[int]:
+    """Indices of the named classes.
+
+    Raises:
+        OptionError: a name the detector does not know.
+    """
+    unknown = [name for name in wanted if name not in known]
+    if unknown:
+        raise OptionError(f"the detector has no class {unknown[0]!r}", hint=f"Known: {', '.join(known)}.")
+    return [known.index(name) for name in wanted]

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deploy.detectors.arrays import Array, cell_centres, concatenate, like, softmax
-from deploy.detectors.layout import FOUR_STRIDES, THREE_STRIDES, Layout, Shape, Size, classes_a_cell
+from deploy.detectors.geometry import Size
+from deploy.detectors.layout import FOUR_STRIDES, THREE_STRIDES, Layout, Shape, classes_a_cell
 
 BINS = 8
 """Bins of a side's distribution."""

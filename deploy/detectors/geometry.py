@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 
+from deploy.core.errors import OptionError
 from deploy.detectors.arrays import like
 
+Size = tuple[int, int]
+"""Height and width in pixels."""
+STRIDE_PX = 32
+"""Sides of a free network's frame are multiples of it."""
 Fit = Literal["stretch", "letterbox", "corner", "warp", "warp-letterbox"]
 """stretch: to the whole frame. letterbox: shape kept, in the middle. corner: shape kept, at the top left. The warps
 sample at whole pixels from the corner (`cv2.warpPerspective`), the others from the middles of pixels (`cv2.resize`)."""
@@ -76,3 +82,24 @@ def place(height_px: int, width_px: int, network: tuple[int, int], fit: Fit) -> 
     # Where the free space is odd, Ultralytics puts the smaller half first.
     left, top = round((wide - cols) / 2 - 0.1), round((high - rows) / 2 - 0.1)
     return Placement(rows, cols, scale, scale, float(left), float(top))
+
+
+def rounded_up(size: Size) -> Size:
+    """To multiples of `STRIDE_PX`."""
+    height, width = (-(-side // STRIDE_PX) * STRIDE_PX for side in size)
+    return height, width
+
+
+def parse_size(text: str | None) -> Size | None:
+    """``"960x544"`` -> (544, 960), height and width.
+
+    Raises:
+        OptionError: not of that form, or out of 32 .. 8192.
+    """
+    if text is None:
+        return None
+    match = re.fullmatch(r"(\d{2,4})x(\d{2,4})", text)
+    width, height = (int(match[1]), int(match[2])) if match else (0, 0)
+    if not (32 <= width <= 8192 and 32 <= height <= 8192):
+        raise OptionError(f"--detector-size {text!r} is not WIDTHxHEIGHT", hint="Write it as 960x544.")
+    return height, width

@@ -10,11 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deploy.detectors.arrays import Array, cell_centres
-from deploy.detectors.geometry import Preparation
+from deploy.detectors.geometry import Preparation, Size
 
 Shape = tuple[int, ...]
-Size = tuple[int, int]
-"""Height and width in pixels."""
 GRIDS = THREE_STRIDES, FOUR_STRIDES = (8, 16, 32), (8, 16, 32, 64)
 """Sides of the cells at each level, in pixels."""
 UNKNOWN = 0

@@ -23,8 +23,8 @@ from deploy.detectors.cells import (
     YoloX,
 )
 from deploy.detectors.distributions import NanoDetPlus, SideDistributions
-from deploy.detectors.geometry import Preparation
-from deploy.detectors.layout import FOUR_STRIDES, Layout, Size
+from deploy.detectors.geometry import Preparation, Size
+from deploy.detectors.layout import FOUR_STRIDES, Layout
 from deploy.detectors.queries import EndToEnd, JoinedQueries, LabelsBoxesScores, Queries
 
 _UNIT = Preparation()

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deploy.detectors.arrays import Array, around, cell_centres, like, plain, sigmoid
-from deploy.detectors.layout import GRIDS, UNKNOWN, Layout, Shape, Size
+from deploy.detectors.geometry import Size
+from deploy.detectors.layout import GRIDS, UNKNOWN, Layout, Shape
 
 
 class Queries(Layout):

@@ -97,7 +97,7 @@ def importance_overlay(
     picture >>= 8
     blended = picture.astype(np.uint8)
     if selected is not None:
-        blended[_outline(grid.upsample(selected))] = _OUTLINE
+        blended[outline_of(grid.upsample(selected))] = _OUTLINE
     return blended
 
 
@@ -121,7 +121,7 @@ def with_legend(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.concatenate([picture, legend_bar(picture.shape[1])])
 
 
-def _outline(inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def outline_of(inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Pixels of a region that touch what is not the region, by their sides; the frame's border counts as outside."""
     padded = np.pad(inside, 1)
     interior = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]

@@ -91,15 +91,3 @@ class Detector(Protocol):
             One `Detections` a frame.
         """
         ...
-
-
-def class_indices(wanted: tuple[str, ...], known: tuple[str, ...]) -> list[int]:
-    """Indices of the named classes.
-
-    Raises:
-        OptionError: a name the detector does not know.
-    """
-    unknown = [name for name in wanted if name not in known]
-    if unknown:
-        raise OptionError(f"the detector has no class {unknown[0]!r}", hint=f"Known: {', '.join(known)}.")
-    return [known.index(name) for name in wanted]

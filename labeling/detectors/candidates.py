@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 from torchvision.ops import batched_nms
 
-from deploy.core.errors import WeightsError
+from deploy.detectors.detections import MAX_CANDIDATES, require_scores
 from labeling.detectors.base import Detections
-
-MAX_CANDIDATES = 5000
-SCORE_TOLERANCE = 1e-3
 
 
 def select_detections(
@@ -38,16 +33,7 @@ def select_detections(
         WeightsError: scores outside [0, 1].
     """
     if scores.numel():
-        low, high = (float(value) for value in scores.detach().aminmax())
-        if math.isnan(low) or math.isnan(high):
-            raise WeightsError(
-                "the detector's scores are not numbers", hint="Try --precision float32; check its weights."
-            )
-        if not (low >= -SCORE_TOLERANCE and high <= 1 + SCORE_TOLERANCE):
-            raise WeightsError(
-                f"the detector's scores go from {low:.3g} to {high:.3g}, not from 0 to 1",
-                hint="Let the model end in a sigmoid or softmax.",
-            )
+        require_scores(*(float(value) for value in scores.detach().aminmax()))
     box, column = (scores.detach() >= least_score).nonzero(as_tuple=True)
     best = scores.detach()[box, column].argsort(descending=True, stable=True)[:MAX_CANDIDATES]
     box, column = box[best], column[best]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from deploy.detectors.classes import COCO_CLASSES, kept_by_default
-from labeling.detectors.base import DetectorSettings, class_indices
+from deploy.detectors.classes import COCO_CLASSES, class_indices, kept_by_default
+from labeling.detectors.base import DetectorSettings
 
 
 class DetectorWithClasses:

@@ -15,8 +15,9 @@ from torch import Tensor
 from torch.nn import functional
 from torchvision.ops import nms
 
+from deploy.detectors.classes import class_indices
 from labeling.core.weights import refuse_weights
-from labeling.detectors.base import Detections, DetectorSettings, class_indices
+from labeling.detectors.base import Detections, DetectorSettings
 
 WINDOW_HEIGHT_PX, WINDOW_WIDTH_PX = 128, 64
 BLOCK_PX, STRIDE_PX, CELL_PX, NUM_BINS = 16, 8, 8, 9

@@ -6,13 +6,15 @@ import warnings
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from deploy.core.errors import OptionError, WeightsError
+from deploy.core.errors import OptionError
 from deploy.core.files import sha256_of
 from deploy.detectors.classes import names_in_metadata, settle_class_names
-from deploy.detectors.layout import Layout, Size
-from deploy.detectors.layouts import choose_layout
+from deploy.detectors.geometry import Size, rounded_up
+from deploy.detectors.layout import Layout
+from deploy.detectors.trial import find_layout
 from labeling.detectors.base import Detections, DetectorSettings
 from labeling.detectors.candidates import select_detections
 from labeling.detectors.coco_detector import DetectorWithClasses
@@ -21,9 +23,6 @@ from labeling.detectors.onnx_graph import DetectorGraph, for_size, read_graph, r
 from labeling.detectors.onnx_operators import convert_to_torch
 
 warnings.filterwarnings("ignore", module="onnx2torch")  # what it says of PyTorch is for its authors
-STRIDE_PX = 32
-"""Sides of a free network's frame are multiples of it."""
-_TRIAL_SIZE = (320, 320)
 
 
 class OnnxDetector(DetectorWithClasses):
@@ -94,24 +93,10 @@ def load_onnx_detector(settings: DetectorSettings) -> OnnxDetector:
         raise OptionError("detector 'onnx' needs a file", hint="Add --detector-weights MODEL.onnx")
     graph = read_graph(settings.weights)
     size = settings.input_size or graph.size
-    trial = size or _TRIAL_SIZE
-    try:
-        # Noise, so that no output is constant by chance.
-        frame = np.random.default_rng(0).random((1, 3, *trial), np.float32)
-        outputs = run_once(for_size(graph, trial), frame, graph.path)
-        layout, num_classes = choose_layout(outputs, trial, settings.layout)
-    except WeightsError as error:
-        if settings.input_size in (None, graph.size) or graph.size is None:
-            raise
-        own = f"{graph.size[1]}x{graph.size[0]}"
-        raise OptionError(
-            f"{graph.path} works only at {own}: {error}", hint="Leave --detector-size out, or export it at that size."
-        ) from None
+
+    def run(frame: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+        return run_once(for_size(graph, (frame.shape[2], frame.shape[3])), frame, graph.path)
+
+    layout, num_classes = find_layout(run, graph.path, graph.size, settings.input_size, settings.layout)
     names = settle_class_names(num_classes, settings.class_names, names_in_metadata(graph.names))
     return OnnxDetector(graph, layout, names, size, settings)
-
-
-def rounded_up(size: Size) -> Size:
-    """To multiples of `STRIDE_PX`."""
-    height, width = (-(-side // STRIDE_PX) * STRIDE_PX for side in size)
-    return height, width

@@ -11,12 +11,14 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from deploy.backends.base import usable_threads
 from deploy.core.errors import WeightsError, first_line
-from deploy.core.runtimes import import_onnxruntime
+from deploy.core.runtimes import open_session
+from deploy.detectors.geometry import Size
+from deploy.detectors.resizing import restate_size
+from deploy.detectors.trial import known_input
 from labeling.core.onnx_reading import dims_of, frame_inputs, read_onnx, tensors_in
 
-Size = tuple[int, int]
-"""Height and width in pixels."""
 OPSETS = range(11, 22)
 _OPSET = 17
 """The newest that onnx2torch knows whole."""
@@ -82,15 +84,13 @@ def for_size(graph: DetectorGraph, size: Size) -> onnx.ModelProto:
     """
     model = onnx.ModelProto()
     model.CopyFrom(graph.model)
-    for value in list(model.graph.input):
-        if value.name == graph.input_name:
-            _set_dims(value, (1, 3, *size))
-        elif value.name not in {tensor.name for tensor in model.graph.initializer}:
-            model.graph.initializer.append(numpy_helper.from_array(_constant(value, size, graph.path), value.name))
+    restate_size(model, graph.input_name, size)
+    for value in frame_inputs(model):
+        if value.name != graph.input_name:
+            kind = helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type)
+            constant = np.array([known_input(value.name, size, graph.path)], kind)
+            model.graph.initializer.append(numpy_helper.from_array(constant, value.name))
             model.graph.input.remove(value)
-    for output in model.graph.output:
-        output.type.tensor_type.ClearField("shape")
-    del model.graph.value_info[:]
     _lower_opset(model)
     return _folded(model)
 
@@ -101,11 +101,8 @@ def run_once(model: onnx.ModelProto, frame: NDArray[np.float32], path: Path) -> 
     Raises:
         WeightsError: it does not run at this size.
     """
-    runtime = import_onnxruntime()
     try:
-        options = runtime.SessionOptions()
-        options.log_severity_level = 4
-        session = runtime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        session = open_session(model.SerializeToString(), usable_threads(None))
         outputs: list[NDArray[np.float32]] = session.run(None, {session.get_inputs()[0].name: frame})
     except Exception as error:  # ONNX Runtime's exceptions have no common base but this
         height, width = frame.shape[2:]
@@ -113,11 +110,6 @@ def run_once(model: onnx.ModelProto, frame: NDArray[np.float32], path: Path) -> 
             f"{path} does not run on a frame of {width} x {height}: {first_line(error)}", hint="Choose its own size."
         ) from None
     return outputs
-
-
-def _set_dims(value: onnx.ValueInfoProto, dims: tuple[int, ...]) -> None:
-    for dimension, number in zip(value.type.tensor_type.shape.dim, dims, strict=True):
-        dimension.dim_value = number
 
 
 def _to_float32(model: onnx.ModelProto) -> None:
@@ -132,15 +124,6 @@ def _to_float32(model: onnx.ModelProto) -> None:
     for value in (*model.graph.input, *model.graph.output, *model.graph.value_info):
         if value.type.tensor_type.elem_type == TensorProto.FLOAT16:
             value.type.tensor_type.elem_type = TensorProto.FLOAT
-
-
-def _constant(value: onnx.ValueInfoProto, size: Size, path: Path) -> NDArray[Any]:
-    """What an input besides the frame is given: the boxes are to be in pixels of the network's frame."""
-    height, width = size
-    known = {"im_shape": (height, width), "scale_factor": (1, 1), "orig_target_sizes": (width, height)}
-    if value.name not in known:
-        raise WeightsError(f"{path} has an unknown input {value.name!r}", hint="Export it with the frame alone.")
-    return np.array([known[value.name]], helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type))
 
 
 def _lower_opset(model: onnx.ModelProto) -> None:

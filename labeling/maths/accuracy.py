@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from labeling.maths.utility import IOU_THRESHOLD, iou
+from deploy.detectors.matching import IOU_THRESHOLD, iou
 
 if TYPE_CHECKING:
     from labeling.detectors.base import Detections, Detector

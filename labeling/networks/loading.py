@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
-from deploy.core.errors import OptionError, WeightsError
+from deploy.core.errors import WeightsError
 from deploy.detectors.classes import read_class_names
+from deploy.detectors.geometry import parse_size
 from labeling.dataset.manifest import ModelRecord
 from labeling.detectors import Detector, create_detector
 from labeling.networks.options import NetworkOptions
@@ -37,21 +37,6 @@ def load_networks(options: NetworkOptions) -> tuple[Detector, Upscaler]:
         options=parse_options(options.upscaler_option),
     )
     return detector, upscaler
-
-
-def parse_size(text: str | None) -> tuple[int, int] | None:
-    """``"960x544"`` -> (544, 960), height and width.
-
-    Raises:
-        OptionError: not of that form, or out of 32 .. 8192.
-    """
-    if text is None:
-        return None
-    match = re.fullmatch(r"(\d{2,4})x(\d{2,4})", text)
-    width, height = (int(match[1]), int(match[2])) if match else (0, 0)
-    if not (32 <= width <= 8192 and 32 <= height <= 8192):
-        raise OptionError(f"--detector-size {text!r} is not WIDTHxHEIGHT", hint="Write it as 960x544.")
-    return height, width
 
 
 def recorded_detector(record: ModelRecord, weights: Path | None, *, offline: bool) -> Detector:

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from deploy.core.grid import Grid
+from deploy.prediction.rankings import difference_ranking
 from labeling.detectors import Detections, Detector
 from labeling.detectors.recorded import RecordedDetector
 from labeling.maths.accuracy import LOOK_BELOW, Accuracy, Agreement, Objective, SoftF1, SumOfScores
 from labeling.maths.importance import Norm, Variant, block_importance
-from labeling.maths.rankings import difference_ranking
 
 Judge = Literal["true", "sr", "none"]
 Measure = tuple[Objective, Judge]

@@ -21,14 +21,14 @@ from deploy.core.files import read_npz, sha256_of, write_npz, write_text
 from deploy.core.grid import Grid
 from deploy.core.progress import track
 from deploy.core.work_folder import hold
+from deploy.detectors.matching import match
 from deploy.inputs.video import FrameSelection, VideoInfo, probe
+from deploy.prediction.rankings import box_ranking, difference_ranking, edge_ranking, shuffle_ties
 from labeling.core.frames import FramePair, FrameSize, frame_size, read_pairs, to_tensor
 from labeling.detectors import Detections, Detector
 from labeling.maths.quantise import Curve, Knots, fit_knots, normalise, to_levels
 from labeling.maths.rank_correlation import rank_correlation
-from labeling.maths.rankings import box_ranking, difference_ranking, edge_ranking, shuffle_ties
 from labeling.maths.split import evenly_spaced
-from labeling.maths.utility import match
 from labeling.networks.devices import pick_device
 from labeling.networks.loading import load_networks, model_records
 from labeling.study.candidates import FrameUnderStudy, Judge, importance_maps, sampled_effects

@@ -7,10 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from deploy.core.statistics import bootstrap_interval, segments_of
 from deploy.core.tables import Table
-from labeling.maths.utility import bootstrap_interval
 from labeling.study.record import LabelStudy, StudyRun
-from labeling.utility.enhanced_detection import segments_of
 
 BASELINES = ("|SR - IN|", "edges")
 """What a label has to beat."""

@@ -7,8 +7,8 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from deploy.detectors.matching import MatchCounts
 from labeling.dataset.reader import FrameKey
-from labeling.maths.utility import MatchCounts
 from labeling.utility.curves import Counts, ReferenceName
 
 

@@ -8,16 +8,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from labeling.maths.utility import (
-    MatchCounts,
-    area,
-    mean_f1,
-    middle_95,
-    pooled_f1,
-    recoveries,
-    recovery,
-    resampled_means,
-)
+from deploy.core.statistics import middle_95, resampled_means
+from deploy.detectors.matching import MatchCounts, mean_f1, pooled_f1
+from labeling.maths.utility import area, recoveries, recovery
 from labeling.utility.record import Interval, UtilityCurve, UtilityPoint
 
 ReferenceName = Literal["true", "sr"]

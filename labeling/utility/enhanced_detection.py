@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from deploy.core.grid import Grid
+from deploy.detectors.matching import Boxes
 from deploy.prediction.postprocess import top_blocks
 from labeling.detectors import Detections, Detector
-from labeling.maths.utility import Boxes
 
 BATCH = 5
 FoundBoxes = dict[tuple[str, float], Boxes]
@@ -71,18 +71,3 @@ def detect_enhanced(
     none, everything = detect_boxes(detector, torch.cat([interpolated, sr]))
     ends = {(method, budget): boxes for method in rankings for budget, boxes in ((0.0, none), (1.0, everything))}
     return {key: found[blocks.tobytes()] for key, blocks in chosen.items()} | ends
-
-
-def segments_of(videos: Sequence[str], per_video: int) -> NDArray[np.int64]:
-    """Group of each frame: every video's frames cut into contiguous parts of nearly equal length.
-
-    Args:
-        videos: the video of each frame, the frames of a video being neighbours.
-        per_video: number of parts.
-    """
-    groups: list[int] = []
-    for video in dict.fromkeys(videos):
-        count = list(videos).count(video)
-        first = max(groups, default=-1) + 1
-        groups += [first + position * min(per_video, count) // count for position in range(count)]
-    return np.array(groups, np.int64)

@@ -16,7 +16,9 @@ from deploy.core.files import read_image, sha256_of, write_text
 from deploy.core.grid import Grid
 from deploy.core.progress import track
 from deploy.core.resize import same_shape
+from deploy.core.statistics import segments_of
 from deploy.core.tables import Table
+from deploy.detectors.matching import Boxes, match
 from deploy.inputs.report import ReadOptions
 from deploy.inputs.sources import sha256_of_source
 from deploy.inputs.video import FrameSelection
@@ -26,14 +28,13 @@ from labeling.core.frames import FramePair, FrameSize, read_pairs, to_tensor
 from labeling.dataset.manifest import MANIFEST_NAME, Manifest, SourceRecord, read_manifest
 from labeling.dataset.reader import FrameKey, LabelledFrame, read_split
 from labeling.maths.split import SPLITS, evenly_spaced
-from labeling.maths.utility import Boxes, match
 from labeling.networks.devices import pick_device
 from labeling.networks.loading import recorded_detector, recorded_upscaler
 from labeling.networks.stored_weights import find_weights
 from labeling.upscalers.simple import interpolate
 from labeling.utility.cache import UtilityCache
 from labeling.utility.curves import Counts, ReferenceName, make_curve
-from labeling.utility.enhanced_detection import detect_boxes, detect_enhanced, segments_of
+from labeling.utility.enhanced_detection import detect_boxes, detect_enhanced
 from labeling.utility.options import EvaluateUtilityOptions
 from labeling.utility.ranking_methods import Bench, Rankers, frames_before
 from labeling.utility.record import UtilityReport

@@ -18,14 +18,14 @@ from deploy.core.errors import DatasetError, OptionError
 from deploy.core.files import read_image, sha256_of
 from deploy.core.grid import Grid
 from deploy.core.resize import same_shape
+from deploy.detectors.matching import Boxes
 from deploy.prediction.predictor import Predictor
+from deploy.prediction.rankings import box_ranking, difference_ranking, edge_ranking, grown_box_ranking, shuffle_ties
 from labeling.dataset.manifest import Manifest
 from labeling.dataset.padding import mean_color, pad_to
 from labeling.dataset.reader import FrameKey, LabelledFrame, read_levels, read_split
 from labeling.detectors import Detector
-from labeling.maths.rankings import box_ranking, difference_ranking, edge_ranking, grown_box_ranking, shuffle_ties
 from labeling.maths.split import SPLITS
-from labeling.maths.utility import Boxes
 from labeling.upscalers import Upscaler
 
 Rankings = Mapping[str, NDArray[np.float64]]

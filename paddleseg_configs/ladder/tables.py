@@ -7,8 +7,9 @@ from typing import Literal
 
 import numpy as np
 
+from deploy.core.statistics import middle_95, resampled_means
 from deploy.core.tables import Table
-from labeling.maths.utility import area, middle_95, resampled_means
+from labeling.maths.utility import area
 from labeling.utility.record import UtilityCurve, UtilityReport
 from paddleseg_configs.ladder.record import LadderReport, ModelRow
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from labeling.maths.utility import MatchCounts
+from deploy.detectors.matching import MatchCounts
 from labeling.utility.cache import UtilityCache
 
 BUDGETS = (0.1, 0.2)

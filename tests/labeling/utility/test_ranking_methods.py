@@ -13,9 +13,9 @@ import pytest
 from deploy.core.errors import InputError, OptionError
 from deploy.core.files import sha256_of
 from deploy.core.grid import Grid
+from deploy.detectors.matching import MatchCounts
 from labeling.dataset.manifest import read_manifest
 from labeling.dataset.reader import read_levels, read_split
-from labeling.maths.utility import MatchCounts
 from labeling.networks.stored_weights import find_weights
 from labeling.utility.curves import make_curve
 from labeling.utility.evaluation import _load_predictors, _other_labels

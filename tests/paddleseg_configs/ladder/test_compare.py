@@ -16,8 +16,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from deploy.core.errors import OptionError, RegenError, WeightsError
+from deploy.detectors.matching import MatchCounts
 from labeling.core.stages import Stage, run_stage, words_of
-from labeling.maths.utility import MatchCounts
 from labeling.utility.curves import Counts, make_curve
 from labeling.utility.record import UtilityReport
 from paddleseg_configs.ladder import ladder_check

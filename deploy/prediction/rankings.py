@@ -6,7 +6,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deploy.core.grid import Grid
-from labeling.maths.utility import edge_density
 
 Blocks = NDArray[np.float64]
 
@@ -52,6 +51,13 @@ def shuffle_ties(ranking: NDArray[np.generic], seed: tuple[int, ...]) -> Blocks:
     ranks = np.empty(flat.size)
     ranks[order] = np.arange(flat.size)
     return ranks.reshape(np.shape(ranking))
+
+
+def edge_density(gray: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Gradient magnitude of (H, W) intensities by central differences."""
+    dy, dx = np.gradient(gray)
+    magnitude: NDArray[np.float32] = np.hypot(dx, dy).astype(np.float32)
+    return magnitude
 
 
 def _centres(count: int, side_px: int, size_px: int) -> Blocks:

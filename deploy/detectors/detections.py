@@ -1,0 +1,95 @@
+"""What a detector finds in a frame, in NumPy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deploy.core.errors import WeightsError
+from deploy.detectors.matching import iou
+
+Floats = NDArray[np.float32]
+MAX_CANDIDATES = 5000
+"""Boxes above the threshold that are looked at, the best ones."""
+SCORE_TOLERANCE = 1e-3
+"""By which scores may leave [0, 1]."""
+
+
+@dataclass(frozen=True, eq=False)
+class Detections:
+    """What was found in one frame, best first."""
+
+    xyxy: Floats
+    """(M, 4) x0, y0, x1, y1 in pixels of the frame."""
+    confidence: Floats
+    """(M,) in [0, 1]."""
+    class_id: NDArray[np.int64]
+    """(M,) index into `class_names`."""
+    class_names: tuple[str, ...]
+    """Of all classes that the detector knows."""
+
+    def __len__(self) -> int:
+        return len(self.xyxy)
+
+
+def require_scores(low: float, high: float) -> None:
+    """Raise WeightsError unless the least and the greatest score lie between 0 and 1."""
+    if np.isnan(low) or np.isnan(high):
+        raise WeightsError("the detector's scores are not numbers", hint="Try --precision float32; check its weights.")
+    if not (low >= -SCORE_TOLERANCE and high <= 1 + SCORE_TOLERANCE):
+        raise WeightsError(
+            f"the detector's scores go from {low:.3g} to {high:.3g}, not from 0 to 1",
+            hint="Let the model end in a sigmoid or softmax.",
+        )
+
+
+def best_boxes(
+    boxes: Floats, scores: Floats, frame: tuple[int, int], least_score: float, nms_iou: float
+) -> tuple[Floats, Floats, NDArray[np.int64]]:
+    """Threshold, clip to the frame, and suppress what overlaps a better box of its class.
+
+    Args:
+        boxes: (K, 4) x0, y0, x1, y1 in pixels of the frame.
+        scores: (K, C) in [0, 1].
+        frame: its height and width in pixels.
+        least_score: what is lower is dropped.
+        nms_iou: overlap of the same class that is too much.
+
+    Returns:
+        (M, 4) boxes, (M,) scores and (M,) columns of `scores`, best first.
+
+    Raises:
+        WeightsError: scores outside [0, 1].
+    """
+    if scores.size:
+        require_scores(float(scores.min()), float(scores.max()))
+    box, column = (scores >= least_score).nonzero()
+    best = np.argsort(-scores[box, column], kind="stable")[:MAX_CANDIDATES]
+    box, column = box[best], column[best]
+    corners = np.clip(boxes[box], 0, np.array([*frame[::-1], *frame[::-1]], np.float32)).astype(np.float32)
+    kept = suppress(corners, column, nms_iou)
+    kept = kept[(corners[kept, 2:] > corners[kept, :2]).all(axis=1)]
+    return corners[kept], scores[box, column][kept].astype(np.float32), column[kept]
+
+
+def suppress(boxes: Floats, classes: NDArray[np.int64], nms_iou: float) -> NDArray[np.intp]:
+    """Greedy non-maximum suppression by class.
+
+    Args:
+        boxes: (K, 4), best first.
+        classes: (K,).
+        nms_iou: overlap that is too much.
+
+    Returns:
+        Indices of the boxes that are kept, best first.
+    """
+    kept = []
+    left = np.arange(len(boxes))
+    while len(left):
+        first, left = left[0], left[1:]
+        kept.append(first)
+        overlap = iou(boxes[first][None], boxes[left])[0]
+        left = left[(overlap <= nms_iou) | (classes[left] != classes[first])]
+    return np.array(kept, np.intp)

@@ -1,0 +1,107 @@
+"""Run every way on every frame: what it finds, and how long it takes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deploy.detectors.detections import Detections
+from deploy.detectors.matching import Boxes, MatchCounts, match
+from deploy.worth_it.samples import Sample
+from deploy.worth_it.ways import Detect, Enhanced, Found, Kind, Way
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """One way on all frames."""
+
+    name: str
+    """The way."""
+    kind: Kind
+    """What it stands for."""
+    budget: float | None
+    """Share of the blocks that are super-resolved; None where blocks play no part."""
+    f1: NDArray[np.float64]
+    """(N,) of each frame."""
+    milliseconds: float
+    """Median over the frames, detector included."""
+
+
+@dataclass(frozen=True, eq=False)
+class Look:
+    """One frame and what was found in it, for pictures."""
+
+    sample: Sample
+    wanted: Detections
+    """What counts as right."""
+    nothing: Found
+    """On the interpolated frame."""
+    predicted: Found
+    """With the predictor's blocks enhanced, at the control's budget."""
+    enhanced: Enhanced
+    """That frame."""
+    gain: float
+    """Its F1 over that of the interpolated frame."""
+
+
+@dataclass
+class Bench:
+    """Gathers what the ways find, frame by frame."""
+
+    ways: Sequence[Way]
+    """The first is the interpolated frame."""
+    detect: Detect
+    """Finds the objects of the true frame."""
+    show: str
+    """Name of the way that pictures show."""
+    looks: list[Look] = field(default_factory=list)
+    """The frames on which that way gains most, best first."""
+    most_looks: int = 3
+    """How many are kept."""
+    _f1: dict[str, list[float]] = field(default_factory=dict)
+    _seconds: dict[str, list[float]] = field(default_factory=dict)
+
+    def run(self, samples: Iterable[Sample]) -> list[Measured]:
+        """Try all ways on all frames; the first frame is tried once before, so that nobody pays for a cold start."""
+        for number, sample in enumerate(samples):
+            if number == 0:
+                self._all(sample)
+            self._add(sample, *self._all(sample))
+        return [
+            Measured(
+                way.name, way.kind, way.budget, np.array(self._f1[way.name]),
+                1000 * float(np.median(self._seconds[way.name])),
+            )
+            for way in self.ways
+        ]  # fmt: skip
+
+    def _all(self, sample: Sample) -> tuple[dict[str, Found], dict[str, float]]:
+        found, seconds = {}, {}
+        for way in self.ways:
+            if way.prepare is not None:
+                way.prepare(sample)
+            started = time.perf_counter()
+            found[way.name] = way.run(sample)
+            seconds[way.name] = time.perf_counter() - started
+        return found, seconds
+
+    def _add(self, sample: Sample, found: dict[str, Found], seconds: dict[str, float]) -> None:
+        everything = next(way.name for way in self.ways if way.kind == "everything")
+        wanted = found[everything].detections if sample.true is None else self.detect(sample.true)
+        for name, result in found.items():
+            self._f1.setdefault(name, []).append(agreement(result.detections, wanted).f1)
+            self._seconds.setdefault(name, []).append(seconds[name])
+        nothing, shown = found[self.ways[0].name], found[self.show]
+        if shown.enhanced is not None:
+            gain = self._f1[self.show][-1] - self._f1[self.ways[0].name][-1]
+            self.looks.append(Look(sample, wanted, nothing, shown, shown.enhanced, gain))
+            self.looks = sorted(self.looks, key=lambda look: -look.gain)[: self.most_looks]
+
+
+def agreement(found: Detections, wanted: Detections) -> MatchCounts:
+    """How many detections match."""
+    return match(Boxes(found.xyxy, found.class_id), Boxes(wanted.xyxy, wanted.class_id))

@@ -1,0 +1,56 @@
+"""The options of `deploy/worth.py`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from deploy.core.options import option
+from deploy.core.ranges import require_range, require_ranges
+
+if TYPE_CHECKING:  # numpy is behind it, and --help works without
+    from deploy.core.resize import Reduction
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorthOptions:
+    """What is tried.
+
+    Raises:
+        OptionError: a number is out of its range.
+    """
+
+    video: Path = option(positional=True, type=Path, help="a video, or a folder of images, as sharp as you have it")
+    detector: Path = option(type=Path, metavar="FILE", help="your detector, an ONNX file (docs/howto/own-detector.md)")
+    detector_size: str | None = option(
+        None, metavar="WxH", help="width x height to run the detector at (default: its own, else the frame's)"
+    )
+    detector_layout: str | None = option(None, metavar="NAME", help="layout of its outputs, where two fit")
+    class_names: Path | None = option(None, type=Path, metavar="FILE", help="names of its classes, a name a line")
+    classes: tuple[str, ...] = option(
+        (), nargs="+", metavar="NAME", help="classes that count (default: people and vehicles of COCO's, else all)"
+    )
+    score_threshold: float = option(0.3, type=float, metavar="S", help="detections below are ignored")
+    upscaler: Path | None = option(
+        None, type=Path, metavar="FILE", help="an .onnx file of export/export_upscaler.py (default: the embedded one)"
+    )
+    predictor: Path | None = option(
+        None, type=Path, metavar="FILE", help="an importance predictor (default: the embedded one)"
+    )
+    frames: int = option(20, type=int, metavar="N", help="frames to try, spread over the video")
+    height: int | None = option(
+        None, type=int, metavar="H", help="height of the low-resolution frame (default: the most that leaves a true "
+        "frame to compare with, up to 360)"
+    )  # fmt: skip
+    reduce: Reduction = option(
+        "area", choices=("area", "bicubic", "lanczos"), help="how low-resolution frames are made"
+    )
+    threads: int | None = option(None, type=int, help="CPU threads (default: one a CPU of this process)")
+    out: Path | None = option(None, type=Path, metavar="PAGE.html", help="a page with a curve and pictures")
+    json: Path | None = option(None, type=Path, metavar="FILE", help="all figures")
+
+    def __post_init__(self) -> None:
+        require_ranges(self, "frames", "threads", low=1)
+        require_range("height", self.height, 32)
+        require_range("score_threshold", self.score_threshold, 0, 1, open_ends=True)

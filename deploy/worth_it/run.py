@@ -1,0 +1,164 @@
+"""The order of everything: frames, detector, ways, measuring, verdict, files; see `deploy/worth.py`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+
+from deploy.core.errors import OptionError, WeightsError
+from deploy.core.files import write_text
+from deploy.core.progress import track
+from deploy.core.tables import Table
+from deploy.detectors.classes import read_class_names
+from deploy.detectors.geometry import Size, parse_size, rounded_up
+from deploy.detectors.onnx_detector import OnnxDetector
+from deploy.worth_it.measuring import Bench, Look
+from deploy.worth_it.options import WorthOptions
+from deploy.worth_it.samples import Plan, read_samples
+from deploy.worth_it.verdict import Situation, Verdict, judge
+from deploy.worth_it.ways import (
+    CONTROL_BUDGET,
+    BoxesBefore,
+    Engine,
+    Kind,
+    Way,
+    enhancing_ways,
+    larger_way,
+    sliced_way,
+)
+
+LARGER = (1.25, 1.5, 2.0)
+"""How many times larger networks are tried on the interpolated frame."""
+SHOWN = f"top {CONTROL_BUDGET:.0%} by predictor"
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """Everything that was found."""
+
+    verdict: Verdict
+    kinds: tuple[Kind, ...]
+    """Of each row."""
+    notes: tuple[str, ...]
+    """What else is to be known, a sentence each."""
+    looks: tuple[Look, ...]
+    """Frames to show."""
+
+
+def find_out(options: WorthOptions, engine: Engine) -> Answer:
+    """Measure and judge.
+
+    Raises:
+        RegenError: an input that cannot be used.
+    """
+    samples = read_samples(options.video, engine.scale, options.frames, options.height, options.reduce)
+    plan = samples.plan
+    detectors = _Detectors(options, plan.sr_size)
+    notes = [_of_sizes(plan, len(samples)), *detectors.notes]
+    situation: Situation = "fair" if plan.has_true else "no true frame"
+    if detectors.own.zoom(plan.sr_size) * engine.scale <= 1:
+        situation = "detector too small"
+        enough = rounded_up(plan.sr_size)
+        notes.append(f"Run it at --detector-size {enough[1]}x{enough[0]}, or export it at that size, and ask again.")
+    ways = [
+        *enhancing_ways(engine, detectors.own),
+        *_alternatives(engine, detectors, plan, with_before=len(samples) > 1),
+    ]
+    bench = Bench(ways, detectors.own, SHOWN)
+    measured = bench.run(track(samples, total=len(samples), label="trying"))
+    verdict = judge(measured, situation)
+    notes += [verdict.caveat] if verdict.caveat else []
+    return Answer(verdict, tuple(way.kind for way in ways), tuple(notes), tuple(bench.looks))
+
+
+def table_of(verdict: Verdict) -> Table:
+    """The rows for a terminal."""
+    header = ("way", "F1", "95 %", "points over nothing", "95 %", "ms a frame")
+    rows = tuple(
+        (
+            row.way, f"{row.f1:.3f}", f"{row.f1_low:.3f} to {row.f1_high:.3f}", f"{100 * row.gain:+.1f}",
+            f"{100 * row.gain_low:+.1f} to {100 * row.gain_high:+.1f}", f"{row.milliseconds:.0f}",
+        )
+        for row in verdict.rows
+    )  # fmt: skip
+    return Table("", header, rows)
+
+
+def write_answer(answer: Answer, options: WorthOptions, engine: Engine) -> list[str]:
+    """Write the files that were asked for; their names."""
+    written = []
+    if options.json is not None:
+        content = asdict(answer.verdict) | {"notes": answer.notes, "verdict": answer.verdict.sentence}
+        del content["sentence"]
+        write_text(options.json, json.dumps(content, indent=2) + "\n")
+        written.append(str(options.json))
+    if options.out is not None:
+        from deploy.worth_it.page import make_page
+
+        page = make_page(options.video.name, answer.verdict, answer.kinds, answer.notes, answer.looks, engine)
+        write_text(options.out, page)
+        written.append(str(options.out))
+    return written
+
+
+class _Detectors:
+    """The user's detector at its own size, and at larger ones where it can be had."""
+
+    def __init__(self, options: WorthOptions, sr_size: Size) -> None:
+        self._options = options
+        self.own = self._at(parse_size(options.detector_size), options.detector_layout)
+        self.notes: list[str] = []
+        base = self.own.size_for(sr_size)
+        self.larger: list[tuple[OnnxDetector, Size]] = []
+        for factor in LARGER:
+            size = rounded_up((round(base[0] * factor), round(base[1] * factor)))
+            try:
+                self.larger.append((self._at(size, self.own.layout.name), size))
+            except (OptionError, WeightsError) as error:
+                self.notes.append(f"No larger detector input is tried: {str(error).partition(': ')[0]}.")
+                break
+
+    def _at(self, size: Size | None, layout: str | None) -> OnnxDetector:
+        options = self._options
+        return OnnxDetector(
+            options.detector,
+            size=size,
+            layout=layout,
+            classes=options.classes or None,
+            class_names=read_class_names(options.class_names) if options.class_names else None,
+            score_threshold=options.score_threshold,
+            threads=options.threads,
+        )
+
+
+def _alternatives(engine: Engine, detectors: _Detectors, plan: Plan, *, with_before: bool) -> list[Way]:
+    ways = [sliced_way(engine, detectors.own)]
+    if with_before:
+        ways.append(BoxesBefore(engine, detectors.own).way())
+    ways += [
+        larger_way(engine.scale, detector, size, detector.zoom(plan.sr_size)) for detector, size in detectors.larger
+    ]
+    return ways
+
+
+def _of_sizes(plan: Plan, count: int) -> str:
+    low, high = f"{plan.width_px} x {plan.height_px}", f"{plan.sr_size[1]} x {plan.sr_size[0]}"
+    reference = "the true frames" if plan.has_true else "the super-resolved frames: the source holds no true ones"
+    return (
+        f"{count} frames of {low} ({plan.reduction}), x{plan.scale} to {high}; F1 against the same detector's "
+        f"detections on {reference}."
+    )
+
+
+Say = Callable[[str], None]
+
+
+def show(answer: Answer, say: Say, written: Sequence[str]) -> None:
+    """Print the answer."""
+    say(table_of(answer.verdict).text())
+    for note in answer.notes:
+        say(note)
+    say(answer.verdict.sentence)
+    for name in written:
+        say(f"wrote {name}")

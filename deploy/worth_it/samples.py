@@ -1,0 +1,157 @@
+"""Frames to try: low-resolution ones, and the true frames that super-resolution should give back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deploy.core.errors import InputError, OptionError
+from deploy.core.resize import Reduction, area_resize, reduce_frame
+from deploy.inputs.frame import FrameSelection
+from deploy.inputs.report import ReadOptions, SourceReport
+from deploy.inputs.sources import probe_source, read_source
+
+Image = NDArray[np.uint8]
+"""(H, W, 3) uint8 RGB."""
+MOST_LINES = 360
+"""Of the low-resolution frame unless its height is given: a comparison of larger ones takes long."""
+LEAST_LINES = 64
+"""With fewer a detector finds nothing, and the source counts as too small for a true frame."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Sizes of the frames of one comparison."""
+
+    height_px: int
+    """Of the low-resolution frame."""
+    width_px: int
+    """Likewise."""
+    scale: int
+    """Size of the super-resolved frame over it."""
+    has_true: bool
+    """Whether the source holds a true frame of the super-resolved size."""
+    crop: tuple[int, int] | None = None
+    """Rows and columns of the source, from the top left, that are the true frame as they are; None resizes."""
+    reduction: Reduction = "area"
+    """How low-resolution frames are made."""
+
+    @property
+    def sr_size(self) -> tuple[int, int]:
+        """Height and width of the super-resolved frame."""
+        return self.height_px * self.scale, self.width_px * self.scale
+
+    def reduce(self, image: Image) -> Image:
+        """The low-resolution frame of a source's frame."""
+        if self.crop is not None:
+            image = image[: self.crop[0], : self.crop[1]]
+        return reduce_frame(image, height_px=self.height_px, width_px=self.width_px, reduction=self.reduction)
+
+    def true(self, image: Image) -> Image | None:
+        """The true frame of a source's frame; None where the source is too small."""
+        if not self.has_true:
+            return None
+        if self.crop is not None:
+            return np.ascontiguousarray(image[: self.crop[0], : self.crop[1]])
+        height, width = self.sr_size
+        return area_resize(image, height_px=height, width_px=width)
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """One frame to try."""
+
+    index: int
+    """Position in the source."""
+    lr: Image
+    """At low resolution."""
+    true: Image | None
+    """As it really is, at the super-resolved size."""
+    before: Image | None
+    """The source's frame before it, at low resolution; None for its first."""
+
+
+def plan_sizes(
+    height_px: int, width_px: int, scale: int, height: int | None = None, reduction: Reduction = "area"
+) -> Plan:
+    """Sizes that leave a true frame to compare with, where the source is large enough for that.
+
+    Args:
+        height_px: of the source.
+        width_px: of the source.
+        scale: of the upscaler.
+        height: of the low-resolution frame, where the user gave it.
+        reduction: how it is made.
+
+    Raises:
+        OptionError: a height above the source's.
+    """
+    largest = height_px // scale
+    if height is None:
+        height = min(largest, MOST_LINES) if largest >= LEAST_LINES else min(height_px, MOST_LINES)
+    if height > height_px:
+        raise OptionError(
+            f"height={height} is more than the source's {height_px} lines", hint=f"Give --height {largest} or less."
+        )
+    if height == largest:
+        width = width_px // scale
+        return Plan(height, width, scale, True, (height * scale, width * scale), reduction)
+    width = max(1, width_px * height // height_px)
+    return Plan(height, width, scale, height * scale <= height_px and width * scale <= width_px, None, reduction)
+
+
+def read_samples(path: Path, scale: int, frames: int, height: int | None, reduction: Reduction) -> Samples:
+    """Find the frames to try.
+
+    Args:
+        path: a video or a folder of images.
+        scale: of the upscaler.
+        frames: how many, at most, spread evenly.
+        height: of the low-resolution frame; None chooses it.
+        reduction: how it is made.
+
+    Raises:
+        InputError: the source cannot be read.
+        OptionError: a height above the source's.
+    """
+    report = SourceReport(str(path))
+    info = probe_source(path, FrameSelection(), ReadOptions(), report)
+    plan = plan_sizes(info.height_px, info.width_px, scale, height, reduction)
+    usable = [index for index in range(info.num_frames) if index not in info.unusable]
+    first = 1 if len(usable) > 1 else 0  # the first has none before it
+    picks = np.unique(np.linspace(first, len(usable) - 1, min(frames, len(usable) - first)).round().astype(int))
+    wanted = {usable[pick]: usable[pick - 1] if pick else None for pick in picks.tolist()}
+    return Samples(path, plan, wanted, ReadOptions(frame_threads=not report.losses))
+
+
+@dataclass(frozen=True)
+class Samples:
+    """The frames to try, decoded one after the other."""
+
+    path: Path
+    plan: Plan
+    wanted: dict[int, int | None]
+    """Index of a frame -> that of the frame before it."""
+    reading: ReadOptions
+
+    def __len__(self) -> int:
+        return len(self.wanted)
+
+    def __iter__(self) -> Iterator[Sample]:
+        needed = frozenset(self.wanted) | {index for index in self.wanted.values() if index is not None}
+        selection = FrameSelection(indices=needed)
+        before: dict[int, Image] = {}
+        for frame in read_source(self.path, selection, self.reading, SourceReport(str(self.path))):
+            lr = self.plan.reduce(frame.image)
+            if frame.index in self.wanted:
+                previous = self.wanted[frame.index]
+                found = None if previous is None else before.get(previous)
+                yield Sample(frame.index, lr, self.plan.true(frame.image), found)
+            before = {frame.index: lr}
+            if frame.index >= max(needed):
+                return
+        raise InputError(f"{self.path} ends before frame {max(needed)}", hint="Check that it plays to the end.")

@@ -1,0 +1,175 @@
+"""Ways to detect in a low-resolution frame: enhancing, and what a practitioner would do instead."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as Pictures
+
+from deploy.core.grid import Grid
+from deploy.detectors.detections import Detections
+from deploy.prediction.rankings import box_ranking, shuffle_ties
+from deploy.worth_it.samples import Image, Sample
+from deploy.worth_it.slicing import detect_in_slices
+
+BUDGETS = (0.05, 0.1, 0.2, 0.3)
+"""Shares of the blocks that the predictor chooses."""
+CONTROL_BUDGET = 0.2
+"""Share that blocks by chance and those of the frame before get."""
+Kind = Literal["nothing", "everything", "predicted", "control", "instead"]
+"""What a way stands for in the verdict: `instead` is what one would do without enhancing by importance."""
+Ranking = NDArray[np.float32]
+Detect = Callable[[Image], Detections]
+
+
+@dataclass(frozen=True, eq=False)
+class Enhanced:
+    """A frame that was enlarged, some of its blocks by super-resolution."""
+
+    image: Image
+    """(s H, s W, 3) uint8 RGB."""
+    selected: NDArray[np.bool_]
+    """(rows, cols) the blocks that were super-resolved."""
+
+
+class Engine(Protocol):
+    """What enlarges frames."""
+
+    scale: int
+    """Size of the result over that of the frame."""
+
+    def grid(self, lr: Image) -> Grid:
+        """The blocks of a frame."""
+        ...
+
+    def enhance(self, lr: Image, budget: float, ranking: Ranking | None = None) -> Enhanced:
+        """Super-resolve the top blocks, interpolate the others.
+
+        Args:
+            lr: (H, W, 3) uint8 RGB.
+            budget: share of the blocks; 0 interpolates all, 1 super-resolves all.
+            ranking: (rows, cols), larger is earlier; None asks the predictor.
+        """
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """What one way finds in one frame."""
+
+    detections: Detections
+    """In pixels of the super-resolved frame."""
+    enhanced: Enhanced | None = None
+    """What they were found in, where blocks were enhanced."""
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way to detect."""
+
+    name: str
+    """For people."""
+    kind: Kind
+    """See `Kind`."""
+    run: Callable[[Sample], Found]
+    """From the low-resolution frame to detections; its time is counted."""
+    prepare: Callable[[Sample], None] | None = None
+    """Takes in the frame before; its time is not counted."""
+    budget: float | None = None
+    """Share of the blocks that are super-resolved."""
+
+
+def enhancing_ways(engine: Engine, detect: Detect) -> list[Way]:
+    """Nothing, everything, by predictor, and by chance."""
+
+    def by(budget: float, rank: Callable[[Sample], Ranking] | None = None) -> Callable[[Sample], Found]:
+        def run(sample: Sample) -> Found:
+            enhanced = engine.enhance(sample.lr, budget, rank(sample) if rank else None)
+            return Found(detect(enhanced.image), enhanced)
+
+        return run
+
+    def chance(sample: Sample) -> Ranking:
+        grid = engine.grid(sample.lr)
+        seed = zlib.crc32(b"chance"), sample.index
+        return shuffle_ties(np.zeros((grid.rows, grid.cols)), seed).astype(np.float32)
+
+    return [
+        Way("nothing (interpolated)", "nothing", by(0.0), budget=0.0),
+        Way("everything super-resolved", "everything", by(1.0), budget=1.0),
+        *(Way(f"top {budget:.0%} by predictor", "predicted", by(budget), budget=budget) for budget in BUDGETS),
+        Way(f"random {CONTROL_BUDGET:.0%}", "control", by(CONTROL_BUDGET, chance), budget=CONTROL_BUDGET),
+    ]
+
+
+class BoxesBefore:
+    """Blocks around the detections of the frame before, which itself was enhanced so; its own time is not counted."""
+
+    def __init__(self, engine: Engine, detect: Detect) -> None:
+        self._engine, self._detect = engine, detect
+        self._boxes = np.zeros((0, 4), np.float32)
+
+    def way(self) -> Way:
+        """As the others."""
+        name = f"boxes of the frame before, {CONTROL_BUDGET:.0%}"
+        return Way(name, "instead", self._run, self._look_at_the_frame_before, CONTROL_BUDGET)
+
+    def _look_at_the_frame_before(self, sample: Sample) -> None:
+        boxes = np.zeros((0, 4), np.float32)
+        if sample.before is not None:
+            boxes = self._detect(self._engine.enhance(sample.before, 0.0).image).xyxy
+            boxes = self._detect(self._enhanced(sample.before, boxes).image).xyxy
+        self._boxes = boxes
+
+    def _run(self, sample: Sample) -> Found:
+        enhanced = self._enhanced(sample.lr, self._boxes)
+        return Found(self._detect(enhanced.image), enhanced)
+
+    def _enhanced(self, lr: Image, boxes: NDArray[np.float32]) -> Enhanced:
+        ranking = box_ranking(boxes, self._engine.grid(lr)).astype(np.float32)
+        return self._engine.enhance(lr, CONTROL_BUDGET, ranking)
+
+
+def sliced_way(engine: Engine, detect: Detect) -> Way:
+    """Slices of the interpolated frame."""
+    return Way(
+        "2 x 2 slices, interpolated",
+        "instead",
+        lambda sample: Found(detect_in_slices(engine.enhance(sample.lr, 0.0).image, detect)),
+    )
+
+
+def larger_way(scale: int, detect: Detect, network: tuple[int, int], zoom: float) -> Way:
+    """A larger network on the interpolated frame.
+
+    Args:
+        scale: of the super-resolved frame, in whose pixels boxes are given.
+        detect: the detector at that size.
+        network: its height and width.
+        zoom: network pixels to a pixel of the super-resolved frame; above 1 the frame is interpolated that far.
+    """
+
+    def run(sample: Sample) -> Found:
+        factor = scale * max(1.0, zoom)
+        height, width = sample.lr.shape[:2]
+        size = round(width * factor), round(height * factor)
+        found = detect(np.asarray(Pictures.fromarray(sample.lr).resize(size, Pictures.Resampling.BICUBIC)))
+        back = np.array([width * scale / size[0], height * scale / size[1]] * 2, np.float32)
+        return Found(Detections(found.xyxy * back, found.confidence, found.class_id, found.class_names))
+
+    return Way(f"detector at {network[1]}x{network[0]}, interpolated", "instead", run)
+
+
+def lighter_way(name: str, light: Engine, detect: Detect) -> Way:
+    """Another, lighter network on the whole frame."""
+
+    def run(sample: Sample) -> Found:
+        enhanced = light.enhance(sample.lr, 1.0)
+        return Found(detect(enhanced.image), enhanced)
+
+    return Way(f"everything by {name}", "instead", run)
