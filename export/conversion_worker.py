@@ -41,6 +41,10 @@ def convert(folder: Path, opset: int) -> None:
     onnx.save(slim(graph), str(target))
 
 
+FREE_SIDE_PX = 96
+"""Of the trial image of a network that takes any size."""
+
+
 def slim(graph: onnx.ModelProto) -> onnx.ModelProto:
     """Fold constants and remove idle nodes with onnxslim, if it is installed and changes no output.
 
@@ -62,7 +66,8 @@ def _logits(graph: onnx.ModelProto) -> NDArray[np.float32]:
     """Output on one noise image."""
     session: Any = ort.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
     entry = session.get_inputs()[0]
-    noise = np.random.default_rng(0).normal(size=(1, *entry.shape[1:])).astype(np.float32)
+    shape = [size if isinstance(size, int) and size > 0 else FREE_SIDE_PX for size in entry.shape[1:]]
+    noise = np.random.default_rng(0).normal(size=(1, *shape)).astype(np.float32)
     (logits,) = session.run(None, {entry.name: noise})
     result: NDArray[np.float32] = logits
     return result

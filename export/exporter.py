@@ -16,7 +16,13 @@ from deploy.core.errors import OptionError
 from deploy.core.ranges import require_ranges
 from deploy.core.work_folder import work_folder
 from export.conversion import paddle_to_onnx
-from export.graph_ends import attach_block_output, attach_rgb_input, blank_unused_scales, cut_enlargement
+from export.graph_ends import (
+    attach_any_size_ends,
+    attach_block_output,
+    attach_rgb_input,
+    blank_unused_scales,
+    cut_enlargement,
+)
 from export.options import ExportOptions
 from export.parity import Parity, measure_parity
 from export.precision import Calibration, convert_precision
@@ -25,7 +31,7 @@ from paddleseg_configs.training.arguments import overrides_of
 from paddleseg_configs.training.config.device import set_device
 from paddleseg_configs.training.config.origin import Origin, check_origin
 from paddleseg_configs.training.config.settings import Settings, load_settings
-from paddleseg_configs.training.models.inference_model import save_inference_model
+from paddleseg_configs.training.models.inference_model import save_any_size_model, save_inference_model
 from paddleseg_configs.training.models.trained_model import load_trained, normalization_of, split_dataset
 from paddleseg_configs.training.run.evaluation import require_frames
 
@@ -45,11 +51,19 @@ def export_onnx(options: ExportOptions) -> Parity:
     print(f"dataset {settings.dataset}: {Origin.of(settings)}")
     check_origin(options.weights, settings)
     model, dataset = load_trained(settings, options.weights), split_dataset(settings, options.split)
+    if options.size == "any" and not getattr(model, "any_size", False):
+        raise OptionError(
+            f"--size any: {options.config.stem} pools over the frame or has bins of a fixed size",
+            hint="Train anysize_mobilenetv2_x025, or export without --size any.",
+        )
     require_frames(dataset)
     options.out.parent.mkdir(parents=True, exist_ok=True)
     with work_folder(options.out) as temporary:
         draft, folder = temporary / options.out.name, temporary / "paddle"
-        save_inference_model(model, settings.manifest, folder, dynamic_batch=options.batch == "dynamic")
+        if options.size == "any":
+            save_any_size_model(model, folder)
+        else:
+            save_inference_model(model, settings.manifest, folder, dynamic_batch=options.batch == "dynamic")
         core = paddle_to_onnx(folder, opset=options.opset)
         graph, card = finish_graph(core, _make_card(core, settings, options), lambda: _calibration(settings, options))
         _save(graph, card, draft)
@@ -67,6 +81,16 @@ def _check(options: ExportOptions) -> None:
         raise OptionError(f"--out {options.out} must end in .onnx", hint="Rename it.")
     if str(options.out).encode("utf-8", "replace").decode() != str(options.out):
         raise OptionError(f"--out {str(options.out)!r} is not UTF-8, which Paddle's converter needs", hint="Rename it.")
+    if options.size == "any":
+        asked = options.input, options.output, options.batch, options.precision
+        if asked not in ((*ends, "dynamic", "fp32") for ends in (("normalised", "logits"), ("rgb8", "importance"))):
+            raise OptionError(
+                "--size any gives fp32 files with input rgb8, output importance and a free batch",
+                hint="Leave out --input, --output, --batch and --precision.",
+            )
+    for note in options.trained_on:
+        if not note.partition("=")[2]:
+            raise OptionError(f"--trained-on {note!r} is not KEY=TEXT", hint="Write --trained-on licences=MIT.")
     require_ranges(options, "opset", low=11, high=21)
     require_ranges(options, "frames", "calibration_frames", low=1)
 
@@ -89,13 +113,16 @@ def plain_card(graph: onnx.ModelProto, settings: Settings, name: str, *, dynamic
 
 
 def _make_card(graph: onnx.ModelProto, settings: Settings, options: ExportOptions) -> ModelCard:
+    any_size = options.size == "any"
     opset = max(entry.version for entry in graph.opset_import if entry.domain in ("", "ai.onnx"))
     return replace(
         plain_card(graph, settings, options.config.stem, dynamic_batch=options.batch == "dynamic"),
         versions={**{name: version(name) for name in _PACKAGES}, "onnx_opset": str(opset)},
-        input_kind=options.input,
-        output_kind=options.output,
+        input_kind="rgb8" if any_size else options.input,
+        output_kind="importance" if any_size else options.output,
         precision=options.precision,
+        any_size=any_size,
+        trained_on={key: text for key, _, text in (note.partition("=") for note in options.trained_on)},
     )
 
 
@@ -111,6 +138,10 @@ def finish_graph(core: onnx.ModelProto, card: ModelCard, calibration: Calibratio
         The file's model, and the card with the names of the tensors as they are now.
     """
     blank_unused_scales(core)
+    if card.any_size:
+        attach_any_size_ends(core, card)
+        onnx.checker.check_model(core, full_check=True)
+        return core, replace(card, input_name=core.graph.input[0].name, output_name=core.graph.output[0].name)
     pooling = cut_enlargement(core, card.grid) if card.output_kind != "logits" else None
     graph = convert_precision(core, card.precision, calibration)
     if card.input_kind == "rgb8":

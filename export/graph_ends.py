@@ -24,6 +24,8 @@ ort = import_onnxruntime()
 PREFIX = "regen_"
 """Begins the name of every node and tensor of the ends, which stay in fp32."""
 RGB_INPUT = "rgb"
+PADDED_PX = 32
+"""What the sides of a frame are padded to multiples of: the deepest features are that much smaller."""
 
 
 def blank_unused_scales(model: onnx.ModelProto) -> None:
@@ -41,8 +43,12 @@ def attach_rgb_input(model: onnx.ModelProto, card: ModelCard) -> None:
         model: takes (batch, 3, H, W) float32; changed in place.
         card: says mean and std.
     """
+    _normalise(model, card, model.graph.input[0].name, [card.grid.height_px, card.grid.width_px])
+
+
+def _normalise(model: onnx.ModelProto, card: ModelCard, result: str, size: list[int | str]) -> None:
+    """From "rgb", of `size`, to normalised planes named `result`, in front of all other nodes."""
     graph = model.graph
-    (old,) = graph.input
     mean, std = (np.array(numbers, np.float32).reshape(1, 3, 1, 1) for numbers in (card.mean, card.std))
     graph.initializer.extend(
         [
@@ -54,12 +60,11 @@ def attach_rgb_input(model: onnx.ModelProto, card: ModelCard) -> None:
         _node("Cast", [RGB_INPUT], PREFIX + "colors", to=TensorProto.FLOAT),
         _node("Transpose", [PREFIX + "colors"], PREFIX + "planes", perm=[0, 3, 1, 2]),
         _node("Mul", [PREFIX + "planes", PREFIX + "factors"], PREFIX + "scaled"),
-        _node("Add", [PREFIX + "scaled", PREFIX + "offsets"], old.name),
+        _node("Add", [PREFIX + "scaled", PREFIX + "offsets"], result),
     ]
     rest = list(graph.node)
     _replace(graph.node, [*nodes, *rest])
     batch = "batch" if card.dynamic_batch else 1
-    size = [card.grid.height_px, card.grid.width_px]
     _replace(graph.input, [helper.make_tensor_value_info(RGB_INPUT, TensorProto.UINT8, [batch, *size, 3])])
 
 
@@ -115,13 +120,63 @@ def attach_block_output(model: onnx.ModelProto, card: ModelCard, pooling: Poolin
         card: says grid, level values and what the output is.
         pooling: from `cut_enlargement`.
     """
-    graph = model.graph
-    logits, kind = graph.output[0].name, card.output_kind
+    logits = model.graph.output[0].name
     constants = {"rows": pooling.rows, "cols": pooling.cols.T.copy()}
     nodes = [
         _node("MatMul", [PREFIX + "rows", logits], PREFIX + "bands"),
         _node("MatMul", [PREFIX + "bands", PREFIX + "cols"], PREFIX + "blocks"),
     ]
+    _read_levels(model, card, nodes, constants, [card.grid.rows, card.grid.cols])
+
+
+def attach_any_size_ends(model: onnx.ModelProto, card: ModelCard) -> None:
+    """Make a file of any frame size: "rgb" frames in, importance of their own macroblocks out, the last ones partial.
+
+    Inside, frames are padded by their last row and column to multiples of 32.
+
+    Args:
+        model: from normalised (batch, 3, H, W) planes, sides multiples of 32, to (batch, num_levels, H / 16, W / 16)
+            logits; changed in place.
+        card: says mean, std, level values and block size.
+    """
+    graph, logits = model.graph, model.graph.output[0].name
+    planes, padded = PREFIX + "frame_planes", graph.input[0].name
+    sides, block = np.array([PADDED_PX] * 2, np.int64), np.array([card.grid.block_px] * 2, np.int64)
+    padding = [
+        _node("Shape", [planes], PREFIX + "size", start=2, end=4),
+        _node("Mod", [PREFIX + "size", PREFIX + "multiple"], PREFIX + "over"),
+        _node("Sub", [PREFIX + "multiple", PREFIX + "over"], PREFIX + "short"),
+        _node("Mod", [PREFIX + "short", PREFIX + "multiple"], PREFIX + "missing"),
+        _node("Concat", [PREFIX + "no_pads", PREFIX + "missing"], PREFIX + "pads", axis=0),
+        _node("Pad", [planes, PREFIX + "pads"], padded, mode="edge"),
+    ]
+    _replace(graph.node, [*padding, *graph.node])
+    _normalise(model, card, planes, ["height", "width"])
+    cutting = [
+        _node("Add", [PREFIX + "size", PREFIX + "block_less_one"], PREFIX + "size_rounded_up"),
+        _node("Div", [PREFIX + "size_rounded_up", PREFIX + "block"], PREFIX + "num_blocks"),
+        _node("Slice", [logits, PREFIX + "origin", PREFIX + "num_blocks", PREFIX + "sides"], PREFIX + "blocks"),
+    ]
+    constants = {
+        "multiple": sides,
+        "no_pads": np.zeros(6, np.int64),
+        "block": block,
+        "block_less_one": block - 1,
+        "origin": np.zeros(2, np.int64),
+        "sides": np.array([2, 3], np.int64),
+    }
+    _read_levels(model, card, cutting, constants, ["rows", "cols"])
+
+
+def _read_levels(
+    model: onnx.ModelProto,
+    card: ModelCard,
+    nodes: list[onnx.NodeProto],
+    constants: dict[str, NDArray[Any]],
+    size: list[int | str],
+) -> None:
+    """Behind `nodes`, which give the logits of macroblocks, what ``card.output_kind`` says."""
+    graph, kind = model.graph, card.output_kind
     if kind == "levels":
         element = TensorProto.UINT8
         nodes += [
@@ -142,8 +197,7 @@ def attach_block_output(model: onnx.ModelProto, card: ModelCard, pooling: Poolin
     graph.initializer.extend(numpy_helper.from_array(array, PREFIX + name) for name, array in constants.items())
     graph.node.extend(nodes)
     batch = "batch" if card.dynamic_batch else 1
-    shape = [batch, card.grid.rows, card.grid.cols]
-    _replace(graph.output, [helper.make_tensor_value_info(kind, element, shape)])
+    _replace(graph.output, [helper.make_tensor_value_info(kind, element, [batch, *size])])
 
 
 def pooling_matrices(grid: Grid) -> Pooling:

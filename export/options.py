@@ -19,6 +19,11 @@ class ExportOptions:
     """The .onnx file to write; the card goes beside it."""
     dataset: Path | None = None
     """Dataset folder, instead of the configuration's."""
+    size: Literal["dataset", "any"] = "dataset"
+    """Frame size of the file: that of the dataset's frames, or any of at least 64 x 64, for models that can (the ladder
+    names them). A file of any size takes rgb8 and gives importance."""
+    trained_on: tuple[str, ...] = ()
+    """KEY=TEXT notes for the card on what the model learnt from, such as clips=... licences=..."""
     batch: Literal["1", "dynamic"] = "dynamic"
     """Batch size of the file: 1, or free."""
     input: Literal["normalised", "rgb8"] = "normalised"

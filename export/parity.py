@@ -21,6 +21,7 @@ from deploy.prediction.preprocess import fit_frame, to_batch
 from labeling.dataset.padding import mean_color, pad_to
 from labeling.maths.split import evenly_spaced
 from paddleseg_configs.training.data.level_dataset import MacroblockLevels
+from paddleseg_configs.training.models.any_size import any_size_logits
 from paddleseg_configs.training.models.metrics import top_block_recall
 
 MAX_RELATIVE_DIFFERENCE = 1e-4
@@ -115,9 +116,12 @@ def measure_parity(model: Any, dataset: MacroblockLevels, onnx_file: Path, card:
     with OnnxRuntimeBackend(model=onnx_file, card=card) as backend:
         for index in chosen:
             image, label = dataset[index]
-            expected = _as_output(_paddle_logits(model, image), card)
-            found = backend.run(_batch(dataset, index, card))[0]
-            pairs.append(_compare(found, expected, label, dataset.grid(index), card))
+            own = dataset.grid(index)
+            fitted = card.at(own.height_px, own.width_px) if card.any_size else card
+            pixels = image[:, : fitted.grid.height_px, : fitted.grid.width_px]
+            expected = _as_output(_paddle_logits(model, pixels, fitted), fitted)
+            found = backend.run(_batch(dataset, index, fitted))[0]
+            pairs.append(_compare(found, expected, label, own, fitted))
     figures = np.array(pairs)
     largest_difference, largest = figures[:, :2].max(axis=0)
     recalls = figures[~np.isnan(figures).any(axis=1), 4:]
@@ -166,8 +170,11 @@ def _batch(dataset: MacroblockLevels, index: int, card: ModelCard) -> NDArray[An
     return np.concatenate([batch, batch]) if card.dynamic_batch else batch
 
 
-def _paddle_logits(model: Any, image: NDArray[np.float32]) -> NDArray[np.float32]:
+def _paddle_logits(model: Any, image: NDArray[np.float32], card: ModelCard) -> NDArray[np.float32]:
+    """(num_levels, H, W) logits of (3, H, W) normalised pixels."""
     with paddle.no_grad():
+        if card.any_size:
+            return any_size_logits(model, image)
         logits: NDArray[np.float32] = model(paddle.to_tensor(image[None]))[0].numpy()[0]
     return logits
 

@@ -63,7 +63,7 @@ class OnnxRuntimeBackend(Closing):
             (output,) = self._session.run([self._card.output_name], {self._card.input_name: batch})
         except Exception as error:  # ONNX Runtime's exceptions have no base of their own
             raise WeightsError(f"{self._model} fails on a {batch.shape} batch: {error}", hint=_EXPORT_AGAIN) from error
-        expected = (len(batch), *self._card.output_shape)
+        expected = (len(batch), *self._card.for_batch(batch.shape).output_shape)
         if output.shape != expected:
             raise WeightsError(
                 f"{self._model}: output of shape {output.shape}, the card says {expected}", hint=_EXPORT_AGAIN
@@ -92,7 +92,8 @@ def _check_input(session: Any, card: ModelCard, model: Path) -> None:
         _refuse(model, "inputs", names, [card.input_name])
     if inputs[0].type != _TYPES[card.input_type]:
         _refuse(model, "input type", inputs[0].type, _TYPES[card.input_type])
-    _check_shape(model, "input", inputs[0].shape, [None if card.dynamic_batch else 1, *card.input_shape])
+    frame: list[int | None] = [None, None, 3] if card.any_size else [*card.input_shape]
+    _check_shape(model, "input", inputs[0].shape, [None if card.dynamic_batch else 1, *frame])
 
 
 def _check_output(session: Any, card: ModelCard, model: Path) -> None:
@@ -102,7 +103,8 @@ def _check_output(session: Any, card: ModelCard, model: Path) -> None:
     tensor = outputs[card.output_name]
     if tensor.type != _TYPES[card.output_type]:
         _refuse(model, "output type", tensor.type, _TYPES[card.output_type])
-    _check_shape(model, "output", tensor.shape, [None, *card.output_shape])
+    frame: list[int | None] = [None, None] if card.any_size else [*card.output_shape]
+    _check_shape(model, "output", tensor.shape, [None, *frame])
 
 
 def _check_shape(model: Path, what: str, shape: list[int | str | None], expected: list[int | None]) -> None:

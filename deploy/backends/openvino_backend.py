@@ -70,7 +70,7 @@ class OpenVinoBackend(Closing):
         """Compute the output; see `Backend.run`."""
         if self._request is None:
             raise DeviceError("this OpenVINO backend is closed", hint="Make a new Predictor.")
-        result = np.empty((len(batch), *self._card.output_shape), self._card.output_type)
+        result = np.empty((len(batch), *self._card.for_batch(batch.shape).output_shape), self._card.output_type)
         for index in range(len(batch)):
             frame = np.ascontiguousarray(batch[index : index + 1])
             try:
@@ -127,15 +127,21 @@ def _require_precision(compiled: Any, variant: str) -> None:
 
 def _check(compiled: Any, card: ModelCard, model: Path) -> None:
     """Refuse a file whose input or output is not its card's."""
+    frame, blocks = ((-1, -1, 3), (-1, -1)) if card.any_size else (card.input_shape, card.output_shape)
     ends = (
-        ("input", compiled.inputs, card.input_name, (1, *card.input_shape), card.input_type),
-        ("output", compiled.outputs, card.output_name, (1, *card.output_shape), card.output_type),
+        ("input", compiled.inputs, card.input_name, (1, *frame), card.input_type),
+        ("output", compiled.outputs, card.output_name, (1, *blocks), card.output_type),
     )
     for what, tensors, name, shape, dtype in ends:
-        found = [(sorted(t.names), tuple(t.shape), np.dtype(t.element_type.to_dtype()).name) for t in tensors]
+        found = [(sorted(t.names), _shape_of(t), np.dtype(t.element_type.to_dtype()).name) for t in tensors]
         fits = len(found) == 1 and name in found[0][0] and found[0][1:] == (shape, np.dtype(dtype).name)
         if not fits:
             raise WeightsError(
                 f"{model} does not fit its card: {what} {found}, the card says {name!r}, {shape}, {np.dtype(dtype)}",
                 hint=_EXPORT_AGAIN,
             )
+
+
+def _shape_of(tensor: Any) -> tuple[int, ...]:
+    """With -1 for a free dimension."""
+    return tuple(size.get_length() if size.is_static else -1 for size in tensor.partial_shape)

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
 
-from deploy.core.errors import RegenError, WeightsError, first_line
+from deploy.core.errors import InputError, RegenError, WeightsError, first_line
 from deploy.core.files import write_text
 from deploy.core.grid import Grid
 from deploy.core.resize import Reduction
 
-SCHEMA_VERSION = 2
-"""1, before there was a choice of `reduction`: such cards read as "area"."""
+SCHEMA_VERSION = 3
+"""1, before there was a choice of `reduction`: such cards read as "area". 2, before there were models of any size."""
+MIN_SIDE_PX = 64
+"""Of frames that a model of any size takes."""
 METADATA_KEY = "regen_model_card"
 InputKind = Literal["normalised", "rgb8"]
 OutputKind = Literal["logits", "levels", "importance"]
@@ -41,7 +43,7 @@ class ModelCard:
     name: str
     """Name of the ladder model."""
     grid: Grid
-    """The macroblock grid; its frame size is the model's input size."""
+    """The macroblock grid; its frame size is the model's input size, or of a model of any size that of its training."""
     level_values: tuple[float, ...]
     """Normalised importance in [0, 1] that each level stands for, increasing."""
     mean: tuple[float, float, float]
@@ -71,11 +73,15 @@ class ModelCard:
     """Arithmetic of the network between its two ends. int8-cpu: unsigned activations; int8-trt: signed."""
     reduction: Reduction = "area"
     """How frames are reduced to the model's size, as those were that it learnt from."""
+    any_size: bool = False
+    """Whether frames of every size of at least 64 x 64 pixels go in, and a value for each of their blocks comes out."""
+    trained_on: dict[str, str] = field(default_factory=dict)
+    """What it learnt from: clips, detectors, upscaler, kind of LR frames, licences."""
     schema_version: int = SCHEMA_VERSION
     """Version of this layout."""
 
     def __post_init__(self) -> None:
-        if self.schema_version not in (1, SCHEMA_VERSION):
+        if self.schema_version not in range(1, SCHEMA_VERSION + 1):
             _refuse("schema_version", self.schema_version, f"must be 1 to {SCHEMA_VERSION}")
         if self.color_order != "RGB":
             _refuse("color_order", self.color_order, "must be RGB")
@@ -85,11 +91,16 @@ class ModelCard:
         for name in ("name", "input_name", "output_name", "dataset_manifest_sha256"):
             if not isinstance(getattr(self, name), str):
                 _refuse(name, getattr(self, name), "must be text")
-        for name in ("parity", "versions"):
+        for name in ("parity", "versions", "trained_on"):
             if not isinstance(getattr(self, name), dict):
                 _refuse(name, getattr(self, name), "must be a table")
-        if not isinstance(self.dynamic_batch, bool):
-            _refuse("dynamic_batch", self.dynamic_batch, "must be true or false")
+        for name in ("dynamic_batch", "any_size"):
+            if not isinstance(getattr(self, name), bool):
+                _refuse(name, getattr(self, name), "must be true or false")
+        if self.any_size:
+            ends = (self.input_kind, self.output_kind, self.dynamic_batch, self.grid.name)
+            if ends != ("rgb8", "importance", True, "lr"):
+                _refuse("any_size", True, "goes with input rgb8, output importance, a free batch and grid lr")
         values = self.level_values
         if not all(map(math.isfinite, (*values, *self.mean, *self.std))):
             _refuse("level_values, mean, std", (values, self.mean, self.std), "must be finite")
@@ -127,6 +138,31 @@ class ModelCard:
     def output_type(self) -> type[np.generic]:
         """Type of the output's elements."""
         return np.uint8 if self.output_kind == "levels" else np.float32
+
+    def at(self, height_px: int, width_px: int) -> ModelCard:
+        """The card of the same model for frames of another size.
+
+        Raises:
+            InputError: the model takes one size only, or they are smaller than 64 x 64.
+        """
+        grid = self.grid
+        if (height_px, width_px) == (grid.height_px, grid.width_px):
+            return self
+        if not self.any_size:
+            raise InputError(
+                f"frame of {width_px} x {height_px}, the model takes {grid.width_px} x {grid.height_px}",
+                hint="Resize it, or use a model of any size.",
+            )
+        if min(height_px, width_px) < MIN_SIDE_PX:
+            raise InputError(
+                f"frame of {width_px} x {height_px} pixels is smaller than {MIN_SIDE_PX} x {MIN_SIDE_PX}",
+                hint="Give larger frames.",
+            )
+        return replace(self, grid=replace(grid, height_px=height_px, width_px=width_px))
+
+    def for_batch(self, shape: tuple[int, ...]) -> ModelCard:
+        """The card for the frames of a batch of the file's input."""
+        return self.at(*shape[1:3]) if self.any_size else self
 
     def to_json(self) -> str:
         """The card as JSON text."""

@@ -82,6 +82,14 @@ class Grid:
         """(width_px,) block column that contains the centre of each LR pixel column."""
         return self._block_of(self.width_px)
 
+    @cached_property
+    def first_pixels(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """(rows,) and (cols,): the first LR pixel row and column of each block; a sliver has its neighbor's."""
+        return (
+            np.searchsorted(self.row_of_lr_pixel, np.arange(self.rows)).clip(max=self.height_px - 1),
+            np.searchsorted(self.col_of_lr_pixel, np.arange(self.cols)).clip(max=self.width_px - 1),
+        )
+
     def upsample(self, blocks: NDArray[Scalar]) -> NDArray[Scalar]:
         """(rows, cols) block values -> (height_px, width_px): each LR pixel takes the value at its centre."""
         self._require_blocks(blocks.shape)

@@ -12,7 +12,6 @@ from deploy.inference.latency import StageClock
 from deploy.inference.options import BenchmarkOptions
 from deploy.inference.run import open_predictor
 from deploy.prediction.predictor import Predictor
-from deploy.prediction.preprocess import fit_frame, to_batch
 
 
 def time_predictor(options: BenchmarkOptions) -> dict[str, Any]:
@@ -27,15 +26,16 @@ def time_predictor(options: BenchmarkOptions) -> dict[str, Any]:
     clock = StageClock()
     with open_predictor(options) as predictor:
         image = np.random.default_rng(0).integers(0, 256, (*_size(options.input_size, predictor), 3), np.uint8)
+        view = predictor.view(*image.shape[:2])
         for _ in range(options.frames):
             with clock.stage("resize"):
-                lr = fit_frame(image, predictor.card)
+                lr = view.to_input(image)
             with clock.stage("normalise"):
-                batch = to_batch(lr, predictor.card)
+                batch = view.to_batch(lr)
             with clock.stage("network"):
                 output = predictor.backend.run(batch)
             with clock.stage("postprocess"):
-                predictor.postprocess(output)
+                view.read(output[0])
         stages = clock.summary()
         total = sum(figures["p50_ms"] for figures in stages.values())
         share = 1 - stages["network"]["p50_ms"] / total

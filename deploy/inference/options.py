@@ -23,13 +23,27 @@ if TYPE_CHECKING:  # numpy is behind these, and --help works without it
 class RuntimeOptions:
     """Which model runs, and how."""
 
-    model: Path = option(type=Path, help="the .onnx file; its model card (.json) lies beside it")
+    model: Path | None = option(
+        None,
+        type=Path,
+        help="the .onnx file; its model card (.json) lies beside it (default: the general predictor of the project)",
+    )
     backend: str = option(AUTO, help=", ".join(CHOICES))
     threads: int | None = option(None, type=int, help="CPU threads (default: one a CPU of this process)")
     spinning: bool = option(
         False,
         action=BooleanOptionalAction,
-        help="idle CPU threads poll: faster on an idle machine, slower beside busy neighbours",
+        help="idle CPU threads poll: faster on an idle machine, slower beside busy neighbors",
+    )
+    lr_height: int | None = option(
+        None,
+        type=int,
+        metavar="H",
+        help="shorter side to which larger frames are reduced for prediction alone, for models of any size "
+        "(default: that of the model's training)",
+    )
+    fit: Literal["exact", "pad"] = option(
+        "exact", choices=("exact", "pad"), help="frames of another shape than a fixed model's: refuse or pad them"
     )
 
 

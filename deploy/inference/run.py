@@ -30,7 +30,7 @@ from deploy.inputs.video import Fit, Frame, FrameSelection
 from deploy.outputs.output_folder import check_output, replacing
 from deploy.outputs.results import PictureOptions, ResultWriter
 from deploy.prediction.predictor import Prediction, Predictor
-from deploy.prediction.preprocess import decoded_size, fit_frame, to_batch
+from deploy.prediction.view import View
 
 LATENCY_SCHEMA_VERSION = 1
 DEPTH = 4
@@ -44,9 +44,11 @@ class Decoded:
     stream: int
     """Position of its stream on the command line."""
     frame: Frame
-    """As decoded; those of videos and streams have been scaled to the model's size."""
+    """As decoded; those of videos and streams have been scaled to the size that their view asks for."""
+    view: View
+    """How it goes through the model."""
     lr: NDArray[np.uint8]
-    """(height_px, width_px, 3) uint8 RGB."""
+    """(height_px, width_px, 3) uint8 RGB, at the size of the prediction's grid."""
     batch: NDArray[Any]
     """As the model takes it, several times as large as the frame."""
 
@@ -73,7 +75,14 @@ Selected = tuple[Predicted, NDArray[np.bool_]]
 
 def open_predictor(options: RuntimeOptions) -> Predictor:
     """The predictor that options name."""
-    return Predictor(options.model, backend=options.backend, threads=options.threads, spinning=options.spinning)
+    return Predictor(
+        options.model,
+        backend=options.backend,
+        threads=options.threads,
+        spinning=options.spinning,
+        lr_height=options.lr_height,
+        fit=options.fit,
+    )
 
 
 def infer(options: InferenceOptions, *, say: Callable[[str], None]) -> dict[str, Any]:
@@ -92,6 +101,8 @@ def infer(options: InferenceOptions, *, say: Callable[[str], None]) -> dict[str,
     selection = FrameSelection(options.start_seconds, options.stop_seconds, options.every)
     check_output(options.out, options.input, overwrite=options.overwrite)
     with open_predictor(options) as predictor:
+        if options.model is None:
+            say(f"predictor: {predictor.card.name}, which comes with the project (--model takes your own)")
         say(f"backend: {predictor.backend_report}")
         sources = [open_source(name, selection, _fit(name, predictor), options.reading) for name in options.input]
         with replacing(options.out) as folder:
@@ -110,7 +121,7 @@ def _infer_into(
     clock, started = StageClock(), time.perf_counter()
     with ExitStack() as stack:
         writers = [
-            stack.enter_context(_writer(_folder_of(folder, options.input, position), source, predictor, options))
+            stack.enter_context(_writer(_folder_of(folder, options.input, position), source, options))
             for position, source in enumerate(sources)
         ]
         write = stack.enter_context(Behind(_write_to(writers, clock), DEPTH))
@@ -150,7 +161,7 @@ def _about(source: FrameSource, writer: ResultWriter) -> dict[str, Any]:
 def _fit(name: str, predictor: Predictor) -> Fit:
     def fit(height_px: int, width_px: int) -> tuple[int, int]:
         with _naming(shown_name(name)):
-            return decoded_size(height_px, width_px, predictor.card)
+            return predictor.view(height_px, width_px).decoded_px
 
     return fit
 
@@ -180,19 +191,21 @@ def _folder_of(folder: Path, names: tuple[str, ...], position: int) -> Path:
     return stream
 
 
-def _writer(folder: Path, source: FrameSource, predictor: Predictor, options: InferenceOptions) -> ResultWriter:
+def _writer(folder: Path, source: FrameSource, options: InferenceOptions) -> ResultWriter:
     wants_video = source.is_video if options.overlay_video is None else options.overlay_video
     pictures = PictureOptions(source.frame_rate if wants_video else None, options.overlays, source.num_frames)
-    return ResultWriter(folder, predictor.card.grid, pictures, options.map_options)
+    return ResultWriter(folder, pictures, options.map_options)
 
 
 def _prepare(position: int, source: FrameSource, predictor: Predictor, clock: StageClock) -> Iterator[Decoded]:
     """Decode and preprocess one stream; runs in a thread of its own."""
     for frame in clock.timed(source.frames, "decode"):
         with clock.stage("preprocess"), _naming(frame.image_name or source.report.name):
-            lr = fit_frame(frame.image, predictor.card)
-            batch = to_batch(lr, predictor.card)
-        yield Decoded(position, frame, lr, batch)
+            view = predictor.view(*frame.image.shape[:2])
+            pixels = view.to_input(frame.image)
+            lr = pixels if view.grid == view.card.grid else frame.image
+            batch = view.to_batch(pixels)
+        yield Decoded(position, frame, view, lr, batch)
 
 
 def _predicted(
@@ -207,7 +220,7 @@ def _predicted(
             with clock.stage("infer"):
                 output = predictor.backend.run(work.batch)
             with clock.stage("postprocess"):
-                last[work.stream] = predictor.postprocess(output)
+                last[work.stream] = predictor.postprocess(output, work.view)
         yield Predicted(work.stream, work.frame, work.lr, last[work.stream], wanted)
 
 

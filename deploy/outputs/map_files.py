@@ -53,12 +53,11 @@ class MapFiles:
 
     Args:
         folder: where the files go.
-        grid: the macroblock grid of all maps.
         options: how.
     """
 
-    def __init__(self, folder: Path, grid: Grid, options: MapOptions) -> None:
-        self._folder, self._grid, self._options = folder, grid, options
+    def __init__(self, folder: Path, options: MapOptions) -> None:
+        self._folder, self._options = folder, options
         self._segment: int | None = None
 
     def __enter__(self) -> Self:
@@ -76,7 +75,7 @@ class MapFiles:
         length = self._options.segment_seconds
         segment = 0 if length is None else math.floor(frame.seconds / length)
         if segment != self._segment:
-            self._begin(segment)
+            self._begin(segment, prediction.grid)
         self._spool.append(frame, prediction, selected, predicted=predicted)
         if frame.image_name:
             self._names.append(frame.image_name)
@@ -86,12 +85,12 @@ class MapFiles:
     ) -> None:
         self._stack.__exit__(kind, error, trace)
 
-    def _begin(self, segment: int) -> None:
+    def _begin(self, segment: int, grid: Grid) -> None:
         """End the segment before, if there is one, and begin another."""
         self._stack.close()
         name = "importance.npz" if self._options.segment_seconds is None else f"importance-{segment:06d}.npz"
         self._segment, self._names = segment, list[str]()
-        self._spool = self._stack.enter_context(_saved_spool(self._folder, self._grid, name, self._names))
+        self._spool = self._stack.enter_context(_saved_spool(self._folder, grid, name, self._names))
 
 
 @contextmanager

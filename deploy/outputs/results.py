@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from deploy.core.errors import InputError
 from deploy.core.files import write_image
 from deploy.core.grid import Grid
 from deploy.inputs.video import Frame
@@ -48,20 +49,13 @@ class ResultWriter:
 
     Args:
         folder: an empty folder.
-        grid: the macroblock grid of all predictions.
         pictures: which overlays to make.
         maps: how importance maps are written.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        grid: Grid,
-        pictures: PictureOptions,
-        maps: MapOptions,
-    ) -> None:
-        self._folder, self._grid, self._pictures, self._map_options = folder, grid, pictures, maps
-        self._rectangles = block_rectangles(grid)
+    def __init__(self, folder: Path, pictures: PictureOptions, maps: MapOptions) -> None:
+        self._folder, self._pictures, self._map_options = folder, pictures, maps
+        self._grid: Grid | None = None
         self.num_frames = 0
         """Frames written so far."""
         self.first_pts_seconds = Fraction(0)
@@ -69,7 +63,7 @@ class ResultWriter:
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
-            self._maps = stack.enter_context(MapFiles(self._folder, self._grid, self._map_options))
+            self._maps = stack.enter_context(MapFiles(self._folder, self._map_options))
             self._blocks = stack.enter_context((self._folder / "blocks.jsonl").open("w", encoding="utf-8"))
             self._video = None
             if self._pictures.video_rate is not None:
@@ -92,16 +86,20 @@ class ResultWriter:
         Args:
             frame: as decoded.
             lr: (height_px, width_px, 3) uint8 RGB, the frame at the grid's size.
-            prediction: of that frame.
+            prediction: of that frame, all on one grid.
             selected: (rows, cols) bool, the macroblocks to enhance.
             predicted: whether the prediction is the frame's own, not an earlier one's.
+
+        Raises:
+            InputError: another grid than before.
         """
+        grid = self._require_grid(frame, prediction.grid)
         self.first_pts_seconds = frame.first_pts_seconds
         self._maps.append(frame, prediction, selected, predicted=predicted)
         self._write_blocks(frame, selected)
         wants_image = self._pictures.wants_image(self.num_frames)
         if wants_image or self._video:
-            overlay = with_legend(importance_overlay(lr, prediction.importance, self._grid, selected=selected))
+            overlay = with_legend(importance_overlay(lr, prediction.importance, grid, selected=selected))
             if wants_image:
                 write_image(self._folder / "overlays" / f"{frame.index:06d}.png", Image.fromarray(overlay))
             if self._video:
@@ -112,6 +110,18 @@ class ResultWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stack.__exit__(kind, error, trace)
+
+    def _require_grid(self, frame: Frame, grid: Grid) -> Grid:
+        if self._grid is None:
+            self._grid, self._rectangles = grid, block_rectangles(grid)
+        if grid != self._grid:
+            first, name = self._grid, frame.image_name or f"frame {frame.index}"
+            raise InputError(
+                f"{name} is {grid.width_px} x {grid.height_px} pixels, the frames before are "
+                f"{first.width_px} x {first.height_px}",
+                hint="Maps of one input have one grid: give frames of other sizes as another input.",
+            )
+        return grid
 
     def _write_blocks(self, frame: Frame, selected: NDArray[np.bool_]) -> None:
         rectangles = self._rectangles[selected]

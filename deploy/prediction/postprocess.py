@@ -40,7 +40,13 @@ def read_output(output: NDArray[Any], card: ModelCard) -> tuple[NDArray[np.float
         return values[output], output.astype(np.uint8)
     if not np.isfinite(output).all():
         raise _bad_output(card, "importance that is not finite")
-    return np.clip(output, 0, 1), np.searchsorted((values[1:] + values[:-1]) / 2, output).astype(np.uint8)
+    return np.clip(output, 0, 1), levels_of(output, card)
+
+
+def levels_of(importance: NDArray[np.float32], card: ModelCard) -> NDArray[np.uint8]:
+    """The nearest level of each block's importance."""
+    values = np.array(card.level_values, np.float32)
+    return np.searchsorted((values[1:] + values[:-1]) / 2, importance).astype(np.uint8)
 
 
 def block_predictions(logits: NDArray[np.float32], card: ModelCard) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:

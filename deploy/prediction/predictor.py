@@ -11,18 +11,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deploy.backends.selection import AUTO, create_backend
-from deploy.cards.model_card import read_card
+from deploy.cards.model_card import MIN_SIDE_PX, read_card
 from deploy.core.closeable import Closing
-from deploy.core.errors import WeightsError
+from deploy.core.errors import OptionError, WeightsError
 from deploy.core.grid import Grid
-from deploy.core.ranges import require_choice
-from deploy.prediction.postprocess import read_output
-from deploy.prediction.preprocess import fit_frame, to_batch
+from deploy.core.ranges import require_choice, require_range
+from deploy.prediction.preprocess import require_frame
+from deploy.prediction.view import Fitting, View, view_of
 
 if TYPE_CHECKING:  # PyAV is behind it, which a caller with frames of its own does not need
     from deploy.inputs.video import Frame, FrameSelection
 
 Colors = Literal["rgb", "bgr"]
+GENERAL = Path(__file__).parents[1] / "models" / "general.onnx"
+"""The predictor that comes with the project: of frames of any size."""
+
+
+_MOST_VIEWS = 64
 
 
 @dataclass(frozen=True)
@@ -34,7 +39,7 @@ class Prediction:
     levels: NDArray[np.uint8]
     """(rows, cols) uint8 in 0..num_levels - 1: the most probable importance level."""
     grid: Grid
-    """Which pixels of the model's input each macroblock covers."""
+    """The macroblocks: of the model's input; or, of a model of any size and with ``fit="pad"``, of the frame given."""
     frame: Frame | None = None
     """The frame it is of, where `Predictor.video` decoded it."""
 
@@ -45,31 +50,54 @@ class Prediction:
 class Predictor(Closing):
     """Predicts the importance of every macroblock of a frame.
 
-    >>> frame = np.zeros((1080, 1920, 3), np.uint8)  # RGB; here for a model of 360 x 640
-    >>> with Predictor("model.onnx") as predictor:
+    >>> frame = np.zeros((1080, 1920, 3), np.uint8)  # RGB
+    >>> with Predictor() as predictor:  # the general one
     ...     prediction = predictor(frame)
     >>> prediction.importance.shape
-    (23, 40)
+    (68, 120)
 
     Args:
-        model_path: the .onnx file; its model card, a .json of the same name, lies beside it.
+        model_path: the .onnx file; its model card, a .json of the same name, lies beside it. None takes the general
+            predictor that comes with the project.
         backend: "auto" or a backend's name.
         threads: CPU threads; None takes one a CPU of this process.
-        spinning: idle threads poll for work: faster on an idle machine, slower beside busy neighbours.
+        spinning: idle threads poll for work: faster on an idle machine, slower beside busy neighbors.
+        lr_height: of a model of any size: the shorter side, in pixels, to which larger frames are reduced for
+            prediction alone; None takes that of the model's training.
+        fit: of a model of one size: "exact" takes frames of its aspect ratio; "pad" takes any, reduced to fit and
+            padded, and predicts on the frame's own grid.
 
     Raises:
         WeightsError: the model or its card is missing, broken, or they differ.
-        OptionError: unknown backend, or less than one thread.
+        OptionError: unknown backend, less than one thread, or an option that the model does not have.
     """
 
     def __init__(
-        self, model_path: str | Path, *, backend: str = AUTO, threads: int | None = None, spinning: bool = False
+        self,
+        model_path: str | Path | None = None,
+        *,
+        backend: str = AUTO,
+        threads: int | None = None,
+        spinning: bool = False,
+        lr_height: int | None = None,
+        fit: Fitting = "exact",
     ) -> None:
-        model = Path(model_path)
+        model = GENERAL if model_path is None else Path(model_path)
         if not model.is_file():
             raise WeightsError(f"model not found: {model}", hint="Give the .onnx file that export wrote.")
+        require_choice("fit", fit, get_args(Fitting))
         self.path = model
         self.card = read_card(model)
+        if lr_height is not None:
+            require_range("lr_height", lr_height, MIN_SIDE_PX)
+            if not self.card.any_size:
+                raise OptionError(
+                    f"lr_height={lr_height}, but {model} takes frames of {self.card.grid.width_px} x "
+                    f"{self.card.grid.height_px} only",
+                    hint="Leave it out, or use a model of any size.",
+                )
+        self._lr_height, self._fit = lr_height, fit
+        self._views: dict[tuple[int, int], View] = {}
         self.backend, reason = create_backend(backend, model=model, card=self.card, threads=threads, spinning=spinning)
         self.backend_report = f"{self.backend.description}: {reason}"
 
@@ -77,17 +105,32 @@ class Predictor(Closing):
         """Predict one frame.
 
         Args:
-            image: (H, W, 3) uint8. Another size than the model's is scaled by area filtering.
+            image: (H, W, 3) uint8. A model of one size scales it by area filtering.
             colors: order of its channels: "rgb", or "bgr" as OpenCV's ``VideoCapture.read`` and ``imread`` give it.
                 Nothing in an image tells one from the other.
 
         Raises:
-            InputError: not such a frame, or its aspect ratio is more than 2 % off the model's.
+            InputError: not such a frame, or a shape that the model does not take.
             OptionError: another order.
         """
         require_choice("colors", colors, get_args(Colors))
+        require_frame(image)
+        view = self.view(*image.shape[:2])
         rgb = image[..., ::-1] if colors == "bgr" else image
-        return self.postprocess(self.backend.run(self.preprocess(rgb)))
+        return self.postprocess(self.backend.run(view.to_batch(view.to_input(rgb))), view)
+
+    def view(self, height_px: int, width_px: int) -> View:
+        """How frames of a size go through the model: for loops of one's own that time or batch its parts.
+
+        Raises:
+            InputError: the model does not take such frames.
+        """
+        key = height_px, width_px
+        if key not in self._views:
+            if len(self._views) >= _MOST_VIEWS:
+                self._views.clear()
+            self._views[key] = view_of(self.card, *key, lr_height=self._lr_height, fit=self._fit)
+        return self._views[key]
 
     def video(self, path: str | Path, *, selection: FrameSelection | None = None) -> Iterator[Prediction]:
         """Decode and predict the frames of a video in presentation order, one at a time.
@@ -100,7 +143,7 @@ class Predictor(Closing):
             Predictions; `Prediction.frame` has the frame's index, time and pixels, at the video's own size.
 
         Raises:
-            InputError: the video cannot be read, or its aspect ratio is more than 2 % off the model's.
+            InputError: the video cannot be read, or its shape is one that the model does not take.
         """
         from deploy.inputs.video import FrameSelection, read_frames
 
@@ -108,13 +151,20 @@ class Predictor(Closing):
             yield replace(self(frame.image), frame=frame)
 
     def preprocess(self, frame: NDArray[np.uint8]) -> NDArray[Any]:
-        """The first step: (H, W, 3) uint8 RGB of any size to the model's input, (1, *card.input_shape)."""
-        return to_batch(fit_frame(frame, self.card), self.card)
+        """The first step: (H, W, 3) uint8 RGB to a batch of one, as the model takes it."""
+        require_frame(frame)
+        view = self.view(*frame.shape[:2])
+        return view.to_batch(view.to_input(frame))
 
-    def postprocess(self, output: NDArray[Any]) -> Prediction:
-        """The last step: the model's output, (1, *card.output_shape), to a prediction."""
-        importance, levels = read_output(output[0], self.card)
-        return Prediction(importance, levels, self.card.grid)
+    def postprocess(self, output: NDArray[Any], view: View | None = None) -> Prediction:
+        """The last step: the model's output of one frame, with a batch axis of 1, to a prediction.
+
+        Args:
+            output: of the backend.
+            view: of the frame; None is that of frames of the model's own size.
+        """
+        view = view or self.view(self.card.grid.height_px, self.card.grid.width_px)
+        return Prediction(*view.read(output[0]), view.grid)
 
     def close(self) -> None:
         """Free the model. Closing twice is harmless."""

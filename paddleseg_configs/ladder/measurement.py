@@ -63,10 +63,11 @@ def _latency(model: Path, backend: str, images: list[NDArray[np.uint8]]) -> Late
     with Predictor(model, backend=backend, threads=1) as predictor:
         for image in images:
             with clock.stage("frame"):
-                batch = predictor.preprocess(image)
+                view = predictor.view(*image.shape[:2])
+                batch = view.to_batch(view.to_input(image))
                 with clock.stage("network"):
                     output = predictor.backend.run(batch)
-                predictor.postprocess(output)
+                view.read(output[0])
         runtime = predictor.backend.description
     summary = clock.summary()
     return Latency(

@@ -51,6 +51,7 @@ class Settings:
         config = {key: value for key, value in self.config.dic.items() if key not in SPLIT_KEYS}
         splits = {key: {**self.config.dic[key], "dataset_root": ""} for key in SPLIT_KEYS}
         record = {"config": config, "splits": splits, "manifest": self.manifest_sha256, "seed": seed, "start": start}
+        record["loss_over"] = "macroblocks"  # trainings of before had pixels
         return hashlib.sha256(json.dumps(record, sort_keys=True, default=str).encode()).hexdigest()
 
 

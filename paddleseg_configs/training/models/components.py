@@ -12,6 +12,7 @@ from deploy.core.errors import OptionError, RegenError, last_line
 from paddleseg_configs.training.config.settings import Settings
 from paddleseg_configs.training.data import augmentation as augmentation  # these register what they define
 from paddleseg_configs.training.data import level_dataset as level_dataset
+from paddleseg_configs.training.models import any_size as any_size
 from paddleseg_configs.training.models import extra_models as extra_models
 from paddleseg_configs.training.models import losses as losses
 from paddleseg_configs.training.models.padding import pad_to_multiple

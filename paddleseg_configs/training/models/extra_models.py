@@ -44,13 +44,13 @@ class BlockSeg(MobileSeg):  # type: ignore[misc]
         """(N, 3, H, W) -> [(N, L, H, W)], in training with an auxiliary output at stride 32; sides multiples of 32."""
         features = self.backbone(x)
         outputs = self.ppseg_head([features[2], features[3]])
-        main = _repeated(self.seg_heads[0](outputs[0]), 16)
+        main = repeated(self.seg_heads[0](outputs[0]), 16)
         if not self.training:
             return [main]
-        return [main, _repeated(self.seg_heads[1](outputs[1]), 32)]
+        return [main, repeated(self.seg_heads[1](outputs[1]), 32)]
 
 
-def _repeated(blocks: paddle.Tensor, side_px: int) -> paddle.Tensor:
+def repeated(blocks: paddle.Tensor, side_px: int) -> paddle.Tensor:
     """Repeat every value of (N, L, rows, cols) over side x side pixels: Paddle2ONNX dies on nearest interpolation."""
     _, levels, rows, cols = blocks.shape
     tall = blocks.reshape([-1, levels * rows, 1, cols, 1]).tile([1, 1, side_px, 1, side_px])

@@ -28,6 +28,28 @@ class _MainOutput(paddle.nn.Layer):
         return logits
 
 
+class _Blocks(paddle.nn.Layer):
+    """A model of any size, from frames whose sides are multiples of 32 to the logits of their macroblocks."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        blocks: paddle.Tensor = self.model.blocks(x)
+        return blocks
+
+
+def save_any_size_model(model: Any, folder: Path) -> None:
+    """Write ``model.json`` and ``model.pdiparams`` of a model of any size, each whole or not at all.
+
+    Args:
+        model: has ``blocks``, in evaluation mode.
+        folder: made if missing.
+    """
+    _save(_Blocks(model), InputSpec([None, 3, None, None], "float32", INPUT_NAME), folder)
+
+
 def save_inference_model(model: Any, manifest: Manifest, folder: Path, *, dynamic_batch: bool) -> None:
     """Write ``model.json`` and ``model.pdiparams`` into `folder`, each whole or not at all.
 
@@ -39,9 +61,13 @@ def save_inference_model(model: Any, manifest: Manifest, folder: Path, *, dynami
     """
     batch = None if dynamic_batch else 1
     spec = InputSpec([batch, 3, manifest.frame_height_px, manifest.frame_width_px], "float32", INPUT_NAME)
+    _save(_MainOutput(model), spec, folder)
+
+
+def _save(layer: paddle.nn.Layer, spec: InputSpec, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".tmp-", dir=folder) as temporary:
         with exact_adaptive_pooling():
-            paddle.jit.save(_MainOutput(model), str(Path(temporary) / "model"), input_spec=[spec])
+            paddle.jit.save(layer, str(Path(temporary) / "model"), input_spec=[spec])
         for name in (PARAMETERS_NAME, GRAPH_NAME):
             (Path(temporary) / name).replace(folder / name)

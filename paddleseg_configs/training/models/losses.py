@@ -1,7 +1,8 @@
 """Losses over importance levels: one that ignores their order, two that know it, and regression.
 
-All take (N, L, H, W) float32 logits and (N, H, W) int64 levels, and average over pixels by the weights of their
-levels. Pixels of `ignore_index` do not count.
+All take (N, L, H, W) float32 logits and (N, H, W) int64 levels, and average over places by the weights of their levels.
+Training gives them macroblocks for places (`paddleseg_configs.training.models.block_logits`). Places of `ignore_index`
+do not count.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from deploy.prediction.postprocess import best, count_of
 from labeling.dataset.layout import IGNORE_LEVEL
 
 Confusion = NDArray[np.int64]
-"""(L, L): number of pixels with label level = row and predicted level = column."""
+"""(L, L): number of macroblocks with label level = row and predicted level = column."""
 
 
 def confusion_of(labels: NDArray[np.integer], predicted: NDArray[np.integer], num_levels: int) -> Confusion:
@@ -38,7 +38,7 @@ def mean_iou(confusion: Confusion) -> float:
 
 
 def level_recall(confusion: Confusion) -> tuple[float, ...]:
-    """Share of each level's label pixels that are predicted right; nan for a level that does not occur."""
+    """Share of each level's macroblocks that are predicted right; nan for a level that does not occur."""
     totals = confusion.sum(1)
     return tuple(
         float(hit / total) if total else math.nan for hit, total in zip(np.diag(confusion), totals, strict=True)
@@ -46,13 +46,13 @@ def level_recall(confusion: Confusion) -> tuple[float, ...]:
 
 
 def pixel_accuracy(confusion: Confusion) -> float:
-    """Share of pixels whose level is predicted right."""
+    """Share of macroblocks whose level is predicted right."""
     total = confusion.sum()
     return float(np.trace(confusion) / total) if total else math.nan
 
 
 def mean_level_error(confusion: Confusion) -> float:
-    """Mean absolute difference of levels, over pixels."""
+    """Mean absolute difference of levels, over macroblocks."""
     total = confusion.sum()
     return float((confusion * np.abs(_distance(len(confusion)))).sum() / total) if total else math.nan
 

@@ -6,11 +6,30 @@ stretch 12 rows of features to 23 and so shift them against the macroblocks.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import paddle
 
 MULTIPLE_PX = 32
+_cutting = [True]
+"""Whether models cut their outputs back, for this process."""
+
+
+def padded_size(height_px: int, width_px: int, multiple_px: int = MULTIPLE_PX) -> tuple[int, int]:
+    """Height and width that a model sees of a frame."""
+    return -(-height_px // multiple_px) * multiple_px, -(-width_px // multiple_px) * multiple_px
+
+
+@contextmanager
+def keeping_padding() -> Iterator[None]:
+    """While this lasts, outputs stand for the padded frame: nothing is cut back."""
+    _cutting[0] = False
+    try:
+        yield
+    finally:
+        _cutting[0] = True
 
 
 def pad_to_multiple(model: Any, *, height_px: int, width_px: int, multiple_px: int = MULTIPLE_PX) -> None:
@@ -25,7 +44,7 @@ def pad_to_multiple(model: Any, *, height_px: int, width_px: int, multiple_px: i
         width_px: W, of every image.
         multiple_px: what padded sides are multiples of.
     """
-    padded = [-(-size // multiple_px) * multiple_px for size in (height_px, width_px)]
+    padded = padded_size(height_px, width_px, multiple_px)
     below, right = padded[0] - height_px, padded[1] - width_px
     if not (below or right):
         return
@@ -34,7 +53,7 @@ def pad_to_multiple(model: Any, *, height_px: int, width_px: int, multiple_px: i
         return _repeat_last(_repeat_last(inputs[0], 2, below), 3, right)
 
     def crop(_model: Any, _inputs: Any, outputs: list[paddle.Tensor]) -> list[paddle.Tensor]:
-        return [_covering(output, (height_px, width_px), padded) for output in outputs]
+        return [_covering(output, (height_px, width_px), padded) for output in outputs] if _cutting[0] else outputs
 
     model.register_forward_pre_hook(pad)
     model.register_forward_post_hook(crop)
@@ -48,7 +67,7 @@ def _repeat_last(image: paddle.Tensor, axis: int, count: int) -> paddle.Tensor:
     return paddle.concat([image, *[last] * count], axis=axis)
 
 
-def _covering(output: paddle.Tensor, frame: tuple[int, int], padded: list[int]) -> paddle.Tensor:
+def _covering(output: paddle.Tensor, frame: tuple[int, int], padded: tuple[int, int]) -> paddle.Tensor:
     """The upper left part of an output that covers the frame.
 
     While a graph is traced, an output that the model resized to its input's size has an unknown size, -1.

@@ -1,8 +1,10 @@
-"""Evaluate a model on a split: levels by pixel, and the choice of the most important macroblocks."""
+"""Evaluate a model on a split: levels of macroblocks, and the choice of the most important ones."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,9 +15,11 @@ from numpy.typing import NDArray
 from deploy.core.errors import DatasetError
 from deploy.core.progress import track
 from deploy.core.tables import Table
+from labeling.dataset.manifest import Manifest
 from labeling.maths.rank_correlation import known_mean, rank_correlation
 from paddleseg_configs.training.data.loading import load_batches
 from paddleseg_configs.training.models import metrics
+from paddleseg_configs.training.models.block_logits import block_labels, block_logits
 
 
 @dataclass(frozen=True)
@@ -27,7 +31,7 @@ class Evaluation:
     mean_iou: float
     """Mean intersection over union over the levels that occur."""
     pixel_accuracy: float
-    """Share of pixels at the right level."""
+    """Share of macroblocks at the right level (the name is older)."""
     mean_level_error: float
     """Mean absolute difference of levels."""
     quadratic_kappa: float
@@ -75,19 +79,19 @@ def evaluate(model: Any, dataset: Any, *, batch_size: int = 4, num_workers: int 
     require_frames(dataset)
     levels = dataset.manifest.num_levels
     confusion, expected = np.zeros((levels, levels), np.int64), []
-    label_blocks: list[NDArray[np.float32]] = []
+    label_blocks: list[NDArray[Any]] = []
     plan = [range(first, min(first + batch_size, len(dataset))) for first in range(0, len(dataset), batch_size)]
     loaded = load_batches(dataset, plan, num_workers)
     numbered = zip(plan, loaded, strict=True)
     for indices, (images, labels) in track(numbered, total=len(plan), label=f"evaluating {dataset.mode}", unit="batch"):
-        truth = labels.numpy()
-        probabilities = predict_probabilities(model, images)
+        truth = block_labels(labels, dataset.manifest.make_grid()).numpy()
+        probabilities = block_probabilities(model, images, dataset.manifest)
         confusion += metrics.confusion_of(truth, probabilities.argmax(1), levels)
         for index, predicted, label in zip(indices, expected_levels(probabilities), truth, strict=True):
             grid = dataset.grid(index)
-            frame = slice(grid.height_px), slice(grid.width_px)  # without its padding
-            expected.append(grid.pool(predicted[frame]))
-            label_blocks.append(grid.pool(label[frame]))
+            blocks = slice(grid.rows), slice(grid.cols)  # without its padding
+            expected.append(predicted[blocks])
+            label_blocks.append(label[blocks])
     importance = [dataset.importance(index) for index in range(len(dataset))]
     return Evaluation(
         num_frames=len(dataset),
@@ -109,15 +113,30 @@ def require_frames(dataset: Any) -> None:
 
 def predict_probabilities(model: Any, images: paddle.Tensor) -> NDArray[np.float32]:
     """(N, 3, H, W) normalised images -> (N, L, H, W) float32 level probabilities, in evaluation mode."""
+    with _evaluating(model):
+        probabilities: NDArray[np.float32] = paddle.nn.functional.softmax(model(images)[0], axis=1).numpy()
+    return probabilities
+
+
+@contextmanager
+def _evaluating(model: Any) -> Iterator[None]:
+    """Evaluation mode without gradients."""
     was_training = model.training
     model.eval()
     try:
         with paddle.no_grad():
-            probabilities: NDArray[np.float32] = paddle.nn.functional.softmax(model(images)[0], axis=1).numpy()
-            return probabilities
+            yield
     finally:
         if was_training:
             model.train()
+
+
+def block_probabilities(model: Any, images: paddle.Tensor, manifest: Manifest) -> NDArray[np.float32]:
+    """(N, 3, H, W) normalised images of the dataset's size -> (N, L, rows, cols) float32, as deployment has them."""
+    with _evaluating(model):
+        blocks = block_logits(model, images, manifest.make_grid(), manifest.num_levels)[0]
+        probabilities: NDArray[np.float32] = paddle.nn.functional.softmax(blocks, axis=1).numpy()
+    return probabilities
 
 
 def expected_levels(probabilities: NDArray[np.float32]) -> NDArray[np.float32]:

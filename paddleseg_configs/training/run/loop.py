@@ -17,6 +17,7 @@ from deploy.core.work_folder import hold
 from paddleseg_configs.training.config.origin import Origin, read_origin
 from paddleseg_configs.training.config.settings import Settings
 from paddleseg_configs.training.data.samples import batches, seed_iteration
+from paddleseg_configs.training.models.block_logits import block_labels, block_logits
 from paddleseg_configs.training.models.components import LevelBuilder, loss_terms
 from paddleseg_configs.training.run import checkpoint
 from paddleseg_configs.training.run.checkpoint import TrainingState
@@ -25,6 +26,8 @@ from paddleseg_configs.training.run.metrics_log import METRICS_NAME, MetricsLog
 from paddleseg_configs.training.run.processes import join_processes
 
 DEFAULT_BEST_METRIC = "quadratic_kappa"
+EVALUATIONS = 10
+"""The least number of evaluations to choose the best model from."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,7 @@ class TrainOptions:
     save_dir: Path
     """Folder of checkpoints, best model and metrics."""
     save_interval: int = 200
-    """Iterations between checkpoints, and between evaluations."""
+    """Most iterations between checkpoints, and between evaluations: with `do_eval` there are at least ten."""
     keep_checkpoint_max: int = 2
     """Checkpoints to keep."""
     log_iters: int = 10
@@ -98,6 +101,8 @@ class _Training:
                 f"best_metric={self.best_metric!r} is no metric", hint=f"Known: {', '.join(METRIC_NAMES)}."
             )
         self.best_score, self.stale_evaluations = -1.0, 0
+        tenth = max(1, settings.config.iters // EVALUATIONS)
+        self.interval = min(options.save_interval, tenth) if options.do_eval else options.save_interval
         visualdl = options.save_dir / "vdl" if options.use_vdl else None
         self.log = MetricsLog(options.save_dir / METRICS_NAME, options.log_iters, visualdl)
 
@@ -153,10 +158,7 @@ class _Training:
 
     def _step(self, index: int, images: paddle.Tensor, levels: paddle.Tensor) -> float:
         seed_iteration(self.options.seed, index)
-        logits = self.network(images)
-        loss = sum(
-            weight * function(output, levels) for (function, weight), output in zip(self.terms, logits, strict=True)
-        )
+        loss = self._loss(images, levels)
         value = float(loss)
         if not math.isfinite(value):
             raise RegenError(
@@ -169,9 +171,23 @@ class _Training:
         self.scheduler.step()
         return value
 
+    def _loss(self, images: paddle.Tensor, levels: paddle.Tensor) -> paddle.Tensor:
+        """Over macroblocks; of outputs that have no logit a level, over pixels."""
+        manifest = self.settings.manifest
+        grid, num_levels = manifest.make_grid(), manifest.num_levels
+        outputs = block_logits(self.network, images, grid, num_levels)
+        labels = block_labels(levels, grid)
+        terms = zip(self.terms, outputs, strict=True)
+        losses = [
+            weight * function(output, labels if output.shape[1] == num_levels else levels)
+            for (function, weight), output in terms
+        ]
+        loss: paddle.Tensor = sum(losses[1:], start=losses[0])
+        return loss
+
     def _after(self, iteration: int, stop: Event) -> None:
         """Save what is due, and stop here if the user asked for it."""
-        due = iteration % self.options.save_interval == 0 or iteration == self.settings.config.iters
+        due = iteration % self.interval == 0 or iteration == self.settings.config.iters
         if due and self.validation is not None:
             self._evaluate(iteration)
         if due or stop.is_set():

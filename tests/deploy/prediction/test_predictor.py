@@ -227,5 +227,5 @@ def test_cards_of_before_there_was_a_choice_read_as_area() -> None:
     assert old.reduction == "area"
     with pytest.raises(WeightsError, match="reduction='nearest' must be one of area, bicubic, lanczos"):
         ModelCard.from_json(json.dumps(text | {"reduction": "nearest"}), origin="bad")
-    with pytest.raises(WeightsError, match="schema_version=3 must be 1 to 2"):
-        ModelCard.from_json(json.dumps(text | {"schema_version": 3}), origin="new")
+    with pytest.raises(WeightsError, match="schema_version=4 must be 1 to 3"):
+        ModelCard.from_json(json.dumps(text | {"schema_version": 4}), origin="new")

@@ -139,6 +139,13 @@ def test_patience_stops_early_and_says_so(
     assert len(list((tmp_path / "vdl").iterdir())) == 2
 
 
+def test_there_are_ten_evaluations_to_choose_from(settings: Settings, tmp_path: Path) -> None:
+    longer = load_settings(ULTRA_LIGHT, dataset=settings.dataset, overrides=[("iters", "21"), ("batch_size", "1")])
+    train(longer, TrainOptions(save_dir=tmp_path, do_eval=True))
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [line["iter"] for line in lines if "eval" in line] == [*range(2, 21, 2), 21]
+
+
 def test_two_processes_share_the_work(settings: Settings, tmp_path: Path) -> None:
     """Each takes every second batch; their averaged gradients move both to the same weights."""
     config = tmp_path / "two.yml"
@@ -154,7 +161,7 @@ def test_two_processes_share_the_work(settings: Settings, tmp_path: Path) -> Non
     assert result.returncode == 0, result.stderr[-2000:] + str(logs)
     assert len(logs) == 2 and all("last checkpoint" in log for log in logs.values())
     lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
-    assert [line["iter"] for line in lines] == [1, 2, 2]
+    assert [line["iter"] for line in lines] == [1, 1, 2, 2]  # each evaluated
     alone = train(load_settings(config, dataset=settings.dataset), TrainOptions(save_dir=tmp_path / "alone"))
     assert not same_tensors(alone, tmp_path / "run" / "iter_2")
 

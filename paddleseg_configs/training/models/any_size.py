@@ -1,0 +1,86 @@
+"""A model whose logits of a macroblock depend on its surroundings alone, not on the size of the frame."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import paddle
+from numpy.typing import NDArray
+from paddle import nn
+from paddle.nn import functional
+from paddleseg.cvlibs import manager
+from paddleseg.models.layers import ConvBN, ConvBNReLU
+
+from paddleseg_configs.training.models.extra_models import repeated
+from paddleseg_configs.training.models.padding import padded_size
+
+BLOCK_PX = 16
+
+
+@manager.MODELS.add_component
+class AnySizeSeg(nn.Layer):
+    """Features at strides 8, 16 and 32, added at stride 16: one decision for each macroblock of 16 x 16 pixels.
+
+    Nothing is pooled over the frame (no squeeze-and-excitation, no pyramid of bins), so one exported file takes frames
+    of every size.
+
+    Args:
+        num_classes: number of levels, L.
+        backbone: gives features at strides 4, 8, 16 and 32 and has no pooling over the frame, such as MobileNetV2.
+        width: channels of the sum.
+        pretrained: unused; PaddleSeg gives it to every model.
+    """
+
+    any_size = True
+
+    def __init__(self, num_classes: int, backbone: Any, width: int = 96, pretrained: str | None = None) -> None:
+        super().__init__()
+        self.backbone = backbone
+        fine, middle, coarse = backbone.feat_channels[1:]
+        self.from_fine = ConvBN(fine, width, 3, stride=2)
+        self.from_middle = ConvBN(middle, width, 1)
+        self.from_coarse = ConvBN(coarse, width, 1)
+        self.mix = nn.Sequential(*(_Residual(width, dilation) for dilation in (1, 2)))
+        self.head = nn.Conv2D(width, num_classes, 1)
+
+    def blocks(self, x: paddle.Tensor) -> paddle.Tensor:
+        """(N, 3, H, W) normalised images, sides multiples of 32 -> (N, L, H / 16, W / 16) logits of macroblocks."""
+        _, fine, middle, coarse = self.backbone(x)
+        wide = functional.interpolate(self.from_coarse(coarse), paddle.shape(middle)[2:], mode="bilinear")
+        logits: paddle.Tensor = self.head(self.mix(self.from_fine(fine) + self.from_middle(middle) + wide))
+        return logits
+
+    def forward(self, x: paddle.Tensor) -> list[paddle.Tensor]:
+        """(N, 3, H, W) -> [(N, L, H, W)]: each block's logits, at each of its pixels."""
+        blocks = self.blocks(x)
+        if self.training:
+            return [functional.interpolate(blocks, size=x.shape[2:], mode="nearest")]
+        return [repeated(blocks, BLOCK_PX)]
+
+
+def any_size_logits(model: Any, image: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(3, H, W) normalised pixels of any size -> (L, H, W) logits, each block's at each of its pixels.
+
+    The frame is padded as the exported file pads it: by its last row and column to multiples of 32.
+    """
+    height, width = image.shape[1:]
+    tall, wide = padded_size(height, width)
+    padded = np.pad(image, ((0, 0), (0, tall - height), (0, wide - width)), mode="edge")
+    with paddle.no_grad():
+        blocks: NDArray[np.float32] = model.blocks(paddle.to_tensor(padded[None])).numpy()[0]
+    return blocks.repeat(BLOCK_PX, 1).repeat(BLOCK_PX, 2)[:, :height, :width]
+
+
+class _Residual(nn.Layer):
+    """A depthwise and a pointwise convolution around which the input passes."""
+
+    def __init__(self, width: int, dilation: int) -> None:
+        super().__init__()
+        self.spatial = ConvBNReLU(width, width, 3, groups=width, dilation=dilation, padding=dilation)
+        self.channels = ConvBN(width, width, 1)
+
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        """(N, C, h, w) -> (N, C, h, w)."""
+        result: paddle.Tensor = functional.relu(x + self.channels(self.spatial(x)))
+        return result
