@@ -22,6 +22,7 @@ TESTS = Path(__file__).resolve().parent
 REPOSITORY = TESTS.parent
 SLOW = frozenset(
     {
+        "deploy/enhancement/test_enhance.py", "deploy/enhancement/test_enhancer.py",
         "export/test_export_onnx.py", "export/test_export_upscaler.py::test_carn",
         "export/test_export_upscaler.py::test_the_card_says_what_the_network_is", "export/test_tensorrt_ladder.py",
         "labeling/dataset/test_findings.py",
