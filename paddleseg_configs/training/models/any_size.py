@@ -14,6 +14,7 @@ from paddleseg.models.layers import ConvBN, ConvBNReLU
 
 from paddleseg_configs.training.models.extra_models import repeated
 from paddleseg_configs.training.models.padding import padded_size
+from paddleseg_configs.training.paddle_fixes.pretrained import load_pretrained
 
 BLOCK_PX = 16
 
@@ -30,7 +31,8 @@ class AnySizeSeg(nn.Layer):
         backbone: gives features at strides 4, 8, 16 and 32 and has no pooling over the frame, such as MobileNetV2.
         width: channels of the sum.
         in_channels: of the frames, as the backbone has it: 3, or 4 with the detections of the frame before.
-        pretrained: unused; PaddleSeg gives it to every model.
+        pretrained: weights to start from: "general" for those of the general predictor, a file, or an address with its
+            checksum. A head for another number of levels, or a first layer for other channels, starts at random.
     """
 
     any_size = True
@@ -47,6 +49,7 @@ class AnySizeSeg(nn.Layer):
         self.from_coarse = ConvBN(coarse, width, 1)
         self.mix = nn.Sequential(*(_Residual(width, dilation) for dilation in (1, 2)))
         self.head = nn.Conv2D(width, num_classes, 1)
+        load_pretrained(self, pretrained)
 
     def blocks(self, x: paddle.Tensor) -> paddle.Tensor:
         """(N, C, H, W) normalised images, sides multiples of 32 -> (N, L, H / 16, W / 16) logits of macroblocks."""
