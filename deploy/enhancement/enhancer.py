@@ -116,7 +116,7 @@ class Enhancer(Closing):
             self._is_settled = self.budget.kind == "share" and self.budget.amount in (0, 1)
             self._in_one_piece = self._is_settled and self.upscaler.card.whole_frame
             self._halo_px = 0 if self._in_one_piece else self.upscaler.halo_px(mode)
-            self._predict = None if self._is_settled and predictor is None else self._opened(predictor, threads)
+            self.predictor = None if self._is_settled and predictor is None else self._opened(predictor, threads)
             self._chooser = Chooser(self.budget, self.upscaler)
         except BaseException:
             self.close()
@@ -234,10 +234,10 @@ class Enhancer(Closing):
             self._bicubic = Bicubic(height, width, self.scale)
 
     def _predicted(self, rgb: NDArray[np.uint8]) -> Importance:
-        if self._predict is None:
+        if self.predictor is None:
             return np.zeros((self._grid.rows, self._grid.cols), np.float32)
         given = {"previous": self.previous} if self._takes_previous else {}
-        found = self._predict(rgb, **given)
+        found = self.predictor(rgb, **given)
         if isinstance(found, Prediction):
             return on_grid(found.importance, found.grid, self._grid)
         return on_grid(np.asarray(found, np.float32), None, self._grid)

@@ -164,6 +164,7 @@ class _OpenVino:
             "NUM_STREAMS": 1,
             "PERFORMANCE_HINT": "LATENCY",
             "ENABLE_CPU_PINNING": False,
+            "CPU_RUNTIME_CACHE_CAPACITY": 300,  # of 5000, with which memory grows for as long as new shapes come
         }
         try:
             compiled = ov.Core().compile_model(str(path), "CPU", options)

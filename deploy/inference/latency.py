@@ -28,7 +28,11 @@ class StageClock:
         """Time one frame's pass through a stage."""
         started = time.perf_counter()
         yield
-        self._seconds.setdefault(name, array("d")).append(time.perf_counter() - started)
+        self.add(name, time.perf_counter() - started)
+
+    def add(self, name: str, seconds: float) -> None:
+        """Count one frame's pass through a stage that was timed elsewhere."""
+        self._seconds.setdefault(name, array("d")).append(seconds)
 
     def timed(self, items: Iterable[Item], name: str) -> Iterator[Item]:
         """Yield `items`; the time it takes to produce each counts as a stage."""
@@ -39,7 +43,7 @@ class StageClock:
                 item = next(iterator)
             except StopIteration:
                 return
-            self._seconds.setdefault(name, array("d")).append(time.perf_counter() - started)
+            self.add(name, time.perf_counter() - started)
             yield item
 
     def summary(self) -> dict[str, dict[str, float]]:

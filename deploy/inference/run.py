@@ -24,10 +24,10 @@ from deploy.core.progress import track
 from deploy.inference.background import Ahead, Behind
 from deploy.inference.latency import StageClock
 from deploy.inference.options import InferenceOptions, RuntimeOptions
-from deploy.inputs.live import file_name_of, shown_name
+from deploy.inputs.live import shown_name
 from deploy.inputs.sources import FrameSource, open_source
 from deploy.inputs.video import Fit, Frame, FrameSelection
-from deploy.outputs.output_folder import check_output, replacing
+from deploy.outputs.output_folder import check_output, folder_of_stream, replacing
 from deploy.outputs.results import PictureOptions, ResultWriter
 from deploy.prediction.predictor import Prediction, Predictor
 from deploy.prediction.view import View
@@ -121,7 +121,7 @@ def _infer_into(
     clock, started = StageClock(), time.perf_counter()
     with ExitStack() as stack:
         writers = [
-            stack.enter_context(_writer(_folder_of(folder, options.input, position), source, options))
+            stack.enter_context(_writer(folder_of_stream(folder, options.input, position), source, options))
             for position, source in enumerate(sources)
         ]
         write = stack.enter_context(Behind(_write_to(writers, clock), DEPTH))
@@ -179,16 +179,6 @@ def _stop(sources: list[FrameSource], streams: list[Ahead[Decoded]]) -> None:
     for source, stream in zip(sources, streams, strict=True):
         source.stop.set()
         stream.stop()
-
-
-def _folder_of(folder: Path, names: tuple[str, ...], position: int) -> Path:
-    """The results' own folder, or one a stream where there are several."""
-    if len(names) == 1:
-        return folder
-    label = "".join(c if c.isalnum() or c in "._-" else "_" for c in file_name_of(names[position]))[:48] or "input"
-    stream = folder / f"stream-{position:02d}-{label}"
-    stream.mkdir()
-    return stream
 
 
 def _writer(folder: Path, source: FrameSource, options: InferenceOptions) -> ResultWriter:

@@ -9,10 +9,12 @@ from pathlib import Path
 
 from deploy.core.errors import OptionError, OutputError
 from deploy.core.work_folder import replace_folder, work_folder
+from deploy.inputs.live import file_name_of
 
 _OWN_FILES = re.compile(
     r"(stream-\d+-[^/]+(/|$))?"
-    r"(importance(-\d{6,})?\.npz|importance\.jsonl|blocks\.jsonl|latency\.json|overlay\.mp4|overlays(/\d{6,}\.png)?)?"
+    r"(importance(-\d{6,})?\.npz|importance\.jsonl|blocks\.jsonl|latency\.json|overlay\.mp4|overlays(/\d{6,}\.png)?"
+    r"|enhanced(-\d{6,})?\.mp4|enhanced(/\d{6,}\.png)?|UNFINISHED)?"
 )
 
 
@@ -41,6 +43,16 @@ def check_output(out: Path, sources: Sequence[str], *, overwrite: bool) -> None:
             raise OptionError(f"--input {source} lies in --out {out}", hint="Give another output folder.")
     if names and not overwrite:
         raise OptionError(f"--out {out} already holds results", hint="Add --overwrite to replace them.")
+
+
+def folder_of_stream(folder: Path, names: Sequence[str], position: int) -> Path:
+    """The results' own folder, or one a stream where there are several; made if missing."""
+    if len(names) == 1:
+        return folder
+    label = "".join(c if c.isalnum() or c in "._-" else "_" for c in file_name_of(names[position]))[:48] or "input"
+    stream = folder / f"stream-{position:02d}-{label}"
+    stream.mkdir(exist_ok=True)
+    return stream
 
 
 @contextmanager

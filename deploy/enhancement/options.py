@@ -1,0 +1,102 @@
+"""The options of a run that enhances: fields for Python, flags for the command line."""
+
+from __future__ import annotations
+
+from argparse import BooleanOptionalAction
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Literal
+
+from deploy.core.errors import OptionError
+from deploy.core.options import option
+from deploy.core.ranges import require_ranges
+from deploy.inputs.report import Damaged, ReadOptions
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnhanceOptions:
+    """Options of one run.
+
+    Raises:
+        OptionError: a number is out of its range, or options contradict each other.
+    """
+
+    input: tuple[str, ...] = option(
+        nargs="+",
+        metavar="INPUT",
+        help="videos, folders of images (in natural order), images, rtsp:// or http:// streams, webcam:0",
+    )
+    out: Path | None = option(None, type=Path, help="folder for the results; only --raw does without")
+    overwrite: bool = option(False, action="store_true", help="replace the results of an earlier run in --out")
+    predictor: Path | None = option(None, type=Path, help="the predictor's .onnx file (default: the embedded one)")
+    upscaler: Path | None = option(
+        None, type=Path, help="an .onnx file of export/export_upscaler.py (default: the embedded EDSR, x3)"
+    )
+    budget: str = option(
+        "20%",
+        help="of each input: 20% (of the macroblocks), 3000/s (macroblocks a second), threshold-0.5 (importance) or "
+        "15ms (a frame, for all but decoding and writing)",
+    )
+    mode: Literal["fast", "exact"] = option(
+        "fast",
+        choices=("fast", "exact"),
+        help="surroundings of a region: so many that it differs by at most 1 of 255 on real frames, or all that matter",
+    )
+    predict_every: int = option(1, type=int, metavar="N", help="predict every Nth frame, reuse between")
+    threads: int | None = option(None, type=int, help="CPU threads (default: one a CPU of this process)")
+    runtime: Literal["auto", "onnxruntime", "openvino"] = option(
+        "auto",
+        choices=("auto", "onnxruntime", "openvino"),
+        help="of the upscaler; auto takes OpenVINO where it is installed",
+    )
+    input_height: int | None = option(
+        None, type=int, metavar="PX", help="reduce larger frames to this height first, by area (default: their own)"
+    )
+    video: bool | None = option(
+        None, action=BooleanOptionalAction, help="write enhanced.mp4 (default: for videos and streams)"
+    )
+    frames: Literal["png"] | None = option(
+        None, choices=("png",), help="write each frame as an image, too (default: for images)"
+    )
+    raw: Literal["-"] | None = option(
+        None, choices=("-",), help="write raw RGB frames, 3 bytes a pixel, to standard output"
+    )
+    segment_seconds: float | None = option(
+        None, type=float, metavar="S", help="a new file of video every S seconds (default: one file)"
+    )
+    every: int = option(1, type=int, metavar="N", help="take every Nth frame")
+    start_seconds: float = option(
+        0.0, type=float, metavar="S", help="first time to take, counted from the first frame of each input"
+    )
+    stop_seconds: float | None = option(None, type=float, metavar="S", help="first time not to take (default: the end)")
+    stream: int | None = option(
+        None, type=int, metavar="N", help="index of the video stream, as FFmpeg counts (default: the default one)"
+    )
+    damaged: Damaged = option(
+        "skip", choices=("skip", "stop"), help="frames that are lost are left out and counted, or end the run"
+    )
+
+    def __post_init__(self) -> None:
+        require_ranges(self, "predict_every", "every", "threads", low=1)
+        require_ranges(self, "input_height", low=16)
+        require_ranges(self, "segment_seconds", low=0, open_ends=True)
+        _ = self.reading  # it refuses what it cannot use
+        if self.out is None and self.raw is None:
+            raise OptionError("neither --out nor --raw is given", hint="Add --out DIR, or --raw - for a pipe.")
+        if self.raw is not None and len(self.input) > 1:
+            raise OptionError(f"--raw takes one input, not {len(self.input)}", hint="Run one command for each.")
+
+    @property
+    def reading(self) -> ReadOptions:
+        """How inputs are read."""
+        return ReadOptions(self.stream, self.damaged)
+
+    @property
+    def segment(self) -> Fraction | None:
+        """Length of a segment in seconds; None writes one file."""
+        return None if self.segment_seconds is None else Fraction(str(self.segment_seconds))
+
+    def work(self) -> str:
+        """All that determines the results: a run goes on only where this is the same."""
+        return repr({name: value for name, value in vars(self).items() if name not in ("out", "overwrite", "threads")})

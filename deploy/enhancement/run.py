@@ -1,0 +1,227 @@
+"""From sources of frames to enhanced video: decode ahead, enhance, write behind."""
+
+from __future__ import annotations
+
+import heapq
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, replace
+from fractions import Fraction
+from functools import partial
+from typing import Any
+
+from deploy.core.errors import InputError
+from deploy.core.files import write_text
+from deploy.core.interrupts import on_interrupt
+from deploy.core.progress import track
+from deploy.core.resize import reduce_frame
+from deploy.enhancement.budgets import seconds_per_px
+from deploy.enhancement.enhancer import EnhancedFrame, Enhancer
+from deploy.enhancement.options import EnhanceOptions
+from deploy.enhancement.results import EnhancedWriter, Wanted
+from deploy.enhancement.upscaler import Upscaler
+from deploy.inference.background import Ahead, Behind
+from deploy.inference.latency import StageClock
+from deploy.inputs.frame import Frame, FrameSelection
+from deploy.inputs.sources import FrameSource, open_source
+from deploy.outputs.growing_folder import growing
+from deploy.outputs.output_folder import folder_of_stream
+
+LATENCY_SCHEMA_VERSION = 1
+DEPTH = 4
+"""Frames that may wait between two stages."""
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """One frame that is to be enhanced."""
+
+    stream: int
+    """Position of its stream on the command line."""
+    frame: Frame
+    """At the size in which it is enhanced."""
+    source_size: tuple[int, int]
+    """Height and width that it came in."""
+
+
+class _ToHeight:
+    """The size that frames of one source are reduced to; it remembers the one they came in."""
+
+    def __init__(self, most_px: int | None) -> None:
+        self._most_px = most_px
+        self.source_size = (0, 0)
+
+    def __call__(self, height_px: int, width_px: int) -> tuple[int, int]:
+        self.source_size = height_px, width_px
+        if self._most_px is None or height_px <= self._most_px:
+            return height_px, width_px
+        return self._most_px, max(1, round(width_px * self._most_px / height_px))
+
+
+def enhance(options: EnhanceOptions, *, say: Callable[[str], None]) -> dict[str, Any]:
+    """Enhance every selected frame and write the results.
+
+    Args:
+        options: what to do.
+        say: told in a line each what runs and what it will cost.
+
+    Returns:
+        What latency.json holds.
+
+    Raises:
+        RegenError: a model, the input, the output folder or an option cannot be used.
+    """
+    with ExitStack() as stack:
+        upscaler = stack.enter_context(Upscaler(options.upscaler, runtime=options.runtime, threads=options.threads))
+        enhancers = _open_enhancers(options, upscaler, stack)
+        if options.out is not None:
+            stack.enter_context(growing(options.out, options.work(), options.input, overwrite=options.overwrite))
+        say(f"upscaler: {upscaler.card.name}, x{upscaler.scale}, {upscaler.runtime}, {_threads(upscaler)}")
+        report = _enhance_into(options, enhancers, say)
+        if options.out is not None:
+            write_text(options.out / "latency.json", json.dumps(report, indent=2) + "\n")
+    return report
+
+
+def _open_enhancers(options: EnhanceOptions, upscaler: Upscaler, stack: ExitStack) -> list[Enhancer]:
+    """One a stream: each has its own importance and budget. The models are shared."""
+    enhancers: list[Enhancer] = []
+    for _ in options.input:
+        enhancer = Enhancer(
+            enhancers[0].predictor if enhancers else options.predictor,
+            upscaler,
+            budget=options.budget,
+            mode=options.mode,
+            threads=options.threads,
+            predict_every=options.predict_every,
+        )
+        enhancers.append(stack.enter_context(enhancer))
+    return enhancers
+
+
+def _enhance_into(options: EnhanceOptions, enhancers: list[Enhancer], say: Callable[[str], None]) -> dict[str, Any]:
+    clock, started, about = StageClock(), time.perf_counter(), _about(enhancers[0], options)
+    with ExitStack() as stack:
+        writers, sources = [], []
+        fits = [_ToHeight(options.input_height) for _ in options.input]
+        for position, name in enumerate(options.input):
+            source = open_source(name, _selection(options), fits[position], options.reading)
+            folder = None if options.out is None else folder_of_stream(options.out, options.input, position)
+            writer = stack.enter_context(EnhancedWriter(folder, _wanted(source, options), about))
+            if writer.start_seconds:
+                say(f"{source.report.name}: goes on at {float(writer.start_seconds)} s")
+                source = open_source(name, _selection(options, writer.start_seconds), fits[position], options.reading)
+            writers.append(writer)
+            sources.append(source)
+        write = stack.enter_context(Behind(_write_to(writers, clock), DEPTH))
+        streams = [
+            Ahead(_decoded(position, source, fits[position], clock), DEPTH, drop_oldest=source.is_live)
+            for position, source in enumerate(sources)
+        ]
+        if any(source.is_live for source in sources):  # Ctrl-C is the only end that they have
+            stack.enter_context(on_interrupt(partial(_stop, sources, streams)))
+        for stream in streams:
+            stack.enter_context(stream)
+        merged = heapq.merge(*streams, key=lambda work: (work.frame.seconds, work.stream))
+        total = sum(source.num_frames for source in sources) if all(s.num_frames for s in sources) else 0
+        for number, work in enumerate(track(merged, total=total, label="enhance")):
+            if number == 0:
+                say(_cost(work, enhancers[0].upscaler))
+            write.put((work, _enhanced(work, enhancers[work.stream], clock)))
+        dropped = sum(stream.num_dropped for stream in streams)
+    for source in sources:
+        source.report.show()
+    num_frames, wall_seconds = sum(writer.num_frames for writer in writers), time.perf_counter() - started
+    return {
+        "schema_version": LATENCY_SCHEMA_VERSION,
+        **about,
+        "num_frames": num_frames,
+        "wall_seconds": round(wall_seconds, 3),
+        "frames_per_second": round(num_frames / wall_seconds, 2),
+        "num_dropped": dropped,
+        "stages": clock.summary(),
+        "inputs": [
+            {
+                "name": source.report.name,
+                "num_frames": writer.num_frames,
+                "losses": list(map(asdict, source.report.losses)),
+            }
+            for source, writer in zip(sources, writers, strict=True)
+        ],
+    }
+
+
+def _about(enhancer: Enhancer, options: EnhanceOptions) -> dict[str, Any]:
+    """What the results say of how they were made."""
+    upscaler = enhancer.upscaler
+    return {
+        "upscaler": upscaler.card.name,
+        "upscaler_sha256": upscaler.card.weights_sha256,
+        "runtime": upscaler.runtime,
+        "threads": upscaler.threads,
+        "mode": enhancer.mode,
+        "budget": options.budget,
+    }
+
+
+def _threads(upscaler: Upscaler) -> str:
+    return "1 thread" if upscaler.threads == 1 else f"{upscaler.threads} threads"
+
+
+def _cost(work: Decoded, upscaler: Upscaler) -> str:
+    """What is to be expected, before the time is spent."""
+    height, width = work.frame.image.shape[:2]
+    whole, scale = height * width * seconds_per_px(upscaler), upscaler.scale
+    size = f"{width * scale} x {height * scale}, {height * width * scale**2 * 3 / 1e6:.1f} MB a frame"
+    return f"{width} x {height} becomes {size}; as a whole it would take about {whole:.2f} s"
+
+
+def _selection(options: EnhanceOptions, done_seconds: Fraction = Fraction(0)) -> FrameSelection:
+    return FrameSelection(max(options.start_seconds, float(done_seconds)), options.stop_seconds, options.every)
+
+
+def _wanted(source: FrameSource, options: EnhanceOptions) -> Wanted:
+    wants_video = source.is_video if options.video is None else options.video
+    return Wanted(
+        video_rate=source.frame_rate if wants_video else None,
+        segment_seconds=options.segment,
+        images=options.frames == "png" or not source.is_video,
+        raw=options.raw is not None,
+    )
+
+
+def _decoded(position: int, source: FrameSource, fit: _ToHeight, clock: StageClock) -> Iterator[Decoded]:
+    """Decode one stream; runs in a thread of its own. Images come in their own size and are reduced here."""
+    for frame in clock.timed(source.frames, "decode"):
+        if not source.is_video:
+            height, width = fit(*frame.image.shape[:2])
+            frame = replace(frame, image=reduce_frame(frame.image, height_px=height, width_px=width))
+        yield Decoded(position, frame, fit.source_size)
+
+
+def _enhanced(work: Decoded, enhancer: Enhancer, clock: StageClock) -> EnhancedFrame:
+    try:
+        enhanced = enhancer.frame(work.frame.image, pts_seconds=work.frame.pts_seconds)
+    except InputError as error:
+        name = work.frame.image_name or f"frame {work.frame.index}"
+        raise InputError(f"{name}: {error}", hint=error.hint) from None
+    for stage, seconds in enhanced.seconds.items():
+        clock.add(stage, seconds)
+    return enhanced
+
+
+def _write_to(writers: list[EnhancedWriter], clock: StageClock) -> Callable[[tuple[Decoded, EnhancedFrame]], None]:
+    def write(item: tuple[Decoded, EnhancedFrame]) -> None:
+        work, enhanced = item
+        with clock.stage("write"):
+            writers[work.stream].write(work.frame, work.source_size, enhanced)
+
+    return write
+
+
+def _stop(sources: list[FrameSource], streams: list[Ahead[Decoded]]) -> None:
+    for source, stream in zip(sources, streams, strict=True):
+        source.stop.set()
+        stream.stop()
