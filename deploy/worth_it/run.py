@@ -6,18 +6,17 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
-from deploy.core.errors import OptionError, WeightsError
+from deploy.core.errors import OptionError
 from deploy.core.files import write_text
 from deploy.core.progress import track
 from deploy.core.tables import Table
-from deploy.detectors.classes import read_class_names
 from deploy.detectors.detections import Detections
-from deploy.detectors.geometry import Size, parse_size, rounded_up
-from deploy.detectors.onnx_detector import OnnxDetector
+from deploy.detectors.geometry import rounded_up
 from deploy.worth_it.annotations import Annotations, read_annotations
+from deploy.worth_it.detectors import AnyDetector, Detectors, OpenDetector
 from deploy.worth_it.measuring import Bench, Look
 from deploy.worth_it.options import WorthOptions
-from deploy.worth_it.precision import LEAST_SCORE, require_library
+from deploy.worth_it.precision import require_library
 from deploy.worth_it.samples import Plan, Sample, read_samples
 from deploy.worth_it.verdict import Situation, Verdict, cells_of, heads_of, judge
 from deploy.worth_it.ways import (
@@ -28,11 +27,10 @@ from deploy.worth_it.ways import (
     Way,
     enhancing_ways,
     larger_way,
+    lighter_way,
     sliced_way,
 )
 
-LARGER = (1.25, 1.5, 2.0)
-"""How many times larger networks are tried on the interpolated frame."""
 SHOWN = f"top {CONTROL_BUDGET:.0%} by predictor"
 
 
@@ -49,8 +47,16 @@ class Answer:
     """Frames to show."""
 
 
-def find_out(options: WorthOptions, engine: Engine) -> Answer:
+def find_out(
+    options: WorthOptions, engine: Engine, open_detector: OpenDetector, lighter: Engine | None = None
+) -> Answer:
     """Measure and judge.
+
+    Args:
+        options: what is tried.
+        engine: enlarges frames.
+        open_detector: makes the detector.
+        lighter: another engine of the same factor, whose upscaler is tried on whole frames.
 
     Raises:
         RegenError: an input that cannot be used.
@@ -67,7 +73,7 @@ def find_out(options: WorthOptions, engine: Engine) -> Answer:
         (lambda index, image_name: True) if annotations is None else annotations.knows,
     )
     plan = samples.plan
-    detectors = _Detectors(options, plan.sr_size)
+    detectors = Detectors(options, open_detector, plan.sr_size)
     notes = [_of_sizes(plan, len(samples)), *detectors.notes]
     situation: Situation = "fair" if plan.has_true else "no true frame"
     if detectors.own.zoom(plan.sr_size) * engine.scale <= 1:
@@ -78,6 +84,8 @@ def find_out(options: WorthOptions, engine: Engine) -> Answer:
         *enhancing_ways(engine, detectors.own),
         *_alternatives(engine, detectors, plan, with_before=len(samples) > 1),
     ]
+    if lighter is not None:
+        ways.append(lighter_way("the embedded upscaler", lighter, detectors.own))
     truth = None if annotations is None else _truth_of(annotations, detectors.own, plan)
     bench = Bench(ways, detectors.own, SHOWN, options.score_threshold, truth)
     measured = bench.run(track(samples, total=len(samples), label="trying"))
@@ -108,40 +116,7 @@ def write_answer(answer: Answer, options: WorthOptions, engine: Engine) -> list[
     return written
 
 
-class _Detectors:
-    """The user's detector at its own size, and at larger ones where it can be had."""
-
-    def __init__(self, options: WorthOptions, sr_size: Size) -> None:
-        self._options = options
-        self.least_score = options.score_threshold
-        """Boxes below count for average precision alone."""
-        self._low = min(LEAST_SCORE, options.score_threshold)
-        self.own = self._at(parse_size(options.detector_size), options.detector_layout)
-        self.notes: list[str] = []
-        base = self.own.size_for(sr_size)
-        self.larger: list[tuple[OnnxDetector, Size]] = []
-        for factor in LARGER:
-            size = rounded_up((round(base[0] * factor), round(base[1] * factor)))
-            try:
-                self.larger.append((self._at(size, self.own.layout.name), size))
-            except (OptionError, WeightsError) as error:
-                self.notes.append(f"No larger detector input is tried: {str(error).partition(': ')[0]}.")
-                break
-
-    def _at(self, size: Size | None, layout: str | None) -> OnnxDetector:
-        options = self._options
-        return OnnxDetector(
-            options.detector,
-            size=size,
-            layout=layout,
-            classes=options.classes or None,
-            class_names=read_class_names(options.class_names) if options.class_names else None,
-            score_threshold=options.score_threshold if options.annotations is None else self._low,
-            threads=options.threads,
-        )
-
-
-def _alternatives(engine: Engine, detectors: _Detectors, plan: Plan, *, with_before: bool) -> list[Way]:
+def _alternatives(engine: Engine, detectors: Detectors, plan: Plan, *, with_before: bool) -> list[Way]:
     ways = [sliced_way(engine, detectors.own)]
     if with_before:
         ways.append(BoxesBefore(engine, detectors.own, detectors.least_score).way())
@@ -151,7 +126,7 @@ def _alternatives(engine: Engine, detectors: _Detectors, plan: Plan, *, with_bef
     return ways
 
 
-def _truth_of(annotations: Annotations, detector: OnnxDetector, plan: Plan) -> Callable[[Sample], Detections]:
+def _truth_of(annotations: Annotations, detector: AnyDetector, plan: Plan) -> Callable[[Sample], Detections]:
     if not annotations.classes & set(detector.classes):
         known = ", ".join(sorted(annotations.classes)) or "none"
         raise OptionError(

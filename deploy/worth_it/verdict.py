@@ -111,8 +111,9 @@ def _decide(measured: Sequence[Measured], segments: NDArray[np.int64], situation
         return True, f"worth it: {_worth(best, nothing, everything)}, {ahead:.1f} points of F1 above {_said(instead)}"
     gains = everything.f1 - nothing.f1
     low, high = middle_95(resampled_means(gains[:, None], segments)[:, 0])
-    mean = round(100 * float(gains.mean()), 1) + 0.0  # no minus before a zero
-    sentence = f"not worth it: super-resolving everything gains {mean:.1f} ± {50 * (high - low):.1f} points of F1"
+    mean = round(100 * float(gains.mean()), 1)
+    does = "loses" if mean < 0 else "gains"
+    sentence = f"not worth it: super-resolving everything {does} {abs(mean):.1f} ± {50 * (high - low):.1f} points of F1"
     if low > 0:
         sentence += f", but {_said(best)} is not clearly above {_said(instead)}"
     return False, sentence
