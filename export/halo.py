@@ -14,7 +14,7 @@ from deploy.enhancement.upscaler import Margins, Upscaler
 
 MOST_DIFFERENCE = 1
 """Of 255: rounding may go either way."""
-REGIONS_PER_FRAME = 48
+REGIONS_PER_FRAME = 24
 _BLOCK_PX = 16
 _PROBES_PX = (49, 121, 265, 553)
 
@@ -49,9 +49,22 @@ def halo_error(upscaler: Upscaler, frames: Sequence[NDArray[np.uint8]], halo_px:
         halo_px: the surroundings that the regions get; none beyond the frame's border.
         seed: of the regions.
     """
+    return _halo_error(upscaler, frames, _wholes(upscaler, frames), halo_px, seed)
+
+
+def _wholes(upscaler: Upscaler, frames: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.int16]]:
+    return [upscaler(frame[None])[0].astype(np.int16) for frame in frames]
+
+
+def _halo_error(
+    upscaler: Upscaler,
+    frames: Sequence[NDArray[np.uint8]],
+    wholes: Sequence[NDArray[np.int16]],
+    halo_px: int,
+    seed: int = 0,
+) -> int:
     rng, worst = np.random.default_rng(seed), 0
-    for frame in frames:
-        whole = upscaler(frame[None])[0].astype(np.int16)
+    for frame, whole in zip(frames, wholes, strict=True):
         for _ in range(REGIONS_PER_FRAME):
             spans = [_random_span(rng, size) for size in frame.shape[:2]]
             (top, bottom), (left, right) = spans
@@ -82,9 +95,9 @@ def fast_halo_px(upscaler: Upscaler, frames: Sequence[NDArray[np.uint8]], radius
     Returns:
         That, and the differences by surroundings. If even the radius is not enough, -1.
     """
-    errors: dict[str, int] = {}
+    errors, wholes = dict[str, int](), _wholes(upscaler, frames)
     for halo_px in range(radius_px + 1):
-        errors[str(halo_px)] = halo_error(upscaler, frames, halo_px)
+        errors[str(halo_px)] = _halo_error(upscaler, frames, wholes, halo_px)
         if errors[str(halo_px)] <= MOST_DIFFERENCE:
             return halo_px, errors
     return -1, errors

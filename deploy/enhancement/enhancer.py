@@ -78,7 +78,7 @@ class Enhancer(Closing):
             at most 1 of 255 on real frames, as the card says; "exact" gives them all that can matter.
         colors: order of the channels of the frames that come and go: "rgb" or "bgr".
         threads: CPU threads; None takes one a CPU of this process.
-        runtime: of the upscaler: "onnxruntime", "openvino", or "auto".
+        runtime: of the upscaler: "onnxruntime" or "openvino".
         predict_every: predict every Nth frame, reuse the importance between.
 
     Raises:
@@ -95,7 +95,7 @@ class Enhancer(Closing):
         mode: Mode = "fast",
         colors: Colors = "rgb",
         threads: int | None = None,
-        runtime: Runtime = "auto",
+        runtime: Runtime = "onnxruntime",
         predict_every: int = 1,
     ) -> None:
         require_choice("mode", mode, get_args(Mode))

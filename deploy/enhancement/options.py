@@ -45,10 +45,8 @@ class EnhanceOptions:
     )
     predict_every: int = option(1, type=int, metavar="N", help="predict every Nth frame, reuse between")
     threads: int | None = option(None, type=int, help="CPU threads (default: one a CPU of this process)")
-    runtime: Literal["auto", "onnxruntime", "openvino"] = option(
-        "auto",
-        choices=("auto", "onnxruntime", "openvino"),
-        help="of the upscaler; auto takes OpenVINO where it is installed",
+    runtime: Literal["onnxruntime", "openvino"] = option(
+        "onnxruntime", choices=("onnxruntime", "openvino"), help="of the upscaler"
     )
     input_height: int | None = option(
         None, type=int, metavar="PX", help="reduce larger frames to this height first, by area (default: their own)"

@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from deploy.backends.base import usable_threads
 from deploy.cards.upscaler_card import INPUT, MARGINS, METADATA_KEY, OUTPUT, UpscalerCard, read_upscaler_card
 from deploy.core.closeable import Closing
-from deploy.core.errors import WeightsError, first_line
+from deploy.core.errors import OptionError, WeightsError, first_line
 from deploy.core.ranges import require_choice
 from deploy.core.runtimes import import_onnxruntime
 
 EMBEDDED = Path(__file__).parents[1] / "models" / "edsr_x3.onnx"
 Mode = Literal["fast", "exact"]
-Runtime = Literal["auto", "onnxruntime", "openvino"]
+Runtime = Literal["onnxruntime", "openvino"]
 Margins = tuple[int, int, int, int]
 """Surroundings at the top, left, bottom and right, in pixels."""
 NO_MARGINS: Margins = (0, 0, 0, 0)
@@ -35,16 +35,17 @@ class Upscaler(Closing):
 
     Args:
         path: an .onnx file of ``export/export_upscaler.py`` with its card beside it; None takes the embedded EDSR, x3.
-        runtime: "onnxruntime", "openvino", or "auto": OpenVINO where it is installed, else ONNX Runtime.
+        runtime: "onnxruntime", or "openvino" where that is installed: faster a pixel, but each new shape of a region
+            takes twice as long once.
         threads: CPU threads; None takes one a CPU of this process.
 
     Raises:
         WeightsError: the file or its card is missing, broken, or they differ.
-        OptionError: another runtime, or less than one thread.
+        OptionError: another runtime, one that is not installed, or less than one thread.
     """
 
     def __init__(
-        self, path: str | Path | None = None, *, runtime: Runtime = "auto", threads: int | None = None
+        self, path: str | Path | None = None, *, runtime: Runtime = "onnxruntime", threads: int | None = None
     ) -> None:
         require_choice("runtime", runtime, get_args(Runtime))
         self.path = EMBEDDED if path is None else Path(path)
@@ -52,8 +53,8 @@ class Upscaler(Closing):
             raise WeightsError(f"upscaler not found: {self.path}", hint="Give the .onnx of export/export_upscaler.py.")
         self.card = read_upscaler_card(self.path)
         self.threads = usable_threads(threads)
-        if runtime == "auto":
-            runtime = "openvino" if importlib.util.find_spec("openvino") else "onnxruntime"
+        if runtime == "openvino" and importlib.util.find_spec("openvino") is None:
+            raise OptionError("openvino is not installed", hint="pip install openvino, or take onnxruntime.")
         self.runtime = runtime
         self._network: _Network | None = (_OpenVino if runtime == "openvino" else _OnnxRuntime)(
             self.path, self.card, self.threads
