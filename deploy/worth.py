@@ -10,8 +10,8 @@ compares accuracy and milliseconds with the same detector on the true frames. No
 from __future__ import annotations
 
 import sys
-from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 if not __package__:
     # Run as a script: modules are found from the folder above, and none of this folder's hides another.
@@ -19,21 +19,21 @@ if not __package__:
     sys.path[:] = [str(_HERE.parent), *(entry for entry in sys.path if Path(entry).resolve() != _HERE)]
 
 from deploy.core.cli import run
-from deploy.core.options import parse_options
-from deploy.worth_it.options import WorthOptions
+from deploy.worth_it.command import answer_command
+
+if TYPE_CHECKING:  # heavy libraries are behind it
+    from deploy.worth_it.detectors import OpenDetector
 
 
 def main() -> None:
-    """Parse the command line, find out, and print the answer."""
-    parser = ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
-    options = parse_options(WorthOptions, parser)
-    # Heavy libraries are imported only now, so that --help is immediate and works without them.
-    from deploy.worth_it.engine import EnhancerEngine
-    from deploy.worth_it.run import find_out, show, write_answer
+    """Answer for an ONNX detector."""
+    answer_command(__doc__, _open_onnx)
 
-    with EnhancerEngine(options.predictor, options.upscaler, options.threads) as engine:
-        answer = find_out(options, engine)
-        show(answer, print, write_answer(answer, options, engine))
+
+def _open_onnx() -> OpenDetector:
+    from deploy.worth_it.detectors import open_onnx_detector
+
+    return open_onnx_detector
 
 
 if __name__ == "__main__":

@@ -118,6 +118,11 @@ def _check(options: EngineOptions) -> ModelCard:
         raise OptionError(
             f"{options.model} is int8 for CPUs, which TensorRT refuses", hint="Export with --precision int8-trt."
         )
+    if card.any_size:
+        raise OptionError(
+            f"{options.model} takes frames of any size, for which no engine is built yet",
+            hint="Deploy it with --backend onnxruntime or openvino, or export with --size dataset.",
+        )
     return card
 
 

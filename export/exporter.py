@@ -56,6 +56,8 @@ def export_onnx(options: ExportOptions) -> Parity:
             f"--size any: {options.config.stem} pools over the frame or has bins of a fixed size",
             hint="Train anysize_mobilenetv2_x025, or export without --size any.",
         )
+    if options.size == "dataset" and getattr(model, "in_channels", 3) != 3:
+        raise OptionError(f"{options.config.stem} looks at the frame before", hint="Export it with --size any.")
     require_frames(dataset)
     options.out.parent.mkdir(parents=True, exist_ok=True)
     with work_folder(options.out) as temporary:
@@ -122,6 +124,7 @@ def _make_card(graph: onnx.ModelProto, settings: Settings, options: ExportOption
         output_kind="importance" if any_size else options.output,
         precision=options.precision,
         any_size=any_size,
+        previous=any_size and graph.graph.input[0].type.tensor_type.shape.dim[1].dim_value == 4,
         trained_on={key: text for key, _, text in (note.partition("=") for note in options.trained_on)},
     )
 

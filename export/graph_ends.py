@@ -49,7 +49,8 @@ def attach_rgb_input(model: onnx.ModelProto, card: ModelCard) -> None:
 def _normalise(model: onnx.ModelProto, card: ModelCard, result: str, size: list[int | str]) -> None:
     """From "rgb", of `size`, to normalised planes named `result`, in front of all other nodes."""
     graph = model.graph
-    mean, std = (np.array(numbers, np.float32).reshape(1, 3, 1, 1) for numbers in (card.mean, card.std))
+    more = (0.5,) * (card.num_channels - 3)  # scores go from 0 to 1
+    mean, std = (np.array((*numbers, *more), np.float32).reshape(1, -1, 1, 1) for numbers in (card.mean, card.std))
     graph.initializer.extend(
         [
             numpy_helper.from_array(1 / (255 * std), PREFIX + "factors"),
@@ -65,7 +66,9 @@ def _normalise(model: onnx.ModelProto, card: ModelCard, result: str, size: list[
     rest = list(graph.node)
     _replace(graph.node, [*nodes, *rest])
     batch = "batch" if card.dynamic_batch else 1
-    _replace(graph.input, [helper.make_tensor_value_info(RGB_INPUT, TensorProto.UINT8, [batch, *size, 3])])
+    _replace(
+        graph.input, [helper.make_tensor_value_info(RGB_INPUT, TensorProto.UINT8, [batch, *size, card.num_channels])]
+    )
 
 
 @dataclass(frozen=True)

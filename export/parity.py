@@ -19,6 +19,7 @@ from deploy.core.grid import Grid
 from deploy.prediction.postprocess import block_predictions, read_output
 from deploy.prediction.preprocess import fit_frame, to_batch
 from labeling.dataset.padding import mean_color, pad_to
+from labeling.dataset.reader import read_previous
 from labeling.maths.split import evenly_spaced
 from paddleseg_configs.training.data.level_dataset import MacroblockLevels
 from paddleseg_configs.training.models.any_size import any_size_logits
@@ -167,6 +168,10 @@ def _batch(dataset: MacroblockLevels, index: int, card: ModelCard) -> NDArray[An
     frame = read_image(Path(dataset.file_list[index][0]))
     padded = pad_to(frame, card.grid.height_px, card.grid.width_px, mean_color(card.mean))
     batch = to_batch(fit_frame(padded, card), card)
+    if card.previous:
+        path = Path(dataset.file_list[index][0])
+        scores = read_previous(Path(dataset.dataset_root), path, dataset.manifest)
+        batch = np.concatenate([batch, scores[None, :, :, None]], axis=3)
     return np.concatenate([batch, batch]) if card.dynamic_batch else batch
 
 

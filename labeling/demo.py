@@ -22,6 +22,8 @@ from labeling.core.stages import ROOT, Stage, execute, run_stage
 from labeling.dataset.manifest import read_manifest
 
 CLIP = Path("datasets/cache/vtest.avi")
+GENERAL = Path("deploy/models/general.onnx")
+"""The predictor that comes with the project: it predicts before anything is trained."""
 SCALE = 3
 MAX_HEIGHT_PX = 360
 DEMO_PIXELS = 256 * 192
@@ -70,7 +72,9 @@ def run_demo(options: DemoOptions) -> None:
     out = (options.out or _default_folder(options.video)).resolve()
     stamps = out / "stamps"
     dataset, model = out / "dataset", out / "model.onnx"
-    run_stage(_label_stage(video, dataset, options), stamps)
+    labels = _label_stage(video, dataset, options)
+    run_stage(_zero_shot_stage(video, out, labels), stamps)
+    run_stage(labels, stamps)
     training = out / f"train-{read_manifest(dataset).job_sha256[:8]}"
     for stage in _later_stages(video, dataset, training, model, out, options):
         run_stage(stage, stamps)
@@ -93,6 +97,16 @@ def _label_stage(video: Path, dataset: Path, options: DemoOptions) -> Stage:
     return Stage("labels", command, (video,), (dataset / "manifest.json",))
 
 
+def _zero_shot_stage(video: Path, out: Path, labels: Stage) -> Stage:
+    """The general predictor on the same frames."""
+    every = labels.command[labels.command.index("--every") + 1]
+    folder = out / "zero-shot"
+    command = (
+        "deploy/trt_infer.py", "--input", str(video), "--every", every, "--out", str(folder), "--overwrite",
+    )  # fmt: skip
+    return Stage("zero-shot", command, (video, ROOT / GENERAL), (folder / "importance.npz", folder / "overlay.mp4"))
+
+
 def _later_stages(
     video: Path, dataset: Path, training: Path, model: Path, out: Path, options: DemoOptions
 ) -> tuple[Stage, ...]:
@@ -104,7 +118,7 @@ def _later_stages(
         Stage(
             "train",
             ("-m", "paddleseg.tools.train", "--config", config, "--dataset", str(dataset), "--save_dir", str(training),
-             "--iters", str(options.iters), "--save_interval", str(max(1, options.iters // 4)), "--do_eval"),
+             "--iters", str(options.iters), "--do_eval"),
             (manifest, ROOT / options.config),
             (weights, training / "metrics.jsonl"),
         ),
@@ -124,9 +138,9 @@ def _later_stages(
         ),
         Stage(
             "utility",
-            ("labeling/evaluate_utility.py", str(dataset), "--models", str(model), "--out", str(utility),
-             "--max-frames", str(options.evaluate_frames)),
-            (model, manifest),
+            ("labeling/evaluate_utility.py", str(dataset), "--models", str(model), f"zero-shot={GENERAL}",
+             "--out", str(utility), "--max-frames", str(options.evaluate_frames)),
+            (model, ROOT / GENERAL, manifest),
             (utility,),
         ),
         Stage(

@@ -32,9 +32,10 @@ class Command:
 COMMANDS = {
     "infer": Command("deploy.trt_infer", "predict which macroblocks of a video are worth super-resolving"),
     "enhance": Command("deploy.enhance", "super-resolve the regions of a video that are worth it", "", True),
-    "worth": Command("deploy.worth", "is super-resolution worth it for a video and a detector?"),
+    "worth": Command("labeling.worth", "is super-resolution worth it for a video and a detector?", _LABEL),
     "label": Command("labeling.make_labels", "videos to a dataset of importance levels", _LABEL, True),
     "merge": Command("labeling.merge_datasets", "several datasets as one", _LABEL),
+    "add-previous": Command("labeling.add_previous", "add detections of the frames before to a dataset", _LABEL, True),
     "check": Command("labeling.check", "does a dataset keep the contract?", _LABEL),
     "train": Command("paddleseg_configs.training.train", "train a model on a dataset", _ALL, True),
     "val": Command("paddleseg_configs.training.val", "evaluate a trained model", _ALL),

@@ -92,7 +92,7 @@ def _check_input(session: Any, card: ModelCard, model: Path) -> None:
         _refuse(model, "inputs", names, [card.input_name])
     if inputs[0].type != _TYPES[card.input_type]:
         _refuse(model, "input type", inputs[0].type, _TYPES[card.input_type])
-    frame: list[int | None] = [None, None, 3] if card.any_size else [*card.input_shape]
+    frame: list[int | None] = [None, None, card.num_channels] if card.any_size else [*card.input_shape]
     _check_shape(model, "input", inputs[0].shape, [None if card.dynamic_batch else 1, *frame])
 
 

@@ -127,7 +127,7 @@ def _require_precision(compiled: Any, variant: str) -> None:
 
 def _check(compiled: Any, card: ModelCard, model: Path) -> None:
     """Refuse a file whose input or output is not its card's."""
-    frame, blocks = ((-1, -1, 3), (-1, -1)) if card.any_size else (card.input_shape, card.output_shape)
+    frame, blocks = ((-1, -1, card.num_channels), (-1, -1)) if card.any_size else (card.input_shape, card.output_shape)
     ends = (
         ("input", compiled.inputs, card.input_name, (1, *frame), card.input_type),
         ("output", compiled.outputs, card.output_name, (1, *blocks), card.output_type),

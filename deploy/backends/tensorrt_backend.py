@@ -56,6 +56,11 @@ class TensorRtBackend(Closing):
         use_graph: bool = True,
     ) -> None:
         del threads, spinning
+        if card.any_size:
+            raise OptionError(
+                f"the TensorRT backend does not run models of any size yet: {model}",
+                hint="Use --backend onnxruntime or openvino, or export with --size dataset.",
+            )
         gpu = nvidia.first_gpu()  # before anything of TensorRT's: without a driver it may crash the process
         engine = engine_path(model)
         record = read_record(engine)

@@ -75,6 +75,8 @@ class ModelCard:
     """How frames are reduced to the model's size, as those were that it learnt from."""
     any_size: bool = False
     """Whether frames of every size of at least 64 x 64 pixels go in, and a value for each of their blocks comes out."""
+    previous: bool = False
+    """Whether a fourth channel holds the score map of the detections of the frame before, for models of any size."""
     trained_on: dict[str, str] = field(default_factory=dict)
     """What it learnt from: clips, detectors, upscaler, kind of LR frames, licences."""
     schema_version: int = SCHEMA_VERSION
@@ -94,9 +96,11 @@ class ModelCard:
         for name in ("parity", "versions", "trained_on"):
             if not isinstance(getattr(self, name), dict):
                 _refuse(name, getattr(self, name), "must be a table")
-        for name in ("dynamic_batch", "any_size"):
+        for name in ("dynamic_batch", "any_size", "previous"):
             if not isinstance(getattr(self, name), bool):
                 _refuse(name, getattr(self, name), "must be true or false")
+        if self.previous and not self.any_size:
+            _refuse("previous", True, "is for models of any size")
         if self.any_size:
             ends = (self.input_kind, self.output_kind, self.dynamic_batch, self.grid.name)
             if ends != ("rgb8", "importance", True, "lr"):
@@ -120,7 +124,12 @@ class ModelCard:
     def input_shape(self) -> tuple[int, ...]:
         """Shape of one frame of the input, without the batch."""
         size = (self.grid.height_px, self.grid.width_px)
-        return (*size, 3) if self.input_kind == "rgb8" else (3, *size)
+        return (*size, self.num_channels) if self.input_kind == "rgb8" else (self.num_channels, *size)
+
+    @property
+    def num_channels(self) -> int:
+        """Channels of the input: red, green and blue, and with `previous` the scores."""
+        return 4 if self.previous else 3
 
     @property
     def input_type(self) -> type[np.generic]:

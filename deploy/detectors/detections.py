@@ -30,8 +30,29 @@ class Detections:
     class_names: tuple[str, ...]
     """Of all classes that the detector knows."""
 
+    @classmethod
+    def nothing(cls, class_names: tuple[str, ...]) -> Detections:
+        """No detection at all."""
+        return cls(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64), class_names)
+
     def __len__(self) -> int:
         return len(self.xyxy)
+
+    def from_score(self, least: float) -> Detections:
+        """Those of at least that score."""
+        kept = self.confidence >= least
+        return Detections(self.xyxy[kept], self.confidence[kept], self.class_id[kept], self.class_names)
+
+    def clipped(self, frame: tuple[int, int]) -> Detections:
+        """Without what lies outside of a frame of this height and width."""
+        xyxy = np.clip(self.xyxy, 0, np.array([*frame[::-1], *frame[::-1]], np.float32))
+        kept = (xyxy[:, 2:] > xyxy[:, :2]).all(axis=1)
+        return Detections(xyxy[kept], self.confidence[kept], self.class_id[kept], self.class_names)
+
+    def moved(self, scale: tuple[float, float], shift: tuple[float, float] = (0.0, 0.0)) -> Detections:
+        """In other pixels: x and y times `scale`, plus `shift`."""
+        xyxy = self.xyxy * np.array([*scale, *scale], np.float32) + np.array([*shift, *shift], np.float32)
+        return Detections(xyxy, self.confidence, self.class_id, self.class_names)
 
 
 def require_scores(low: float, high: float) -> None:

@@ -18,11 +18,11 @@ from deploy.core.closeable import Closing
 from deploy.core.grid import Grid
 from deploy.core.ranges import require_choice, require_range
 from deploy.enhancement.budgets import Budget, Chooser, most_important
-from deploy.enhancement.feedback import Boxes, boxes_of
 from deploy.enhancement.importance import Importance, on_grid
 from deploy.enhancement.interpolation import Bicubic
 from deploy.enhancement.regions import Region, find_regions
 from deploy.enhancement.upscaler import NO_MARGINS, Mode, Runtime, Upscaler
+from deploy.prediction.feedback import Boxes, boxes_of
 from deploy.prediction.predictor import Colors, Prediction, Predictor
 from deploy.prediction.preprocess import require_frame
 

@@ -16,6 +16,7 @@ from deploy.core.closeable import Closing
 from deploy.core.errors import OptionError, WeightsError
 from deploy.core.grid import Grid
 from deploy.core.ranges import require_choice, require_range
+from deploy.prediction.feedback import boxes_of
 from deploy.prediction.preprocess import require_frame
 from deploy.prediction.view import Fitting, View, view_of
 
@@ -101,23 +102,27 @@ class Predictor(Closing):
         self.backend, reason = create_backend(backend, model=model, card=self.card, threads=threads, spinning=spinning)
         self.backend_report = f"{self.backend.description}: {reason}"
 
-    def __call__(self, image: NDArray[np.uint8], *, colors: Colors = "rgb") -> Prediction:
+    def __call__(self, image: NDArray[np.uint8], *, colors: Colors = "rgb", previous: Any = None) -> Prediction:
         """Predict one frame.
 
         Args:
             image: (H, W, 3) uint8. A model of one size scales it by area filtering.
             colors: order of its channels: "rgb", or "bgr" as OpenCV's ``VideoCapture.read`` and ``imread`` give it.
                 Nothing in an image tells one from the other.
+            previous: what a detector found in the frame before, in pixels of this frame: anything with ``xyxy``,
+                ``confidence`` and ``class_id``, as supervision has it, or those three arrays. The general predictor
+                predicts better with it; models that have no place for it ignore it.
 
         Raises:
             InputError: not such a frame, or a shape that the model does not take.
-            OptionError: another order.
+            OptionError: another order, or detections that cannot be read.
         """
         require_choice("colors", colors, get_args(Colors))
         require_frame(image)
+        boxes = None if previous is None else boxes_of(previous, 1)
         view = self.view(*image.shape[:2])
         rgb = image[..., ::-1] if colors == "bgr" else image
-        return self.postprocess(self.backend.run(view.to_batch(view.to_input(rgb))), view)
+        return self.postprocess(self.backend.run(view.to_batch(view.to_input(rgb), boxes)), view)
 
     def view(self, height_px: int, width_px: int) -> View:
         """How frames of a size go through the model: for loops of one's own that time or batch its parts.

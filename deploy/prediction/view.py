@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 from deploy.cards.model_card import MIN_SIDE_PX, ModelCard
 from deploy.core.grid import Grid
 from deploy.core.resize import reduce_frame, same_shape
+from deploy.prediction.feedback import Boxes
 from deploy.prediction.postprocess import levels_of, read_output
 from deploy.prediction.preprocess import decoded_size, fit_frame, require_frame, require_shape, to_batch
+from deploy.prediction.previous import score_map
 
 Fitting = Literal["exact", "pad"]
 
@@ -47,9 +49,23 @@ class View:
         padded[:height, :width] = reduced
         return padded
 
-    def to_batch(self, pixels: NDArray[np.uint8]) -> NDArray[Any]:
-        """What `to_input` gave, as a batch of one."""
-        return to_batch(pixels, self.card)
+    def to_batch(self, pixels: NDArray[np.uint8], previous: Boxes | None = None) -> NDArray[Any]:
+        """What `to_input` gave, as a batch of one.
+
+        Args:
+            pixels: what the network sees of the frame.
+            previous: detections of the frame before, in pixels of the frame; models without a place for them ignore it.
+        """
+        if not self.card.previous:
+            return to_batch(pixels, self.card)
+        height, width = pixels.shape[:2]
+        scores = np.zeros((height, width), np.uint8)
+        if previous is not None:
+            boxes, confidence, _ = previous
+            ratio = self.placed_px[1] / self.grid.width_px, self.placed_px[0] / self.grid.height_px
+            scores = score_map(boxes * np.array(ratio * 2, np.float32), confidence, height, width)
+        batch: NDArray[np.uint8] = np.concatenate([pixels, scores[..., None]], axis=2)[None]
+        return batch
 
     def read(self, output: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
         """The model's output of one frame to (rows, cols) importance and levels on `grid`."""

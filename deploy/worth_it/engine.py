@@ -5,14 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from deploy.core.closeable import Closing
 from deploy.core.grid import Grid
-from deploy.enhancement.enhancer import AnyPredictor, Enhancer
+from deploy.enhancement.enhancer import Enhancer
 from deploy.enhancement.upscaler import Upscaler
 from deploy.prediction.predictor import Predictor
-from deploy.prediction.rankings import edge_density
 from deploy.worth_it.samples import Image
 from deploy.worth_it.ways import Enhanced, Ranking
 
@@ -32,7 +30,7 @@ class EnhancerEngine(Closing):
     def __init__(self, predictor: Path | None, upscaler: Path | None, threads: int | None = None) -> None:
         self._upscaler = Upscaler(upscaler, threads=threads)
         self.scale = self._upscaler.scale
-        self._predictor = _open_predictor(predictor, self.scale, threads)
+        self._predictor = Predictor(predictor, threads=threads)
         self._ranking: Ranking = np.zeros((1, 1), np.float32)
         self._enhancers: dict[tuple[float, bool], Enhancer] = {}
 
@@ -50,8 +48,7 @@ class EnhancerEngine(Closing):
     def close(self) -> None:
         """Free the networks."""
         for model in (*self._enhancers.values(), self._upscaler, self._predictor):
-            if isinstance(model, Closing):
-                model.close()
+            model.close()
 
     def _enhancer(self, budget: float, *, is_given: bool) -> Enhancer:
         key = budget, is_given
@@ -60,16 +57,6 @@ class EnhancerEngine(Closing):
             predictor = None if needs_none else (lambda _: self._ranking) if is_given else self._predictor
             self._enhancers[key] = Enhancer(predictor, self._upscaler, budget=f"{100 * budget:g}%")
         return self._enhancers[key]
-
-
-def _open_predictor(path: Path | None, scale: int, threads: int | None) -> AnyPredictor:
-    if path is not None:
-        return Predictor(path, threads=threads)
-
-    def edges(lr: NDArray[np.uint8]) -> Ranking:
-        return Grid(lr.shape[0], lr.shape[1], scale).pool(edge_density(lr.mean(axis=2, dtype=np.float32)))
-
-    return edges
 
 
 def _unit(ranking: Ranking) -> Ranking:

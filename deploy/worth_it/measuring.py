@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from deploy.detectors.detections import Detections
 from deploy.detectors.matching import Boxes, MatchCounts, match
+from deploy.worth_it.precision import average_precision
 from deploy.worth_it.samples import Sample
 from deploy.worth_it.ways import Detect, Enhanced, Found, Kind, Way
 
@@ -29,6 +30,10 @@ class Measured:
     """(N,) of each frame."""
     milliseconds: float
     """Median over the frames, detector included."""
+    ap50: float | None = None
+    """Average precision at an IoU of 0.5 against annotations, where there are any."""
+    mean_ap: float | None = None
+    """Mean of it over IoUs of 0.5 to 0.95."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,12 +63,18 @@ class Bench:
     """Finds the objects of the true frame."""
     show: str
     """Name of the way that pictures show."""
+    least_score: float = 0.0
+    """Detections below count for average precision alone."""
+    truth: Callable[[Sample], Detections] | None = None
+    """Annotations of a frame, in pixels of the super-resolved one."""
     looks: list[Look] = field(default_factory=list)
     """The frames on which that way gains most, best first."""
     most_looks: int = 3
     """How many are kept."""
     _f1: dict[str, list[float]] = field(default_factory=dict)
     _seconds: dict[str, list[float]] = field(default_factory=dict)
+    _found: dict[str, list[Detections]] = field(default_factory=dict)
+    _truth: list[Detections] = field(default_factory=list)
 
     def run(self, samples: Iterable[Sample]) -> list[Measured]:
         """Try all ways on all frames; the first frame is tried once before, so that nobody pays for a cold start."""
@@ -71,13 +82,15 @@ class Bench:
             if number == 0:
                 self._all(sample)
             self._add(sample, *self._all(sample))
-        return [
-            Measured(
-                way.name, way.kind, way.budget, np.array(self._f1[way.name]),
-                1000 * float(np.median(self._seconds[way.name])),
-            )
-            for way in self.ways
-        ]  # fmt: skip
+        return [self._measured(way) for way in self.ways]
+
+    def _measured(self, way: Way) -> Measured:
+        milliseconds = 1000 * float(np.median(self._seconds[way.name]))
+        measured = Measured(way.name, way.kind, way.budget, np.array(self._f1[way.name]), milliseconds)
+        if self.truth is None:
+            return measured
+        ap50, mean_ap = average_precision(self._found[way.name], self._truth)
+        return replace(measured, ap50=ap50, mean_ap=mean_ap)
 
     def _all(self, sample: Sample) -> tuple[dict[str, Found], dict[str, float]]:
         found, seconds = {}, {}
@@ -90,11 +103,21 @@ class Bench:
         return found, seconds
 
     def _add(self, sample: Sample, found: dict[str, Found], seconds: dict[str, float]) -> None:
+        if self.truth is not None:
+            self._truth.append(self.truth(sample))
+        for name, result in found.items():
+            self._seconds.setdefault(name, []).append(seconds[name])
+            self._found.setdefault(name, []).append(result.detections)
+        found = {
+            name: replace(result, detections=result.detections.from_score(self.least_score))
+            for name, result in found.items()
+        }
         everything = next(way.name for way in self.ways if way.kind == "everything")
-        wanted = found[everything].detections if sample.true is None else self.detect(sample.true)
+        wanted = found[everything].detections
+        if sample.true is not None:
+            wanted = self.detect(sample.true).from_score(self.least_score)
         for name, result in found.items():
             self._f1.setdefault(name, []).append(agreement(result.detections, wanted).f1)
-            self._seconds.setdefault(name, []).append(seconds[name])
         nothing, shown = found[self.ways[0].name], found[self.show]
         if shown.enhanced is not None:
             gain = self._f1[self.show][-1] - self._f1[self.ways[0].name][-1]

@@ -38,6 +38,9 @@ class WorthOptions:
     predictor: Path | None = option(
         None, type=Path, metavar="FILE", help="an importance predictor (default: the embedded one)"
     )
+    annotations: Path | None = option(
+        None, type=Path, metavar="FILE", help="what is in the frames, COCO's JSON or MOT's text: average precision, too"
+    )
     frames: int = option(20, type=int, metavar="N", help="frames to try, spread over the video")
     height: int | None = option(
         None, type=int, metavar="H", help="height of the low-resolution frame (default: the most that leaves a true "

@@ -9,7 +9,7 @@ from string import Template
 from deploy.worth_it.chart import COLORS, accuracy_chart
 from deploy.worth_it.measuring import Look
 from deploy.worth_it.pictures import FOUND, FOUND_AGAIN, LOST, WRONG, data_uri, enhanced_picture, interpolated_picture
-from deploy.worth_it.verdict import Row, Verdict
+from deploy.worth_it.verdict import Verdict, cells_of, heads_of
 from deploy.worth_it.ways import Engine, Kind
 
 _PAGE = Template("""<!doctype html>
@@ -65,20 +65,16 @@ def make_page(
         sentence=escape(verdict.sentence[0].upper() + verdict.sentence[1:] + "."),
         notes="\n".join(f"<p>{escape(note)}</p>" for note in notes),
         chart=accuracy_chart(verdict.rows, kinds),
-        table=_table(verdict.rows, kinds),
+        table=_table(verdict, kinds),
         looks=_looks(looks, engine),
     )
 
 
-def _table(rows: Sequence[Row], kinds: Sequence[Kind]) -> str:
-    heads = ("", "way", "F1", "95 %", "points over nothing", "95 %", "ms a frame")
-    lines = ["<table><thead><tr>" + "".join(f"<th>{head}</th>" for head in heads) + "</tr></thead><tbody>"]
-    for number, (row, kind) in enumerate(zip(rows, kinds, strict=True), start=1):
-        cells = (
-            f'<b style="color:{COLORS[kind]}">{number}</b>', escape(row.way), f"{row.f1:.3f}",
-            f"{row.f1_low:.3f} to {row.f1_high:.3f}", f"{100 * row.gain:+.1f}",
-            f"{100 * row.gain_low:+.1f} to {100 * row.gain_high:+.1f}", f"{row.milliseconds:.0f}",
-        )  # fmt: skip
+def _table(verdict: Verdict, kinds: Sequence[Kind]) -> str:
+    heads = "".join(f"<th>{head}</th>" for head in ("", "way", *heads_of(verdict)))
+    lines = [f"<table><thead><tr>{heads}</tr></thead><tbody>"]
+    for number, (row, kind) in enumerate(zip(verdict.rows, kinds, strict=True), start=1):
+        cells = (f'<b style="color:{COLORS[kind]}">{number}</b>', escape(row.way), *cells_of(row))
         lines.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
     return "\n".join([*lines, "</tbody></table>"])
 

@@ -6,17 +6,19 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
-from deploy.core.errors import OptionError, WeightsError
+from deploy.core.errors import OptionError
 from deploy.core.files import write_text
 from deploy.core.progress import track
 from deploy.core.tables import Table
-from deploy.detectors.classes import read_class_names
-from deploy.detectors.geometry import Size, parse_size, rounded_up
-from deploy.detectors.onnx_detector import OnnxDetector
+from deploy.detectors.detections import Detections
+from deploy.detectors.geometry import rounded_up
+from deploy.worth_it.annotations import Annotations, read_annotations
+from deploy.worth_it.detectors import AnyDetector, Detectors, OpenDetector
 from deploy.worth_it.measuring import Bench, Look
 from deploy.worth_it.options import WorthOptions
-from deploy.worth_it.samples import Plan, read_samples
-from deploy.worth_it.verdict import Situation, Verdict, judge
+from deploy.worth_it.precision import require_library
+from deploy.worth_it.samples import Plan, Sample, read_samples
+from deploy.worth_it.verdict import Situation, Verdict, cells_of, heads_of, judge
 from deploy.worth_it.ways import (
     CONTROL_BUDGET,
     BoxesBefore,
@@ -25,11 +27,10 @@ from deploy.worth_it.ways import (
     Way,
     enhancing_ways,
     larger_way,
+    lighter_way,
     sliced_way,
 )
 
-LARGER = (1.25, 1.5, 2.0)
-"""How many times larger networks are tried on the interpolated frame."""
 SHOWN = f"top {CONTROL_BUDGET:.0%} by predictor"
 
 
@@ -46,15 +47,33 @@ class Answer:
     """Frames to show."""
 
 
-def find_out(options: WorthOptions, engine: Engine) -> Answer:
+def find_out(
+    options: WorthOptions, engine: Engine, open_detector: OpenDetector, lighter: Engine | None = None
+) -> Answer:
     """Measure and judge.
+
+    Args:
+        options: what is tried.
+        engine: enlarges frames.
+        open_detector: makes the detector.
+        lighter: another engine of the same factor, whose upscaler is tried on whole frames.
 
     Raises:
         RegenError: an input that cannot be used.
     """
-    samples = read_samples(options.video, engine.scale, options.frames, options.height, options.reduce)
+    annotations = None if options.annotations is None else read_annotations(options.annotations)
+    if annotations is not None:
+        require_library()
+    samples = read_samples(
+        options.video,
+        engine.scale,
+        options.frames,
+        options.height,
+        options.reduce,
+        (lambda index, image_name: True) if annotations is None else annotations.knows,
+    )
     plan = samples.plan
-    detectors = _Detectors(options, plan.sr_size)
+    detectors = Detectors(options, open_detector, plan.sr_size)
     notes = [_of_sizes(plan, len(samples)), *detectors.notes]
     situation: Situation = "fair" if plan.has_true else "no true frame"
     if detectors.own.zoom(plan.sr_size) * engine.scale <= 1:
@@ -65,7 +84,10 @@ def find_out(options: WorthOptions, engine: Engine) -> Answer:
         *enhancing_ways(engine, detectors.own),
         *_alternatives(engine, detectors, plan, with_before=len(samples) > 1),
     ]
-    bench = Bench(ways, detectors.own, SHOWN)
+    if lighter is not None:
+        ways.append(lighter_way("the embedded upscaler", lighter, detectors.own))
+    truth = None if annotations is None else _truth_of(annotations, detectors.own, plan)
+    bench = Bench(ways, detectors.own, SHOWN, options.score_threshold, truth)
     measured = bench.run(track(samples, total=len(samples), label="trying"))
     verdict = judge(measured, situation)
     notes += [verdict.caveat] if verdict.caveat else []
@@ -74,15 +96,7 @@ def find_out(options: WorthOptions, engine: Engine) -> Answer:
 
 def table_of(verdict: Verdict) -> Table:
     """The rows for a terminal."""
-    header = ("way", "F1", "95 %", "points over nothing", "95 %", "ms a frame")
-    rows = tuple(
-        (
-            row.way, f"{row.f1:.3f}", f"{row.f1_low:.3f} to {row.f1_high:.3f}", f"{100 * row.gain:+.1f}",
-            f"{100 * row.gain_low:+.1f} to {100 * row.gain_high:+.1f}", f"{row.milliseconds:.0f}",
-        )
-        for row in verdict.rows
-    )  # fmt: skip
-    return Table("", header, rows)
+    return Table("", ("way", *heads_of(verdict)), tuple((row.way, *cells_of(row)) for row in verdict.rows))
 
 
 def write_answer(answer: Answer, options: WorthOptions, engine: Engine) -> list[str]:
@@ -102,44 +116,29 @@ def write_answer(answer: Answer, options: WorthOptions, engine: Engine) -> list[
     return written
 
 
-class _Detectors:
-    """The user's detector at its own size, and at larger ones where it can be had."""
-
-    def __init__(self, options: WorthOptions, sr_size: Size) -> None:
-        self._options = options
-        self.own = self._at(parse_size(options.detector_size), options.detector_layout)
-        self.notes: list[str] = []
-        base = self.own.size_for(sr_size)
-        self.larger: list[tuple[OnnxDetector, Size]] = []
-        for factor in LARGER:
-            size = rounded_up((round(base[0] * factor), round(base[1] * factor)))
-            try:
-                self.larger.append((self._at(size, self.own.layout.name), size))
-            except (OptionError, WeightsError) as error:
-                self.notes.append(f"No larger detector input is tried: {str(error).partition(': ')[0]}.")
-                break
-
-    def _at(self, size: Size | None, layout: str | None) -> OnnxDetector:
-        options = self._options
-        return OnnxDetector(
-            options.detector,
-            size=size,
-            layout=layout,
-            classes=options.classes or None,
-            class_names=read_class_names(options.class_names) if options.class_names else None,
-            score_threshold=options.score_threshold,
-            threads=options.threads,
-        )
-
-
-def _alternatives(engine: Engine, detectors: _Detectors, plan: Plan, *, with_before: bool) -> list[Way]:
+def _alternatives(engine: Engine, detectors: Detectors, plan: Plan, *, with_before: bool) -> list[Way]:
     ways = [sliced_way(engine, detectors.own)]
     if with_before:
-        ways.append(BoxesBefore(engine, detectors.own).way())
+        ways.append(BoxesBefore(engine, detectors.own, detectors.least_score).way())
     ways += [
         larger_way(engine.scale, detector, size, detector.zoom(plan.sr_size)) for detector, size in detectors.larger
     ]
     return ways
+
+
+def _truth_of(annotations: Annotations, detector: AnyDetector, plan: Plan) -> Callable[[Sample], Detections]:
+    if not annotations.classes & set(detector.classes):
+        known = ", ".join(sorted(annotations.classes)) or "none"
+        raise OptionError(
+            f"no class of the annotations ({known}) is one that counts: {', '.join(detector.classes)}",
+            hint="Name the detector's classes as the annotations do (--class-names), or choose with --classes.",
+        )
+
+    def truth(sample: Sample) -> Detections:
+        of_frame = annotations.of_frame(sample.index, sample.image_name, detector.class_names, detector.classes)
+        return of_frame.moved(sample.zoom).clipped(plan.sr_size)
+
+    return truth
 
 
 def _of_sizes(plan: Plan, count: int) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,6 +51,11 @@ class Plan:
             image = image[: self.crop[0], : self.crop[1]]
         return reduce_frame(image, height_px=self.height_px, width_px=self.width_px, reduction=self.reduction)
 
+    def zoom(self, image: Image) -> tuple[float, float]:
+        """Pixels of the super-resolved frame to one of the source's frame, across and down."""
+        height, width = self.crop or image.shape[:2]
+        return self.sr_size[1] / width, self.sr_size[0] / height
+
     def true(self, image: Image) -> Image | None:
         """The true frame of a source's frame; None where the source is too small."""
         if not self.has_true:
@@ -73,6 +78,10 @@ class Sample:
     """As it really is, at the super-resolved size."""
     before: Image | None
     """The source's frame before it, at low resolution; None for its first."""
+    image_name: str = ""
+    """File name of an image; empty for a frame of a video."""
+    zoom: tuple[float, float] = (1.0, 1.0)
+    """Pixels of the super-resolved frame to one of the source, across and down."""
 
 
 def plan_sizes(
@@ -104,7 +113,14 @@ def plan_sizes(
     return Plan(height, width, scale, height * scale <= height_px and width * scale <= width_px, None, reduction)
 
 
-def read_samples(path: Path, scale: int, frames: int, height: int | None, reduction: Reduction) -> Samples:
+def read_samples(
+    path: Path,
+    scale: int,
+    frames: int,
+    height: int | None,
+    reduction: Reduction,
+    usable: Callable[[int, str], bool] = lambda index, image_name: True,
+) -> Samples:
     """Find the frames to try.
 
     Args:
@@ -113,18 +129,24 @@ def read_samples(path: Path, scale: int, frames: int, height: int | None, reduct
         frames: how many, at most, spread evenly.
         height: of the low-resolution frame; None chooses it.
         reduction: how it is made.
+        usable: whether a frame, by its index and its image's file name, may be tried.
 
     Raises:
-        InputError: the source cannot be read.
+        InputError: the source cannot be read, or none of its frames may be tried.
         OptionError: a height above the source's.
     """
     report = SourceReport(str(path))
     info = probe_source(path, FrameSelection(), ReadOptions(), report)
     plan = plan_sizes(info.height_px, info.width_px, scale, height, reduction)
-    usable = [index for index in range(info.num_frames) if index not in info.unusable]
-    first = 1 if len(usable) > 1 else 0  # the first has none before it
-    picks = np.unique(np.linspace(first, len(usable) - 1, min(frames, len(usable) - first)).round().astype(int))
-    wanted = {usable[pick]: usable[pick - 1] if pick else None for pick in picks.tolist()}
+    shown = [index for index in range(info.num_frames) if index not in info.unusable]
+    before: dict[int, int | None] = dict(zip(shown, [None, *shown], strict=False))
+    names = info.image_names or [""] * info.num_frames
+    # The first frame has none before it, and is left out where there are others.
+    chosen = [index for index in shown[1:] or shown if usable(index, names[index])]
+    if not chosen:
+        raise InputError(f"none of the {len(shown)} frames of {path} can be tried", hint="Check the annotations.")
+    picks = np.unique(np.linspace(0, len(chosen) - 1, min(frames, len(chosen))).round().astype(int))
+    wanted = {chosen[pick]: before[chosen[pick]] for pick in picks.tolist()}
     return Samples(path, plan, wanted, ReadOptions(frame_threads=not report.losses))
 
 
@@ -150,7 +172,8 @@ class Samples:
             if frame.index in self.wanted:
                 previous = self.wanted[frame.index]
                 found = None if previous is None else before.get(previous)
-                yield Sample(frame.index, lr, self.plan.true(frame.image), found)
+                true, zoom = self.plan.true(frame.image), self.plan.zoom(frame.image)
+                yield Sample(frame.index, lr, true, found, frame.image_name, zoom)
             before = {frame.index: lr}
             if frame.index >= max(needed):
                 return

@@ -28,8 +28,7 @@ def detect_in_slices(
     found = [detector(image)]
     for rows, cols in slices(image.shape[0], image.shape[1], parts):
         inside = detector(np.ascontiguousarray(image[rows, cols]))
-        shift = np.array([cols.start, rows.start] * 2, np.float32)
-        found.append(Detections(inside.xyxy + shift, inside.confidence, inside.class_id, inside.class_names))
+        found.append(inside.moved((1, 1), (cols.start, rows.start)))
     return merged(found)
 
 

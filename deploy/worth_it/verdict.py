@@ -42,6 +42,9 @@ class Row:
     gain_low: float
     gain_high: float
     milliseconds: float
+    ap50: float | None = None
+    """Against annotations, where there are any."""
+    mean_ap: float | None = None
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,8 @@ def _row(way: Measured, nothing: Measured, segments: NDArray[np.int64]) -> Row:
         gain_low=round(gain_low, 4),
         gain_high=round(gain_high, 4),
         milliseconds=round(way.milliseconds, 2),
+        ap50=None if way.ap50 is None else round(way.ap50, 4),
+        mean_ap=None if way.mean_ap is None else round(way.mean_ap, 4),
     )
 
 
@@ -106,8 +111,9 @@ def _decide(measured: Sequence[Measured], segments: NDArray[np.int64], situation
         return True, f"worth it: {_worth(best, nothing, everything)}, {ahead:.1f} points of F1 above {_said(instead)}"
     gains = everything.f1 - nothing.f1
     low, high = middle_95(resampled_means(gains[:, None], segments)[:, 0])
-    mean = round(100 * float(gains.mean()), 1) + 0.0  # no minus before a zero
-    sentence = f"not worth it: super-resolving everything gains {mean:.1f} ± {50 * (high - low):.1f} points of F1"
+    mean = round(100 * float(gains.mean()), 1)
+    does = "loses" if mean < 0 else "gains"
+    sentence = f"not worth it: super-resolving everything {does} {abs(mean):.1f} ± {50 * (high - low):.1f} points of F1"
     if low > 0:
         sentence += f", but {_said(best)} is not clearly above {_said(instead)}"
     return False, sentence
@@ -148,3 +154,21 @@ def _without_true_frame(measured: Sequence[Measured], everything: Measured) -> s
 
 def _said(way: Measured) -> str:
     return f"{way.name} (F1 {way.f1.mean():.3f} in {way.milliseconds:.0f} ms)"
+
+
+def heads_of(verdict: Verdict) -> tuple[str, ...]:
+    """Names of the columns of `cells_of`."""
+    heads = ("F1", "95 %", "points over nothing", "95 %", "ms a frame")
+    return heads if verdict.rows[0].ap50 is None else (*heads, "AP50", "mAP")
+
+
+def cells_of(row: Row) -> tuple[str, ...]:
+    """The figures of a row, as text."""
+    cells = (
+        f"{row.f1:.3f}",
+        f"{row.f1_low:.3f} to {row.f1_high:.3f}",
+        f"{100 * row.gain:+.1f}",
+        f"{100 * row.gain_low:+.1f} to {100 * row.gain_high:+.1f}",
+        f"{row.milliseconds:.0f}",
+    )
+    return cells if row.ap50 is None else (*cells, f"{row.ap50:.3f}", f"{row.mean_ap:.3f}")

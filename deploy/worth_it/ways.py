@@ -110,8 +110,8 @@ def enhancing_ways(engine: Engine, detect: Detect) -> list[Way]:
 class BoxesBefore:
     """Blocks around the detections of the frame before, which itself was enhanced so; its own time is not counted."""
 
-    def __init__(self, engine: Engine, detect: Detect) -> None:
-        self._engine, self._detect = engine, detect
+    def __init__(self, engine: Engine, detect: Detect, least_score: float = 0.0) -> None:
+        self._engine, self._detect, self._least_score = engine, detect, least_score
         self._boxes = np.zeros((0, 4), np.float32)
 
     def way(self) -> Way:
@@ -122,13 +122,16 @@ class BoxesBefore:
     def _look_at_the_frame_before(self, sample: Sample) -> None:
         boxes = np.zeros((0, 4), np.float32)
         if sample.before is not None:
-            boxes = self._detect(self._engine.enhance(sample.before, 0.0).image).xyxy
-            boxes = self._detect(self._enhanced(sample.before, boxes).image).xyxy
+            boxes = self._boxes_in(self._engine.enhance(sample.before, 0.0))
+            boxes = self._boxes_in(self._enhanced(sample.before, boxes))
         self._boxes = boxes
 
     def _run(self, sample: Sample) -> Found:
         enhanced = self._enhanced(sample.lr, self._boxes)
         return Found(self._detect(enhanced.image), enhanced)
+
+    def _boxes_in(self, enhanced: Enhanced) -> NDArray[np.float32]:
+        return self._detect(enhanced.image).from_score(self._least_score).xyxy
 
     def _enhanced(self, lr: Image, boxes: NDArray[np.float32]) -> Enhanced:
         ranking = box_ranking(boxes, self._engine.grid(lr)).astype(np.float32)
@@ -159,8 +162,7 @@ def larger_way(scale: int, detect: Detect, network: tuple[int, int], zoom: float
         height, width = sample.lr.shape[:2]
         size = round(width * factor), round(height * factor)
         found = detect(np.asarray(Pictures.fromarray(sample.lr).resize(size, Pictures.Resampling.BICUBIC)))
-        back = np.array([width * scale / size[0], height * scale / size[1]] * 2, np.float32)
-        return Found(Detections(found.xyxy * back, found.confidence, found.class_id, found.class_names))
+        return Found(found.moved((width * scale / size[0], height * scale / size[1])))
 
     return Way(f"detector at {network[1]}x{network[0]}, interpolated", "instead", run)
 

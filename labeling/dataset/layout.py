@@ -23,6 +23,11 @@ def label_name(video_id: str, index: int) -> str:
     return f"labels/{video_id}/{frame_file_name(index)}"
 
 
+def previous_name(video_id: str, index: int) -> str:
+    """Path, in the dataset, of the score map of the detections of the frame before."""
+    return f"previous/{video_id}/{frame_file_name(index)}"
+
+
 def video_of(path: PurePath) -> str:
     """The video that a frame or a label of a dataset is of: the name of its folder."""
     return path.parent.name

@@ -152,9 +152,9 @@ class SplitRecord(Record):
 class Manifest(Record):
     """All that made a dataset, and all that a later stage needs to know of it."""
 
-    schema_version: Literal[1, 2, 3] = 2
+    schema_version: Literal[1, 2, 3, 4] = 2
     """1, before detectors of any classes: a detector's settings have no class names, layout or size. 3: videos of
-    different sizes."""
+    different sizes. 4: with `previous`."""
     frame_height_px: int = Field(ge=1)
     """Height of the LR frames and labels. Where videos differ, the least into which all fit: training pads to it."""
     frame_width_px: int = Field(ge=1)
@@ -179,6 +179,8 @@ class Manifest(Record):
     """Packages that took part."""
     job_sha256: Sha256 | Literal[""] = ""
     """Hash of all that determines the labels: the same job is not done twice."""
+    previous: ModelRecord | None = None
+    """Detector whose score maps of the frames before are in ``previous/``, if they are there."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Manifest:
@@ -208,6 +210,12 @@ class Manifest(Record):
             block_px=self.grid.block_px,
             name=self.grid.name,
         )
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_not_there(self, handler: SerializerFunctionWrapHandler) -> dict[str, object]:
+        """Datasets without score maps are written as before there were any."""
+        unset = ("previous",) if self.previous is None else ()
+        return {name: value for name, value in handler(self).items() if name not in unset}
 
     @property
     def grids(self) -> dict[Grid, list[str]]:

@@ -13,7 +13,7 @@ from deploy.core.errors import DatasetError, OptionError
 from deploy.core.files import sha256_of, write_text
 from deploy.core.progress import track
 from deploy.core.work_folder import work_folder
-from labeling.dataset.layout import image_name, label_name, video_of
+from labeling.dataset.layout import image_name, label_name, previous_name, video_of
 from labeling.dataset.lists import read_pairs
 from labeling.dataset.manifest import (
     MANIFEST_NAME,
@@ -70,6 +70,7 @@ def _require_agreement(datasets: Sequence[Path], manifests: list[Manifest]) -> N
     for dataset, manifest in zip(datasets[1:], manifests[1:], strict=True):
         pairs = [(name, getattr(first, name), getattr(manifest, name)) for name in _MUST_AGREE]
         pairs.append(("grid", grid, (manifest.grid.name, manifest.grid.block_px, manifest.grid.scale)))
+        pairs.append(("previous detections", first.previous is not None, manifest.previous is not None))
         pairs.append(("scope of frame", first.scope == "frame", manifest.scope == "frame"))
         for name, expected, found in pairs:
             if found != expected:
@@ -99,6 +100,8 @@ def _add_files(dataset: Path, manifest: Manifest, renamed: dict[str, str], out: 
             name, index = renamed[video_of(frame)], int(frame.stem)
             _link(frame, out / image_name(name, index))
             _link(label, out / label_name(name, index))
+            if manifest.previous is not None:
+                _link(dataset / previous_name(video_of(frame), index), out / previous_name(name, index))
             lines.append(f"{image_name(name, index)} {label_name(name, index)}\n")
         with (out / f"{split}.txt").open("a", encoding="utf-8") as stream:
             stream.writelines(lines)
@@ -138,7 +141,7 @@ def _merged(datasets: Sequence[Path], manifests: list[Manifest], names: list[dic
         if all(key in manifest.options and manifest.options[key] == value for manifest in manifests)
     }
     return Manifest(
-        schema_version=3,
+        schema_version=3 if first.previous is None else 4,
         frame_height_px=height,
         frame_width_px=width,
         grid=GridRecord(name=grid.name, block_px=grid.block_px, scale=grid.scale, rows=grid.rows, cols=grid.cols),
@@ -162,6 +165,7 @@ def _merged(datasets: Sequence[Path], manifests: list[Manifest], names: list[dic
         },
         versions=first.versions,
         job_sha256=hashlib.sha256("".join(hashes).encode()).hexdigest(),
+        previous=first.previous and _common([m.previous for m in manifests if m.previous is not None]),
     )
 
 

@@ -14,11 +14,12 @@ from PIL import Image
 from deploy.core.errors import DatasetError, InputError
 from deploy.core.files import read_npz
 from deploy.core.grid import Grid
-from labeling.dataset.layout import video_of
+from labeling.dataset.layout import previous_name, video_of
 from labeling.dataset.manifest import Manifest, calibration_key
 from labeling.maths.quantise import normalise, to_levels
 from labeling.maths.split import SplitName
 
+_PREVIOUS_HINT = "Add the maps again: python labeling/add_previous.py DATASET --detector FILE.onnx"
 _HINT = "Make the dataset again: python labeling/make_labels.py VIDEO --out DIR"
 
 _ARRAYS = {
@@ -120,6 +121,31 @@ def read_label(path: Path, manifest: Manifest) -> NDArray[np.uint8]:
     if levels.max() >= manifest.num_levels:
         raise DatasetError(f"label {path} has level {levels.max()}, the last is {manifest.num_levels - 1}", hint=_HINT)
     return levels
+
+
+def read_previous(dataset: Path, frame: Path, manifest: Manifest) -> NDArray[np.uint8]:
+    """Read the score map of the detections of the frame before as (H, W) uint8.
+
+    Args:
+        dataset: the folder.
+        frame: ``DATASET/origin_images/VIDEO/000123.png``.
+        manifest: the dataset's.
+
+    Raises:
+        DatasetError: not a gray PNG of the frame's size.
+    """
+    path = dataset / previous_name(video_of(frame), int(frame.stem))
+    try:
+        with Image.open(path, formats=("PNG",)) as image:
+            _require_size(image.size, manifest, path)
+            mode, scores = image.mode, np.array(image)
+    except DatasetError:
+        raise
+    except Exception as error:  # Pillow's readers raise whatever they meet
+        raise DatasetError(f"cannot read {path}: {str(error) or type(error).__name__}", hint=_PREVIOUS_HINT) from None
+    if mode != "L":
+        raise DatasetError(f"{path} has mode {mode!r}, not gray", hint=_PREVIOUS_HINT)
+    return scores
 
 
 def require_frame_size(pixels: NDArray[np.uint8], manifest: Manifest, path: Path) -> None:

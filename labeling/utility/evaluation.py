@@ -138,7 +138,8 @@ def _load_predictors(models: Sequence[str], manifest: Manifest, stack: ExitStack
     for model in models:
         given, path = name_and_path(model, "--models") if "=" in model else ("", Path(model))
         predictor = stack.enter_context(Predictor(path))
-        _require_shapes(model, predictor.card.grid, manifest)
+        if not predictor.card.any_size:
+            _require_shapes(model, predictor.card.grid, manifest)
         name = given or predictor.card.name
         if name in predictors:
             raise OptionError(f"two models are called {name}", hint="Give NAME=MODEL.onnx.")

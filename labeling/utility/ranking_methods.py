@@ -6,7 +6,7 @@ import hashlib
 import itertools
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -121,10 +121,13 @@ def predicted_on(grid: Grid, image: NDArray[np.uint8], predictor: Predictor) -> 
     Args:
         grid: of the frame.
         image: (H, W, 3) uint8 RGB, of that size.
-        predictor: of frames of that shape, which it scales as in deployment; or of larger ones, to which this one is
-            padded as in its training.
+        predictor: of any size; of frames of that shape, which it scales as in deployment; or of larger ones, to which
+            this one is padded as in its training.
     """
     card = predictor.card
+    if card.any_size:
+        prediction = predictor(image)
+        return on_grid(prediction.importance, replace(prediction.grid, scale=grid.scale), grid)
     if same_shape((card.grid.height_px, card.grid.width_px), image.shape[:2]):
         return on_grid(predictor(image).importance, card.grid, grid)
     padded = pad_to(image, card.grid.height_px, card.grid.width_px, mean_color(card.mean))

@@ -29,6 +29,7 @@ def parse() -> Namespace:
     add("--learning_rate", type=positive_float, help="peak learning rate")
     add("--save_interval", type=positive_int, default=200, help="iterations between checkpoints (default: %(default)s)")
     add("--save_dir", type=Path, help="folder of the results (default: runs/models/NAME_OF_CONFIG)")
+    add("--init", metavar="WEIGHTS", help="start from these: general (of the predictor in the box), a file, an address")
     add("--resume_model", type=Path, metavar="DIR", help="go on from this checkpoint, whatever made it")
     add("--keep_checkpoint_max", type=positive_int, default=2, help="checkpoints to keep (default: %(default)s)")
     add("--num_workers", type=int, default=0, help="processes that load frames (default: %(default)s, in this one)")
@@ -54,6 +55,8 @@ def main() -> None:
         "batch_size": arguments.batch_size,
         "lr_scheduler.learning_rate": arguments.learning_rate,
     }
+    if arguments.init:
+        chosen["model.pretrained"] = arguments.init
     overrides = [(key, repr(value)) for key, value in chosen.items() if value is not None]
     settings = load_settings(
         arguments.config, dataset=arguments.dataset, overrides=[*overrides_of(arguments.opts), *overrides]

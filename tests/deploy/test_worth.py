@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from deploy.detectors.onnx_detector import OnnxDetector
+from deploy.inputs.video import FrameSelection, read_frames
 from tests.helpers.label_helpers import run_script
 
 
@@ -42,6 +44,25 @@ def test_a_detector_that_sees_less_than_the_low_resolution_frame(vtest: Path, as
     assert ended.returncode == 0, ended.stderr
     assert "reduces frames below the low-resolution size: nothing can help" in ended.stdout
     assert "--detector-size 384x288" in ended.stdout
+
+
+def test_annotations_give_average_precision(vtest: Path, assets: Path, tmp_path: Path) -> None:
+    """Those of the detector itself on the true frames: all is found that it finds there."""
+    marked = tmp_path / "gt.txt"
+    detector = OnnxDetector(detector_of(assets), size=(320, 416), classes=("person",), threads=1)
+    lines = []
+    for frame in read_frames(vtest, selection=FrameSelection(indices=frozenset({40, 80}))):
+        for x0, y0, x1, y1 in detector(frame.image).xyxy.tolist():
+            lines.append(f"{frame.index + 1},-1,{x0},{y0},{x1 - x0},{y1 - y0},1\n")
+    marked.write_text("".join(lines))
+    ended = run_script(
+        "deploy/worth.py", vtest, "--detector", detector_of(assets), "--detector-size", "416x320",
+        "--classes", "person", "--annotations", marked, "--threads", 1, "--json", tmp_path / "w.json",
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stderr
+    assert "2 frames of 256 x 192" in ended.stdout and "AP50" in ended.stdout
+    rows = {row["way"]: row for row in json.loads((tmp_path / "w.json").read_text())["rows"]}
+    assert 0.3 < rows["everything super-resolved"]["mean_ap"] <= rows["everything super-resolved"]["ap50"] <= 1
 
 
 @pytest.mark.parametrize(

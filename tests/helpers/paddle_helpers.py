@@ -31,17 +31,24 @@ def write_level_png(path: Path, levels: NDArray[np.uint8], num_levels: int = LEV
     image.save(path)
 
 
-def draw(grid: Grid, random: np.random.Generator) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+def draw(
+    grid: Grid, random: np.random.Generator, num_levels: int = LEVELS
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """A noisy frame whose brightness by macroblock follows the levels drawn for it: a task that can be learnt."""
-    blocks = random.integers(0, LEVELS, (grid.rows, grid.cols)).astype(np.uint8)
+    blocks = random.integers(0, num_levels, (grid.rows, grid.cols)).astype(np.uint8)
     levels = grid.upsample(blocks)
     noise = random.normal(0, 8, (grid.height_px, grid.width_px, 3))
-    frame = np.clip(30 + levels[..., None] * 45 + noise, 0, 255).astype(np.uint8)
+    frame = np.clip(30 + levels[..., None] * (225 // num_levels) + noise, 0, 255).astype(np.uint8)
     return frame, levels
 
 
 def make_dataset(
-    folder: Path, *, height_px: int = HEIGHT, width_px: int = WIDTH, frames: dict[str, int] = FRAMES
+    folder: Path,
+    *,
+    height_px: int = HEIGHT,
+    width_px: int = WIDTH,
+    frames: dict[str, int] = FRAMES,
+    num_levels: int = LEVELS,
 ) -> Path:
     """Write a dataset of random levels: every split is a video of its own."""
     grid = Grid(height_px=height_px, width_px=width_px, scale=3)
@@ -50,16 +57,16 @@ def make_dataset(
     splits: dict[Any, SplitRecord] = {}
     for split in SPLITS:
         count = frames.get(split, 0)
-        lines, histogram, importance = [], np.zeros(LEVELS, int), []
+        lines, histogram, importance = [], np.zeros(num_levels, int), []
         for number in range(count):
-            frame, levels = draw(grid, random)
+            frame, levels = draw(grid, random, num_levels)
             names = [f"{kind}/{split}_video/{number:06d}.png" for kind in ("origin_images", "labels")]
             (folder / names[0]).parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(frame).save(folder / names[0])
-            write_level_png(folder / names[1], levels)
+            write_level_png(folder / names[1], levels, num_levels)
             lines.append(" ".join(names))
             importance.append(grid.pool(levels) / 1000 + jitter.random((grid.rows, grid.cols)) / 2000)
-            histogram += np.bincount(levels.ravel(), minlength=LEVELS)
+            histogram += np.bincount(levels.ravel(), minlength=num_levels)
         (folder / f"{split}.txt").write_text("".join(f"{line}\n" for line in lines))
         np.savez(
             folder / "importance" / f"{split}_video.npz",
@@ -69,12 +76,12 @@ def make_dataset(
             split=np.full(count, split),
         )
         splits[split] = SplitRecord(num_frames=count, level_histogram=tuple(histogram.tolist()))
-    (folder / "labels.txt").write_text("".join(f"level_{level}\n" for level in range(LEVELS)))
-    write_manifest(folder, _manifest(grid, splits))
+    (folder / "labels.txt").write_text("".join(f"level_{level}\n" for level in range(num_levels)))
+    write_manifest(folder, _manifest(grid, splits, num_levels))
     return folder
 
 
-def _manifest(grid: Grid, splits: dict[Any, SplitRecord]) -> Manifest:
+def _manifest(grid: Grid, splits: dict[Any, SplitRecord], num_levels: int) -> Manifest:
     sources = tuple(
         SourceRecord(
             video_id=f"{split}_video",
@@ -92,7 +99,7 @@ def _manifest(grid: Grid, splits: dict[Any, SplitRecord]) -> Manifest:
         frame_height_px=grid.height_px,
         frame_width_px=grid.width_px,
         grid=GridRecord(name="lr", block_px=16, scale=3, rows=grid.rows, cols=grid.cols),
-        num_levels=LEVELS,
+        num_levels=num_levels,
         scope="frame",
         curve="quantile",
         calibrations={},

@@ -41,6 +41,8 @@ def finished(clip: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path
 
 def test_prints_every_command_before_it_runs_it(finished: tuple[Path, str]) -> None:
     _, printed = finished
+    assert printed.startswith("\n[zero-shot] python deploy/trt_infer.py --input")
+    printed = printed.split("[labels]", 1)[1]
     scripts = (
         "labeling/make_labels.py",
         "-m paddleseg.tools.train",
@@ -49,7 +51,7 @@ def test_prints_every_command_before_it_runs_it(finished: tuple[Path, str]) -> N
         "labeling/evaluate_utility.py",
         "labeling/make_report.py",
     )
-    positions = [printed.index(f"] python {script}") for script in scripts]
+    positions = [printed.index(f"python {script}") for script in scripts]
     assert positions == sorted(positions)
 
 
@@ -66,7 +68,7 @@ def test_files_of_every_stage_agree(finished: tuple[Path, str]) -> None:
         assert maps["importance"].shape == (40, manifest.grid.rows, manifest.grid.cols)
         np.testing.assert_allclose(maps["pts_numerator"] / maps["pts_denominator"], maps["frame_index"] / 10)
     methods = {curve.method for curve in utility.curves}
-    assert methods == {"importance", "label", MODEL, "|SR - IN|", "edges", "detector boxes", "random"}
+    assert methods == {"importance", "label", MODEL, "zero-shot", "|SR - IN|", "edges", "detector boxes", "random"}
     assert {curve.reference for curve in utility.curves} == {"true", "sr"}
     for curve in utility.curves:
         assert [point.budget for point in curve.points] == [0, 0.05, 0.1, 0.2, 0.3, 0.5, 1]
@@ -81,7 +83,7 @@ def test_second_run_takes_seconds_and_does_nothing(finished: tuple[Path, str], c
     before = {path: path.stat().st_mtime_ns for path in out.rglob("*")}
     started = time.monotonic()
     result = run_demo(clip, out)
-    assert result.returncode == 0 and result.stdout.count("up to date") == 6
+    assert result.returncode == 0 and result.stdout.count("up to date") == 7
     assert time.monotonic() - started < 30
     assert {path: path.stat().st_mtime_ns for path in out.rglob("*")} == before
 

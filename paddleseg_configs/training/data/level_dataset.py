@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,11 @@ from paddleseg.transforms import Compose
 from deploy.core.errors import DatasetError, OptionError
 from deploy.core.files import read_image
 from deploy.core.grid import Grid
-from labeling.dataset.layout import video_of
+from deploy.core.ranges import require_range
+from labeling.dataset.layout import IGNORE_LEVEL, video_of
 from labeling.dataset.lists import read_pairs
 from labeling.dataset.manifest import Manifest, read_manifest
-from labeling.dataset.reader import read_label, read_split, require_frame_size
+from labeling.dataset.reader import read_label, read_previous, read_split, require_frame_size
 from labeling.maths.split import SPLITS, SplitName
 from paddleseg_configs.training.data.augmentation import fit_to_grid, with_padding
 
@@ -46,12 +48,26 @@ class MacroblockLevels(Dataset):  # type: ignore[misc]
         dataset_root: a dataset folder with its manifest.
         transforms: PaddleSeg transforms that keep the macroblock geometry.
         num_classes: if given, must be the manifest's number of levels.
+        previous_prob: how often a frame comes with the score map of the detections of the frame before as its fourth
+            channel; else that is all zero. None leaves the channel out.
     """
 
     def __init__(
-        self, mode: SplitName, dataset_root: str, transforms: list[Any], num_classes: int | None = None
+        self,
+        mode: SplitName,
+        dataset_root: str,
+        transforms: list[Any],
+        num_classes: int | None = None,
+        previous_prob: float | None = None,
     ) -> None:
         self.manifest = read_manifest(Path(dataset_root))
+        require_range("previous_prob", previous_prob, 0, 1)
+        self.previous_prob = previous_prob
+        if previous_prob and self.manifest.previous is None:
+            raise OptionError(
+                f"{dataset_root} has no detections of the frames before",
+                hint="Add them: python labeling/add_previous.py DATASET --detector FILE.onnx",
+            )
         if num_classes not in (None, self.manifest.num_levels):
             raise OptionError(
                 f"{num_classes=}, but the dataset has {self.manifest.num_levels} levels",
@@ -66,12 +82,29 @@ class MacroblockLevels(Dataset):  # type: ignore[misc]
         self.transforms = Compose(with_padding(transforms, self.manifest), to_rgb=False)
 
     def __getitem__(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """Return (3, H, W) float32 normalised RGB and (H, W) int64 levels, padded to the dataset's size."""
+        """Return (3, H, W) float32 normalised RGB and (H, W) int64 levels, padded to the dataset's size.
+
+        With `previous_prob` there is a fourth channel, scores from -1 (none) to 1.
+        """
         frame_path, label_path = (Path(path) for path in self.file_list[index])
         frame = read_frame(frame_path, self.manifest).astype(np.float32)
         label = read_label(label_path, self.manifest)
-        data = self.transforms({"img": frame, "label": label, "gt_fields": ["label"]})
-        return np.ascontiguousarray(data["img"], np.float32), np.ascontiguousarray(data["label"], np.int64)
+        data = {"img": frame, "label": label, "gt_fields": ["label"]}
+        if self.previous_prob is None:
+            data = self.transforms(data)
+            return np.ascontiguousarray(data["img"], np.float32), np.ascontiguousarray(data["label"], np.int64)
+        data["previous"] = self._previous(frame_path, label.shape)
+        data["gt_fields"] = ["label", "previous"]
+        data = self.transforms(data)
+        levels = np.ascontiguousarray(data["label"], np.int64)
+        scores = np.where(levels == IGNORE_LEVEL, 0, data["previous"]) / np.float32(127.5) - 1
+        return np.concatenate([data["img"], scores[None]]).astype(np.float32), levels
+
+    def _previous(self, frame: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+        """(H, W) uint8 scores, or zeros, by Python's random numbers, like PaddleSeg's transforms."""
+        if not self.previous_prob or random.random() >= self.previous_prob:
+            return np.zeros(shape, np.uint8)
+        return read_previous(Path(self.dataset_root), frame, self.manifest)
 
     def grid(self, index: int) -> Grid:
         """The macroblocks of a frame without its padding."""

@@ -14,6 +14,7 @@ from paddleseg.models.layers import ConvBN, ConvBNReLU
 
 from paddleseg_configs.training.models.extra_models import repeated
 from paddleseg_configs.training.models.padding import padded_size
+from paddleseg_configs.training.paddle_fixes.pretrained import load_pretrained
 
 BLOCK_PX = 16
 
@@ -29,13 +30,18 @@ class AnySizeSeg(nn.Layer):
         num_classes: number of levels, L.
         backbone: gives features at strides 4, 8, 16 and 32 and has no pooling over the frame, such as MobileNetV2.
         width: channels of the sum.
-        pretrained: unused; PaddleSeg gives it to every model.
+        in_channels: of the frames, as the backbone has it: 3, or 4 with the detections of the frame before.
+        pretrained: weights to start from: "general" for those of the general predictor, a file, or an address with its
+            checksum. A head for another number of levels, or a first layer for other channels, starts at random.
     """
 
     any_size = True
 
-    def __init__(self, num_classes: int, backbone: Any, width: int = 96, pretrained: str | None = None) -> None:
+    def __init__(
+        self, num_classes: int, backbone: Any, width: int = 96, in_channels: int = 3, pretrained: str | None = None
+    ) -> None:
         super().__init__()
+        self.in_channels = in_channels
         self.backbone = backbone
         fine, middle, coarse = backbone.feat_channels[1:]
         self.from_fine = ConvBN(fine, width, 3, stride=2)
@@ -43,16 +49,17 @@ class AnySizeSeg(nn.Layer):
         self.from_coarse = ConvBN(coarse, width, 1)
         self.mix = nn.Sequential(*(_Residual(width, dilation) for dilation in (1, 2)))
         self.head = nn.Conv2D(width, num_classes, 1)
+        load_pretrained(self, pretrained)
 
     def blocks(self, x: paddle.Tensor) -> paddle.Tensor:
-        """(N, 3, H, W) normalised images, sides multiples of 32 -> (N, L, H / 16, W / 16) logits of macroblocks."""
+        """(N, C, H, W) normalised images, sides multiples of 32 -> (N, L, H / 16, W / 16) logits of macroblocks."""
         _, fine, middle, coarse = self.backbone(x)
         wide = functional.interpolate(self.from_coarse(coarse), paddle.shape(middle)[2:], mode="bilinear")
         logits: paddle.Tensor = self.head(self.mix(self.from_fine(fine) + self.from_middle(middle) + wide))
         return logits
 
     def forward(self, x: paddle.Tensor) -> list[paddle.Tensor]:
-        """(N, 3, H, W) -> [(N, L, H, W)]: each block's logits, at each of its pixels."""
+        """(N, C, H, W) -> [(N, L, H, W)]: each block's logits, at each of its pixels."""
         blocks = self.blocks(x)
         if self.training:
             return [functional.interpolate(blocks, size=x.shape[2:], mode="nearest")]
@@ -60,7 +67,7 @@ class AnySizeSeg(nn.Layer):
 
 
 def any_size_logits(model: Any, image: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(3, H, W) normalised pixels of any size -> (L, H, W) logits, each block's at each of its pixels.
+    """(C, H, W) normalised pixels of any size -> (L, H, W) logits, each block's at each of its pixels.
 
     The frame is padded as the exported file pads it: by its last row and column to multiples of 32.
     """

@@ -47,7 +47,7 @@ def save_any_size_model(model: Any, folder: Path) -> None:
         model: has ``blocks``, in evaluation mode.
         folder: made if missing.
     """
-    _save(_Blocks(model), InputSpec([None, 3, None, None], "float32", INPUT_NAME), folder)
+    _save(_Blocks(model), InputSpec([None, model.in_channels, None, None], "float32", INPUT_NAME), folder)
 
 
 def save_inference_model(model: Any, manifest: Manifest, folder: Path, *, dynamic_batch: bool) -> None:

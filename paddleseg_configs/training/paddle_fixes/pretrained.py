@@ -22,21 +22,40 @@ from deploy.core.files import atomic_path
 from labeling.core.downloads import download
 from paddleseg_configs.training.paddle_fixes.weights import read_state
 
+GENERAL = Path(__file__).parents[2] / "general.safetensors"
+"""Weights of the general predictor, to start from."""
+
+
+def read_tensors(path: Path) -> dict[str, Any]:
+    """Read a .safetensors file as float32 arrays by name.
+
+    Raises:
+        WeightsError: missing or damaged.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    try:
+        return {name: array.astype(np.float32) for name, array in load_file(path).items()}
+    except (OSError, SafetensorError) as error:
+        raise WeightsError(f"cannot read weights {path}: {error}", hint="Check the path.") from None
+
 
 def load_pretrained(model: Any, source: str | None) -> None:
     """Copy what fits by name and shape into a model; the rest keeps its initial weights. In place of PaddleSeg's.
 
     Args:
         model: a paddle layer.
-        source: a .pdparams file, an address as `fetch_pretrained` takes it, or None for nothing.
+        source: a .pdparams or .safetensors file, an address as `fetch_pretrained` takes it, "general" for the weights
+            of the general predictor, or None for nothing.
 
     Raises:
         WeightsError: no such file, or nothing in it fits.
     """
     if source is None:
         return
-    path = Path(fetch_pretrained(source) if urlparse(source).netloc else source)
-    given, own = read_state(path), model.state_dict()
+    path = GENERAL if source == "general" else Path(fetch_pretrained(source) if urlparse(source).netloc else source)
+    given, own = read_tensors(path) if path.suffix == ".safetensors" else read_state(path), model.state_dict()
     fitting = {
         name: value for name, value in given.items() if name in own and np.shape(value) == tuple(own[name].shape)
     }

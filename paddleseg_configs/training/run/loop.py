@@ -143,7 +143,8 @@ class _Training:
         height, width = self.settings.manifest.frame_height_px, self.settings.manifest.frame_width_px
         self.model.train()
         with paddle.no_grad():
-            num_logits = len(self.model(paddle.zeros([2, 3, height, width])))
+            channels = getattr(self.model, "in_channels", 3)
+            num_logits = len(self.model(paddle.zeros([2, channels, height, width])))
         self.model.set_state_dict(state)
         return num_logits
 

@@ -51,6 +51,10 @@ def test_a_gain_that_is_not_clear() -> None:
     assert verdict.sentence.startswith("not worth it: super-resolving everything gains 0.0 ± 0.")
 
 
+def test_a_loss_is_called_one() -> None:
+    assert "super-resolving everything loses 10.0 ± 0." in judge(ways(everything=0.7, top=0.75)).sentence
+
+
 def test_everything_may_be_worth_it_where_blocks_are_not() -> None:
     verdict = judge(ways(everything=0.95, top=0.8))
     assert verdict.worth_it and "super-resolving everything gains 15.0 points" in verdict.sentence

@@ -15,7 +15,7 @@ import pytest
 from deploy.core.errors import WeightsError
 from paddleseg_configs.training.config.settings import load_settings
 from paddleseg_configs.training.models.components import LevelBuilder
-from paddleseg_configs.training.paddle_fixes.pretrained import fetch_pretrained, load_pretrained
+from paddleseg_configs.training.paddle_fixes.pretrained import GENERAL, fetch_pretrained, load_pretrained, read_tensors
 from tests.conftest import REPOSITORY
 from tests.helpers.http_server import serving
 from tests.helpers.paddle_helpers import make_dataset
@@ -97,3 +97,19 @@ def test_weights_of_another_model_and_missing_files_are_errors(weights: Path, tm
         load_pretrained(paddle.nn.Linear(2, 3), str(weights))
     with pytest.raises(WeightsError, match="cannot read"):
         built(weights, str(tmp_path / "none.pdparams"))
+
+
+def test_training_starts_from_the_general_predictor(weights: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The dataset has five levels, the general predictor ten: the head starts at random, all else is taken over."""
+    config = REPOSITORY / "paddleseg_configs" / "anysize_previous_mobilenetv2_x025.yml"
+    settings = load_settings(
+        config, dataset=weights.parent / "dataset", overrides=[("model.pretrained", "general"), *_WITHOUT_MAPS]
+    )
+    model = LevelBuilder(settings).model
+    stored, own = read_tensors(GENERAL), model.state_dict()
+    assert f"{len(own) - 2} of {len(own)} tensors" in capsys.readouterr().out
+    for name in set(own) - {"head.weight", "head.bias"}:
+        np.testing.assert_array_equal(own[name].numpy(), stored[name])
+
+
+_WITHOUT_MAPS = [("train_dataset.previous_prob", "0"), ("val_dataset.previous_prob", "0")]

@@ -1,0 +1,85 @@
+"""Labelling's detectors, called with arrays as deployment calls its own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from deploy.core.errors import OptionError
+from deploy.detectors.classes import read_class_names
+from deploy.detectors.detections import Detections
+from deploy.detectors.geometry import Size
+from deploy.worth_it.detectors import AnyDetector, open_onnx_detector
+from deploy.worth_it.options import WorthOptions
+from deploy.worth_it.samples import Image
+
+if TYPE_CHECKING:
+    from labeling.detectors import Detector
+
+TORCH_SUFFIXES = (".pt", ".ts", ".pt2")
+
+
+class ArrayDetector:
+    """A detector on PyTorch that takes frames as they come; see `AnyDetector`.
+
+    Args:
+        detector: labelling's.
+        size: height and width to which callers enlarge frames; None leaves them as they are.
+    """
+
+    def __init__(self, detector: Detector, size: Size | None = None) -> None:
+        self._detector, self._size = detector, size
+        self.class_names, self.classes = detector.class_names, detector.classes
+
+    def __call__(self, image: Image) -> Detections:
+        """Find objects in (H, W, 3) uint8 RGB."""
+        import torch
+
+        from labeling.core.frames import to_tensor
+
+        with torch.no_grad():
+            (found,) = self._detector.detect(to_tensor(image, "cpu"))
+        boxes, scores, classes = (part.detach().numpy() for part in (found.boxes, found.scores, found.classes))
+        return Detections(boxes, scores.astype(np.float32), classes, self.class_names)
+
+    def size_for(self, frame: Size) -> Size:
+        """The frame's own, or the one it was made for."""
+        return self._size or frame
+
+    def zoom(self, frame: Size) -> float:
+        """Whatever the detector does inside is not seen from here."""
+        height, width = self.size_for(frame)
+        return min(height / frame[0], width / frame[1])
+
+
+def open_any_detector(options: WorthOptions, size: Size | None, least_score: float) -> AnyDetector:
+    """An ONNX file without PyTorch; a TorchScript or torch.export file, or a name, with it.
+
+    Raises:
+        RegenError: it cannot be used.
+    """
+    path = options.detector
+    if path.suffix == ".onnx" or (path.is_file() and path.suffix not in TORCH_SUFFIXES):
+        return open_onnx_detector(options, size, least_score)
+    if options.detector_size:
+        raise OptionError(
+            f"detector_size={options.detector_size} is for ONNX files, {path} takes frames as they come",
+            hint="Leave --detector-size out.",
+        )
+    import torch
+
+    from labeling.detectors import create_detector
+
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    is_file = path.suffix in TORCH_SUFFIXES
+    detector = create_detector(
+        "torch-program" if is_file else str(path),
+        weights=path if is_file else None,
+        score_threshold=least_score,
+        classes=options.classes,
+        class_names=read_class_names(options.class_names) if options.class_names else (),
+        layout=options.detector_layout,
+    )
+    return ArrayDetector(detector, size)

@@ -1,0 +1,39 @@
+"""Is super-resolution worth it for your video and your detector, of whatever kind labelling knows?
+
+    python labeling/worth.py VIDEO --detector FILE.onnx|FILE.pt|NAME [--out PAGE.html] [--json FILE]
+
+is deploy/worth.py, and takes detectors by name, too (centernet, hog, fasterrcnn, ...), and TorchScript and torch.export
+files. An ONNX file runs without PyTorch.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if not __package__:
+    # Run as a script: modules are found from the folder above, and none of this folder's hides another.
+    _HERE = Path(__file__).resolve().parent
+    sys.path[:] = [str(_HERE.parent), *(entry for entry in sys.path if Path(entry).resolve() != _HERE)]
+
+from deploy.core.cli import run
+from deploy.worth_it.command import answer_command
+
+if TYPE_CHECKING:  # heavy libraries are behind it
+    from deploy.worth_it.detectors import OpenDetector
+
+
+def main() -> None:
+    """Answer for a detector of any kind."""
+    answer_command(__doc__, _open_any)
+
+
+def _open_any() -> OpenDetector:
+    from labeling.networks.array_detector import open_any_detector
+
+    return open_any_detector
+
+
+if __name__ == "__main__":
+    run(main)
