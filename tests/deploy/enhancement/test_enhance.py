@@ -228,9 +228,7 @@ def test_a_full_disk_is_told_and_the_same_command_goes_on(model: Path, tmp_path:
         1,
     ]
     command_line = " ".join(map(str, [sys.executable, SCRIPT, *words]))
-    limited = subprocess.run(
-        ["bash", "-c", f"ulimit -f 12; {command_line}"], capture_output=True, text=True, check=False
-    )
+    ended = subprocess.run(["bash", "-c", f"ulimit -f 12; {command_line}"], capture_output=True, text=True, check=False)
     assert ended.returncode == EXIT_USER_ERROR and "Traceback" not in ended.stderr, ended.stderr
     assert "error: " in ended.stderr and " hint: " in ended.stderr
     closed = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("enhanced-*.mp4")}
