@@ -1,10 +1,10 @@
 """Does inference of many frames on two streams take ever more memory or file descriptors? Watches it from outside.
 
-    python benchmarks/soak.py --model MODEL.onnx [--frames 10000] [--json FILE]
+    python benchmarks/soak.py --model MODEL.onnx [--enhance] [--frames 10000] [--json FILE]
 
-A clip's frames are repeated into two long videos of the model's height; deploy/trt_infer.py predicts both as two
-streams. Exit code 0: from the fifth tenth of the work to the last, memory grew by no more than `GROWTH_BYTES_A_FRAME`
-(until then the allocator's pools grow) and the number of descriptors not at all.
+A clip's frames are repeated into two long videos of the model's height; deploy/trt_infer.py predicts, or
+deploy/enhance.py enhances, both as two streams. Exit code 0: from the fifth tenth of the work to the last, memory grew
+by no more than `GROWTH_BYTES_A_FRAME` (until then the allocator's pools grow) and the number of descriptors not at all.
 """
 
 from __future__ import annotations
@@ -43,6 +43,8 @@ class SoakOptions:
     """Where the frames are from; of the model's shape."""
     frames: int = 10_000
     """In both streams together."""
+    enhance: bool = False
+    """Super-resolve a tenth of the blocks as well, of frames of 64 lines."""
     every_seconds: float = 0.2
     """Between two looks."""
     json: Path | None = None
@@ -62,7 +64,7 @@ class Look:
 def main() -> None:
     """Parse the command line, infer, print."""
     options = tyro.cli(SoakOptions, description=__doc__)
-    height_px = read_card(options.model).grid.height_px
+    height_px = 64 if options.enhance else read_card(options.model).grid.height_px
     with tempfile.TemporaryDirectory(prefix="soak-") as folder:
         long = Path(folder) / "long.mkv"
         write_long(options.video, long, frames=options.frames // STREAMS, height_px=height_px)
@@ -77,13 +79,17 @@ def main() -> None:
 def watch(options: SoakOptions, video: Path, out: Path) -> list[Look]:
     """Infer, and look at the process until it ends."""
     inputs = [str(video)] * STREAMS
-    command = [sys.executable, "deploy/trt_infer.py", "--model", options.model.resolve(), "--input", *inputs]
-    command += ["--out", out, "--backend", "onnxruntime", "--threads", "1"]
+    if options.enhance:
+        command = ["deploy/enhance.py", "--predictor", options.model.resolve(), "--budget", "10%"]
+    else:
+        command = ["deploy/trt_infer.py", "--model", options.model.resolve(), "--backend", "onnxruntime"]
+    command = [sys.executable, *command, "--input", *inputs, "--out", out, "--threads", "1"]
     process = subprocess.Popen(list(map(str, command)), cwd=ROOT, stderr=subprocess.DEVNULL)
     inference, looks = psutil.Process(process.pid), []
     while process.poll() is None:
         time.sleep(options.every_seconds)
-        lines = sum(path.read_bytes().count(b"\n") for path in out.parent.glob(f".{out.name}.partial/*/*/blocks.jsonl"))
+        growing = [*out.parent.glob(f".{out.name}.partial/*/*/blocks.jsonl"), *out.glob("*/blocks.jsonl")]
+        lines = sum(path.read_bytes().count(b"\n") for path in growing)
         try:
             looks.append(Look(lines, inference.memory_info().rss, inference.num_fds()))
         except psutil.NoSuchProcess:
