@@ -49,23 +49,30 @@ class View:
         padded[:height, :width] = reduced
         return padded
 
-    def to_batch(self, pixels: NDArray[np.uint8], previous: Boxes | None = None) -> NDArray[Any]:
+    def to_batch(self, pixels: NDArray[np.uint8], previous: Boxes | NDArray[np.uint8] | None = None) -> NDArray[Any]:
         """What `to_input` gave, as a batch of one.
 
         Args:
             pixels: what the network sees of the frame.
-            previous: detections of the frame before, in pixels of the frame; models without a place for them ignore it.
+            previous: detections of the frame before, in pixels of the frame, or their score map, (H, W) uint8 of the
+                frame's size; models without a place for them ignore it.
         """
         if not self.card.previous:
             return to_batch(pixels, self.card)
-        height, width = pixels.shape[:2]
-        scores = np.zeros((height, width), np.uint8)
-        if previous is not None:
-            boxes, confidence, _ = previous
-            ratio = self.placed_px[1] / self.grid.width_px, self.placed_px[0] / self.grid.height_px
-            scores = score_map(boxes * np.array(ratio * 2, np.float32), confidence, height, width)
-        batch: NDArray[np.uint8] = np.concatenate([pixels, scores[..., None]], axis=2)[None]
+        batch: NDArray[np.uint8] = np.concatenate([pixels, self._scores(previous)[..., None]], axis=2)[None]
         return batch
+
+    def _scores(self, previous: Boxes | NDArray[np.uint8] | None) -> NDArray[np.uint8]:
+        """The score map at the size of the network's input."""
+        height, width = self.placed_px
+        if previous is None:
+            return np.zeros((height, width), np.uint8)
+        if isinstance(previous, np.ndarray):
+            planes = np.repeat(previous[..., None], 3, axis=2)
+            return reduce_frame(planes, height_px=height, width_px=width, reduction="area")[..., 0]
+        boxes, confidence, _ = previous
+        ratio = width / self.grid.width_px, height / self.grid.height_px
+        return score_map(boxes * np.array(ratio * 2, np.float32), confidence, height, width)
 
     def read(self, output: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
         """The model's output of one frame to (rows, cols) importance and levels on `grid`."""
