@@ -76,10 +76,16 @@ class View:
 
     def read(self, output: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
         """The model's output of one frame to (rows, cols) importance and levels on `grid`."""
-        importance, levels = read_output(output, self.card)
+        height, width = self.placed_px
+        grid = replace(self.card.grid, height_px=height, width_px=width)
+        if self.card.output_kind == "logits":  # else the model has averaged last blocks over their padding as well
+            output = output[:, :height, :width]
+            importance, levels = read_output(output, replace(self.card, grid=grid))
+        else:
+            importance, levels = read_output(output, self.card)
         if self.grid == self.card.grid:
             return importance, levels
-        importance = _carried(importance, self.card.grid, self.placed_px, self.grid)
+        importance = _carried(importance[: grid.rows, : grid.cols], grid, self.grid)
         return importance, levels_of(importance, self.card)
 
 
@@ -115,19 +121,16 @@ def _reduced(size: tuple[int, int], ratio: float, least: int) -> tuple[int, int]
     return height, width
 
 
-def _carried(
-    importance: NDArray[np.float32], grid: Grid, placed_px: tuple[int, int], target: Grid
-) -> NDArray[np.float32]:
+def _carried(importance: NDArray[np.float32], grid: Grid, target: Grid) -> NDArray[np.float32]:
     """Importance at the centers of another grid's blocks, linear between the centers of the predicted ones.
 
     Args:
         importance: (rows, cols) on `grid`.
-        grid: of the network's input.
-        placed_px: height and width of the frame in it; blocks beyond are padding and are not looked at.
-        target: of the frame.
+        grid: of the frame at some size.
+        target: of the same frame at another size.
     """
-    by_row = _weights(grid.row_of_lr_pixel[: placed_px[0]], target.row_of_lr_pixel, grid.rows, target.rows)
-    by_col = _weights(grid.col_of_lr_pixel[: placed_px[1]], target.col_of_lr_pixel, grid.cols, target.cols)
+    by_row = _weights(grid.row_of_lr_pixel, target.row_of_lr_pixel, grid.rows, target.rows)
+    by_col = _weights(grid.col_of_lr_pixel, target.col_of_lr_pixel, grid.cols, target.cols)
     carried: NDArray[np.float32] = (by_row @ importance @ by_col.T).astype(np.float32)
     return carried
 
