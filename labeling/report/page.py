@@ -24,6 +24,7 @@ from labeling.dataset.reader import LabelledFrame, importance_levels, normalised
 from labeling.maths.split import SPLITS, SplitName, evenly_spaced
 from labeling.report import figures as report_figures
 from labeling.report.options import MakeReportOptions
+from labeling.utility.findings import utility_findings
 from labeling.utility.record import UtilityReport, read_utility
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -49,7 +50,7 @@ def make_report(options: MakeReportOptions) -> None:
     manifest = read_manifest(options.dataset)
     utility = read_utility(options.utility) if options.utility else None
     frames = {split: list(read_split(options.dataset, manifest, split)) for split in SPLITS}
-    findings = all_findings(manifest, frames)
+    findings = all_findings(manifest, frames) + (utility_findings(utility) if utility else [])
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(_TEMPLATES), autoescape=True)
     page = environment.get_template("report.html.j2").render(
         manifest=manifest,

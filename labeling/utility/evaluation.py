@@ -35,6 +35,7 @@ from labeling.upscalers.simple import interpolate
 from labeling.utility.cache import UtilityCache
 from labeling.utility.curves import Counts, ReferenceName, make_curve
 from labeling.utility.enhanced_detection import detect_boxes, detect_enhanced
+from labeling.utility.findings import utility_findings
 from labeling.utility.options import EvaluateUtilityOptions
 from labeling.utility.ranking_methods import Bench, Rankers, frames_before
 from labeling.utility.record import UtilityReport
@@ -74,6 +75,8 @@ def evaluate_utility(options: EvaluateUtilityOptions) -> None:
     )
     write_text(options.out, report.model_dump_json(indent=2) + "\n")
     print(format_table(report))
+    for finding in utility_findings(report):
+        print(f"  note: {finding}")
     print(f"wrote {options.out}")
 
 
