@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -67,6 +68,11 @@ class Budget:
         raise OptionError(f"budget={text!r} is none", hint=_HINT)
 
 
+def most_important(importance: Importance, count: int) -> NDArray[np.bool_]:
+    """(rows, cols) bool: so many blocks; among equals the first in row-major order."""
+    return best(importance.ravel(), count).reshape(importance.shape)
+
+
 class Chooser:
     """Chooses the blocks of each frame of a stream.
 
@@ -100,10 +106,7 @@ class Chooser:
         Raises:
             OptionError: a budget a second, and no time.
         """
-
-        def chosen(count: int) -> NDArray[np.bool_]:
-            return best(importance.ravel(), count).reshape(importance.shape)
-
+        chosen = partial(most_important, importance)
         if self.budget.kind == "threshold":
             return importance >= float(self.budget.amount)
         if self._model is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from deploy.core.closeable import Closing
 from deploy.core.grid import Grid
 from deploy.core.ranges import require_choice, require_range
-from deploy.enhancement.budgets import Budget, Chooser
+from deploy.enhancement.budgets import Budget, Chooser, most_important
 from deploy.enhancement.importance import Importance, on_grid
 from deploy.enhancement.interpolation import Bicubic
 from deploy.enhancement.regions import Region, find_regions
@@ -30,6 +31,26 @@ if TYPE_CHECKING:  # PyAV is behind it, which a caller with frames of its own do
 
 AnyPredictor = Callable[[NDArray[np.uint8]], "Prediction | Importance"]
 """What says how important the blocks of a frame are: (rows, cols) float32 in [0, 1] of any grid."""
+
+
+@dataclass(frozen=True)
+class PredictedFrame:
+    """One frame before its macroblocks are chosen."""
+
+    rgb: NDArray[np.uint8]
+    """(H, W, 3) uint8 RGB."""
+    importance: Importance
+    """(rows, cols) float32 in [0, 1]."""
+    grid: Grid
+    """Which pixels each macroblock covers."""
+    seconds: dict[str, float]
+    """Time by stage so far."""
+    is_own: bool
+    """Whether the importance is the frame's own, not an earlier one's."""
+    pts_seconds: Fraction | None
+    """Its time, where that is known."""
+    index: int
+    """Number of the call, from 0."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +126,8 @@ class Enhancer(Closing):
         self.colors, self.mode, self.predict_every = colors, mode, predict_every
         self.previous: Boxes | None = None
         """What `feedback` was given last, for predictors that look at it."""
+        self.relief = 1.0
+        """Share of what the budget chooses that is enhanced: less than 1 where a machine cannot keep up."""
         self._own: list[Closing] = []
         try:
             self.upscaler = (
@@ -142,31 +165,64 @@ class Enhancer(Closing):
             InputError: not such a frame, or the predictor does not take it.
             OptionError: a budget a second without times.
         """
+        predicted = self.predict(image, pts_seconds=pts_seconds)
+        return self.enhance(predicted, self.choose(predicted))
+
+    def predict(self, image: NDArray[np.uint8], *, pts_seconds: Fraction | None = None) -> PredictedFrame:
+        """The first step of `frame`: how important each macroblock is."""
         require_frame(image)
         rgb = np.ascontiguousarray(image[..., ::-1] if self.colors == "bgr" else image)
-        self._begin(rgb)
-        clock = _Clock()
-        is_predicted = self._importance is None or self._num_frames % self.predict_every == 0
-        importance = self._predicted(rgb) if self._importance is None or is_predicted else self._importance
+        if rgb.shape[:2] != (self._grid.height_px, self._grid.width_px):
+            self.reset()
+            self._grid = Grid(rgb.shape[0], rgb.shape[1], scale=self.scale)
+        seconds: dict[str, float] = {}
+        with _timed(seconds, "predict"):
+            is_own = self._importance is None or self._num_frames % self.predict_every == 0
+            importance = self._predicted(rgb) if self._importance is None or is_own else self._importance
         self._importance = importance
-        clock.stop("predict")
-        selected = self._chooser.choose(importance, pts_seconds, self._padded_px)
-        clock.stop("select")
-        regions = self._regions(selected)
-        clock.stop("regions")
-        result = self._enhanced(rgb, regions, clock)
-        self._chooser.learn(regions, clock.seconds)
         self._num_frames += 1
+        return PredictedFrame(rgb, importance.copy(), self._grid, seconds, is_own, pts_seconds, self._num_frames - 1)
+
+    def choose(self, predicted: PredictedFrame) -> NDArray[np.bool_]:
+        """The second step: (rows, cols) bool, the macroblocks that the budget allows."""
+        with _timed(predicted.seconds, "select"):
+            selected = self._chooser.choose(
+                predicted.importance,
+                predicted.pts_seconds,
+                lambda chosen: sum(region.padded_px for region in self._regions(chosen, predicted.grid)),
+            )
+            if self.relief < 1:
+                among = np.where(selected, predicted.importance, -np.inf)
+                selected = most_important(among, int(self.relief * selected.sum()))
+        return selected
+
+    def enhance(self, predicted: PredictedFrame, selected: NDArray[np.bool_]) -> EnhancedFrame:
+        """The last step: super-resolve macroblocks, whoever has chosen them."""
+        seconds, grid = predicted.seconds, predicted.grid
+        with _timed(seconds, "regions"):
+            regions = self._regions(selected, grid)
+        result = np.empty((grid.height_px * self.scale, grid.width_px * self.scale, 3), np.uint8)
+        with _timed(seconds, "paste"):
+            if sum(region.height * region.width for region in regions) < grid.height_px * grid.width_px:
+                self._bicubic_of(grid)(predicted.rgb, result)
+        for region in regions:
+            with _timed(seconds, "pack"):
+                canvas = np.ascontiguousarray(predicted.rgb[region.padded])[None]
+            with _timed(seconds, "network"):
+                enlarged = self.upscaler(canvas, region.margins)[0]
+            with _timed(seconds, "paste"):
+                result[region.enlarged(self.scale)] = enlarged
+        self._chooser.learn(regions, seconds)
         return EnhancedFrame(
             image=np.ascontiguousarray(result[..., ::-1]) if self.colors == "bgr" else result,
             selected=selected,
-            importance=importance.copy(),
-            grid=self._grid,
+            importance=predicted.importance,
+            grid=grid,
             regions=tuple(regions),
-            seconds=clock.seconds,
-            is_predicted=is_predicted,
-            pts_seconds=pts_seconds,
-            index=self._num_frames - 1,
+            seconds=seconds,
+            is_predicted=predicted.is_own,
+            pts_seconds=predicted.pts_seconds,
+            index=predicted.index,
         )
 
     def video(self, path: str | Path, *, selection: FrameSelection | None = None) -> Iterator[EnhancedFrame]:
@@ -226,12 +282,12 @@ class Enhancer(Closing):
         self._takes_previous = "previous" in inspect.signature(predictor).parameters
         return predictor  # type: ignore[no-any-return]
 
-    def _begin(self, rgb: NDArray[np.uint8]) -> None:
-        height, width = rgb.shape[:2]
-        if self._bicubic is None or (height, width) != (self._grid.height_px, self._grid.width_px):
-            self.reset()
-            self._grid = Grid(height, width, scale=self.scale)
-            self._bicubic = Bicubic(height, width, self.scale)
+    def _bicubic_of(self, grid: Grid) -> Bicubic:
+        """Its buffers are used again as long as frames have one size."""
+        size = grid.height_px, grid.width_px
+        if self._bicubic is None or self._bicubic.size != size:
+            self._bicubic = Bicubic(*size, self.scale)
+        return self._bicubic
 
     def _predicted(self, rgb: NDArray[np.uint8]) -> Importance:
         if self.predictor is None:
@@ -242,38 +298,15 @@ class Enhancer(Closing):
             return on_grid(found.importance, found.grid, self._grid)
         return on_grid(np.asarray(found, np.float32), None, self._grid)
 
-    def _regions(self, selected: NDArray[np.bool_]) -> list[Region]:
+    def _regions(self, selected: NDArray[np.bool_], grid: Grid) -> list[Region]:
         if self._in_one_piece and selected.any():
-            return [Region(0, 0, self._grid.height_px, self._grid.width_px, NO_MARGINS)]
-        return find_regions(selected, self._grid, self._halo_px)
-
-    def _padded_px(self, selected: NDArray[np.bool_]) -> int:
-        return sum(region.padded_px for region in self._regions(selected))
-
-    def _enhanced(self, rgb: NDArray[np.uint8], regions: list[Region], clock: _Clock) -> NDArray[np.uint8]:
-        assert self._bicubic is not None  # noqa: S101  # made when the stream began
-        result = np.empty((self._grid.height_px * self.scale, self._grid.width_px * self.scale, 3), np.uint8)
-        if sum(region.height * region.width for region in regions) < self._grid.height_px * self._grid.width_px:
-            self._bicubic(rgb, result)
-            clock.stop("paste")
-        for region in regions:
-            canvas = np.ascontiguousarray(rgb[region.padded])[None]
-            clock.stop("pack")
-            enlarged = self.upscaler(canvas, region.margins)[0]
-            clock.stop("network")
-            result[region.enlarged(self.scale)] = enlarged
-            clock.stop("paste")
-        return result
+            return [Region(0, 0, grid.height_px, grid.width_px, NO_MARGINS)]
+        return find_regions(selected, grid, self._halo_px)
 
 
-class _Clock:
-    """Adds the time since it was last stopped to a stage."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-        self._started = time.perf_counter()
-
-    def stop(self, stage: str) -> None:
-        now = time.perf_counter()
-        self.seconds[stage] = self.seconds.get(stage, 0.0) + now - self._started
-        self._started = now
+@contextmanager
+def _timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
+    """Add the time that passes to a stage."""
+    started = time.perf_counter()
+    yield
+    seconds[stage] = seconds.get(stage, 0.0) + time.perf_counter() - started

@@ -28,6 +28,8 @@ class Bicubic:
 
     def __init__(self, height_px: int, width_px: int, scale: int) -> None:
         self._height, self._width, self._scale = height_px, width_px, scale
+        self.size = height_px, width_px
+        """Height and width of the frames."""
         self._kernel = bicubic_matrix(scale)
         # RGB stays together: three interleaved copies of the matrix.
         self._wide_kernel = np.ascontiguousarray(np.kron(self._kernel.T, np.eye(3, dtype=np.float32)))

@@ -35,13 +35,20 @@ class EnhanceOptions:
     )
     budget: str = option(
         "20%",
-        help="of each input: 20% (of the macroblocks), 3000/s (macroblocks a second), threshold-0.5 (importance) or "
-        "15ms (a frame, for all but decoding and writing)",
+        help="20% (of the macroblocks), 3000/s (macroblocks a second), threshold-0.5 (importance) or "
+        "15ms (a frame, for all but decoding and writing); several files share it (--window-seconds)",
     )
     mode: Literal["fast", "exact"] = option(
         "fast",
         choices=("fast", "exact"),
         help="surroundings of a region: so many that it differs by at most 1 of 255 on real frames, or all that matter",
+    )
+    window_seconds: float | None = option(
+        None,
+        type=float,
+        metavar="S",
+        help="frames of all inputs within this time share one budget, but for one of milliseconds (default: each frame "
+        "alone; 1 s for several files)",
     )
     predict_every: int = option(1, type=int, metavar="N", help="predict every Nth frame, reuse between")
     threads: int | None = option(None, type=int, help="CPU threads (default: one a CPU of this process)")
@@ -50,6 +57,9 @@ class EnhanceOptions:
     )
     input_height: int | None = option(
         None, type=int, metavar="PX", help="reduce larger frames to this height first, by area (default: their own)"
+    )
+    detector: Path | None = option(
+        None, type=Path, help="an ONNX detector: writes detections.jsonl and draws what it finds (default: none)"
     )
     video: bool | None = option(
         None, action=BooleanOptionalAction, help="write enhanced.mp4 (default: for videos and streams)"
@@ -78,7 +88,7 @@ class EnhanceOptions:
     def __post_init__(self) -> None:
         require_ranges(self, "predict_every", "every", "threads", low=1)
         require_ranges(self, "input_height", low=16)
-        require_ranges(self, "segment_seconds", low=0, open_ends=True)
+        require_ranges(self, "segment_seconds", "window_seconds", low=0, open_ends=True)
         _ = self.reading  # it refuses what it cannot use
         if self.out is None and self.raw is None:
             raise OptionError("neither --out nor --raw is given", hint="Add --out DIR, or --raw - for a pipe.")
@@ -89,6 +99,15 @@ class EnhanceOptions:
     def reading(self) -> ReadOptions:
         """How inputs are read."""
         return ReadOptions(self.stream, self.damaged)
+
+    @property
+    def window(self) -> Fraction | None:
+        """Length of a window in seconds; None makes each frame one."""
+        from deploy.inputs.live import is_live  # PyAV is behind it, and --help works without
+
+        if self.window_seconds is not None:
+            return Fraction(str(self.window_seconds))
+        return Fraction(1) if len(self.input) > 1 and not any(map(is_live, self.input)) else None
 
     @property
     def segment(self) -> Fraction | None:

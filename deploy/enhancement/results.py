@@ -11,11 +11,14 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TextIO
 
-from PIL import Image
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
 
 from deploy.core.files import write_image, write_text
+from deploy.detectors.detections import Detections
 from deploy.enhancement.enhancer import EnhancedFrame
 from deploy.enhancement.regions import Region
 from deploy.inputs.frame import Frame
@@ -23,6 +26,7 @@ from deploy.outputs.video_writer import VideoWriter
 from deploy.prediction.postprocess import block_rectangles
 
 BLOCKS_SCHEMA_VERSION = 2
+_BOX_COLOR = "#facc15"
 _SEGMENT = re.compile(r"enhanced-(\d{6,})\.mp4")
 
 
@@ -54,42 +58,49 @@ class EnhancedWriter:
         self._folder, self._wanted, self._about = folder, wanted, about
         self._video = ExitStack()
         self._segment: int | None = None
+        self._lines: dict[str, TextIO] = {}
+        self._is_empty = True
         self.num_frames = 0
         """Frames written so far, by this run."""
         self.start_seconds = self._go_on()
         """Since the first frame: what comes before is done."""
 
     def __enter__(self) -> Self:
-        self._lines = None if self._folder is None else (self._folder / "blocks.jsonl").open("a", encoding="utf-8")
         return self
 
-    def write(self, frame: Frame, source_size: tuple[int, int], enhanced: EnhancedFrame) -> None:
+    def write(
+        self, frame: Frame, source_size: tuple[int, int], enhanced: EnhancedFrame, found: Detections | None
+    ) -> None:
         """Write all that belongs to one frame.
 
         Args:
             frame: as it was enhanced.
             source_size: height and width of the source's frames.
             enhanced: the result.
+            found: what a detector found in it; that is drawn.
         """
+        image = enhanced.image if found is None else drawn(enhanced.image, found)
         if self._folder is not None:
             if self._wanted.video_rate is not None:
-                self._write_video(frame, enhanced)
+                self._write_video(frame, image)
             if self._wanted.images:
-                write_image(self._folder / "enhanced" / f"{frame.index:06d}.png", Image.fromarray(enhanced.image))
+                write_image(self._folder / "enhanced" / f"{frame.index:06d}.png", Image.fromarray(image))
             self._write_lines(frame, source_size, enhanced)
+            if found is not None:
+                self._append("detections.jsonl", _found_line(frame, found))
         if self._wanted.raw:
-            sys.stdout.buffer.write(enhanced.image.data)
+            sys.stdout.buffer.write(np.ascontiguousarray(image).data)
             sys.stdout.buffer.flush()
         self.num_frames += 1
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._lines is not None:
-            self._lines.close()
+        for stream in self._lines.values():
+            stream.close()
         self._video.__exit__(kind, error, trace)
 
-    def _write_video(self, frame: Frame, enhanced: EnhancedFrame) -> None:
+    def _write_video(self, frame: Frame, image: NDArray[np.uint8]) -> None:
         assert self._folder is not None and self._wanted.video_rate is not None  # noqa: S101  # asked before
         length = self._wanted.segment_seconds
         segment = 0 if length is None else math.floor(frame.seconds / length)
@@ -99,14 +110,20 @@ class EnhancedWriter:
             self._writer = VideoWriter(self._folder / name, frame_rate=self._wanted.video_rate)
             self._video.enter_context(self._writer)
             self._segment = segment
-        self._writer.write(enhanced.image, pts_seconds=frame.seconds - segment * (length or 0))
+        self._writer.write(image, pts_seconds=frame.seconds - segment * (length or 0))
 
     def _write_lines(self, frame: Frame, source_size: tuple[int, int], enhanced: EnhancedFrame) -> None:
-        assert self._lines is not None  # noqa: S101  # asked before
-        if self._lines.tell() == 0:
-            self._lines.write(json.dumps(_header(source_size, enhanced) | self._about) + "\n")
-        self._lines.write(json.dumps(_line(frame, enhanced)) + "\n")
-        self._lines.flush()
+        if self._is_empty:
+            self._append("blocks.jsonl", _header(source_size, enhanced) | self._about)
+            self._is_empty = False
+        self._append("blocks.jsonl", _line(frame, enhanced))
+
+    def _append(self, name: str, record: dict[str, Any]) -> None:
+        assert self._folder is not None  # noqa: S101  # asked before
+        if name not in self._lines:
+            self._lines[name] = (self._folder / name).open("a", encoding="utf-8")
+        self._lines[name].write(json.dumps(record) + "\n")
+        self._lines[name].flush()
 
     def _go_on(self) -> Fraction:
         """Keep what closed segments hold of an interrupted run, but for the last one; the rest is done again."""
@@ -116,19 +133,21 @@ class EnhancedWriter:
         start = max((int(match[1]) for match in names if match), default=0) * (
             self._wanted.segment_seconds or Fraction(0)
         )
-        lines = self._folder / "blocks.jsonl"
-        if lines.exists():
+        for lines in self._folder.glob("*.jsonl"):
             kept = [line for line in lines.read_text(encoding="utf-8").splitlines() if _is_before(line, start)]
-            write_text(lines, "".join(f"{line}\n" for line in kept) if start else "")
+            write_text(lines, "".join(f"{line}\n" for line in kept))
+        blocks = self._folder / "blocks.jsonl"
+        self._is_empty = not blocks.exists() or blocks.stat().st_size == 0
         return start
 
 
 def _is_before(line: str, seconds: Fraction) -> bool:
+    """Whether a line is of a frame before this time. The first line, of sizes, stays if any other may."""
     try:
         record = json.loads(line)
     except ValueError:  # cut off in the middle
         return False
-    return "seconds" not in record or record["seconds"] < float(seconds)
+    return float(record.get("seconds", 0)) < float(seconds)
 
 
 def _header(source_size: tuple[int, int], enhanced: EnhancedFrame) -> dict[str, Any]:
@@ -160,3 +179,25 @@ def _line(frame: Frame, enhanced: EnhancedFrame) -> dict[str, Any]:
 def _rectangle(region: Region, *, padded: bool) -> list[int]:
     rows, cols = region.padded if padded else region.enlarged(1)
     return [cols.start, rows.start, cols.stop - cols.start, rows.stop - rows.start]
+
+
+def _found_line(frame: Frame, found: Detections) -> dict[str, Any]:
+    """Boxes are left, top, right, bottom in pixels of the enhanced frame."""
+    return {
+        "index": frame.index,
+        "pts_seconds": float(frame.pts_seconds),
+        "seconds": float(frame.seconds),
+        "boxes": np.round(found.xyxy.astype(float), 2).tolist(),
+        "confidence": np.round(found.confidence.astype(float), 4).tolist(),
+        "classes": [found.class_names[index] for index in found.class_id],
+    }
+
+
+def drawn(image: NDArray[np.uint8], found: Detections) -> NDArray[np.uint8]:
+    """The enhanced frame with what a detector found."""
+    picture = Image.fromarray(image)
+    draw, width = ImageDraw.Draw(picture), max(1, image.shape[0] // 360)
+    for box, index in zip(found.xyxy.tolist(), found.class_id, strict=True):
+        draw.rectangle(box, outline=_BOX_COLOR, width=width)
+        draw.text((box[0] + 2 * width, box[1] + width), found.class_names[index], fill=_BOX_COLOR)
+    return np.asarray(picture)

@@ -17,11 +17,14 @@ from deploy.core.files import write_text
 from deploy.core.interrupts import on_interrupt
 from deploy.core.progress import track
 from deploy.core.resize import reduce_frame
+from deploy.detectors.detections import Detections
+from deploy.detectors.onnx_detector import OnnxDetector
 from deploy.enhancement.budgets import seconds_per_px
-from deploy.enhancement.enhancer import EnhancedFrame, Enhancer
+from deploy.enhancement.enhancer import EnhancedFrame, Enhancer, PredictedFrame
 from deploy.enhancement.options import EnhanceOptions
 from deploy.enhancement.results import EnhancedWriter, Wanted
 from deploy.enhancement.upscaler import Upscaler
+from deploy.enhancement.windows import chosen
 from deploy.inference.background import Ahead, Behind
 from deploy.inference.latency import StageClock
 from deploy.inputs.frame import Frame, FrameSelection
@@ -44,6 +47,12 @@ class Decoded:
     """At the size in which it is enhanced."""
     source_size: tuple[int, int]
     """Height and width that it came in."""
+    arrived: float
+    """When it was decoded, by the monotonic clock."""
+
+
+Predicted = tuple[Decoded, PredictedFrame]
+Done = tuple[Decoded, EnhancedFrame, Detections | None]
 
 
 class _ToHeight:
@@ -103,6 +112,7 @@ def _open_enhancers(options: EnhanceOptions, upscaler: Upscaler, stack: ExitStac
 
 def _enhance_into(options: EnhanceOptions, enhancers: list[Enhancer], say: Callable[[str], None]) -> dict[str, Any]:
     clock, started, about = StageClock(), time.perf_counter(), _about(enhancers[0], options)
+    detector = None if options.detector is None else OnnxDetector(options.detector, threads=options.threads)
     with ExitStack() as stack:
         writers, sources = [], []
         fits = [_ToHeight(options.input_height) for _ in options.input]
@@ -126,10 +136,15 @@ def _enhance_into(options: EnhanceOptions, enhancers: list[Enhancer], say: Calla
             stack.enter_context(stream)
         merged = heapq.merge(*streams, key=lambda work: (work.frame.seconds, work.stream))
         total = sum(source.num_frames for source in sources) if all(s.num_frames for s in sources) else 0
-        for number, work in enumerate(track(merged, total=total, label="enhance")):
-            if number == 0:
-                say(_cost(work, enhancers[0].upscaler))
-            write.put((work, _enhanced(work, enhancers[work.stream], clock)))
+        predicted = _predicted(track(merged, total=total, label="enhance"), enhancers, streams, say)
+        for work, seen, selected in chosen(predicted, enhancers, options.window):
+            enhanced = enhancers[work.stream].enhance(seen, selected)
+            for stage, seconds in enhanced.seconds.items():
+                clock.add(stage, seconds)
+            found = _detected(detector, enhanced, enhancers[work.stream], clock)
+            if sources[work.stream].is_live:
+                clock.add("lag", time.monotonic() - work.arrived)
+            write.put((work, enhanced, found))
         dropped = sum(stream.num_dropped for stream in streams)
     for source in sources:
         source.report.show()
@@ -198,25 +213,47 @@ def _decoded(position: int, source: FrameSource, fit: _ToHeight, clock: StageClo
         if not source.is_video:
             height, width = fit(*frame.image.shape[:2])
             frame = replace(frame, image=reduce_frame(frame.image, height_px=height, width_px=width))
-        yield Decoded(position, frame, fit.source_size)
+        yield Decoded(position, frame, fit.source_size, time.monotonic())
 
 
-def _enhanced(work: Decoded, enhancer: Enhancer, clock: StageClock) -> EnhancedFrame:
-    try:
-        enhanced = enhancer.frame(work.frame.image, pts_seconds=work.frame.pts_seconds)
-    except InputError as error:
-        name = work.frame.image_name or f"frame {work.frame.index}"
-        raise InputError(f"{name}: {error}", hint=error.hint) from None
-    for stage, seconds in enhanced.seconds.items():
-        clock.add(stage, seconds)
-    return enhanced
+def _predicted(
+    items: Iterator[Decoded], enhancers: list[Enhancer], streams: list[Ahead[Decoded]], say: Callable[[str], None]
+) -> Iterator[Predicted]:
+    """Predict each frame. Where live frames wait, less is enhanced before any is dropped."""
+    for number, work in enumerate(items):
+        enhancer, stream = enhancers[work.stream], streams[work.stream]
+        if number == 0:
+            say(_cost(work, enhancer.upscaler))
+        if stream.drops_oldest:
+            enhancer.relief = relieved(enhancer.relief, stream.num_waiting)
+        try:
+            yield work, enhancer.predict(work.frame.image, pts_seconds=work.frame.pts_seconds)
+        except InputError as error:
+            name = work.frame.image_name or f"frame {work.frame.index}"
+            raise InputError(f"{name}: {error}", hint=error.hint) from None
 
 
-def _write_to(writers: list[EnhancedWriter], clock: StageClock) -> Callable[[tuple[Decoded, EnhancedFrame]], None]:
-    def write(item: tuple[Decoded, EnhancedFrame]) -> None:
-        work, enhanced = item
+def relieved(relief: float, num_waiting: int) -> float:
+    """The share of a budget that is used next, where so many live frames wait."""
+    return relief * 0.5 if num_waiting > 1 else min(1.0, relief * 1.05 + 0.01)
+
+
+def _detected(
+    detector: OnnxDetector | None, enhanced: EnhancedFrame, enhancer: Enhancer, clock: StageClock
+) -> Detections | None:
+    if detector is None:
+        return None
+    with clock.stage("detect"):
+        found = detector(enhanced.image)
+    enhancer.feedback(found)
+    return found
+
+
+def _write_to(writers: list[EnhancedWriter], clock: StageClock) -> Callable[[Done], None]:
+    def write(item: Done) -> None:
+        work, enhanced, found = item
         with clock.stage("write"):
-            writers[work.stream].write(work.frame, work.source_size, enhanced)
+            writers[work.stream].write(work.frame, work.source_size, enhanced, found)
 
     return write
 

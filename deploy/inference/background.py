@@ -26,7 +26,7 @@ class Ahead(Generic[Item]):
     """
 
     def __init__(self, items: Iterable[Item], depth: int, *, drop_oldest: bool = False) -> None:
-        self._items, self._queue, self._drop_oldest = items, queue.Queue[object](depth), drop_oldest
+        self._items, self._queue, self.drops_oldest = items, queue.Queue[object](depth), drop_oldest
         self.num_dropped = 0
         """Items dropped so far."""
         self._stopped = threading.Event()
@@ -48,6 +48,11 @@ class Ahead(Generic[Item]):
     ) -> None:
         self.stop()
         self._thread.join()
+
+    @property
+    def num_waiting(self) -> int:
+        """Items that wait now."""
+        return self._queue.qsize()
 
     def stop(self) -> None:
         """End the iteration after the items that wait already."""
@@ -73,7 +78,7 @@ class Ahead(Generic[Item]):
             self._put(_END)
 
     def _make_room(self) -> None:
-        if self._drop_oldest and self._queue.full():
+        if self.drops_oldest and self._queue.full():
             with suppress(queue.Empty):
                 self._queue.get_nowait()
                 self.num_dropped += 1

@@ -12,6 +12,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from spandrel.architectures.Compact import Compact
+from spandrel.architectures.SAFMN import SAFMN
 from torch import nn
 from torch.nn import functional
 
@@ -21,8 +23,10 @@ from deploy.core.errors import InputError, OptionError, RegenError, WeightsError
 from deploy.enhancement.upscaler import EMBEDDED, Upscaler
 from export.halo import halo_error, receptive_radius_px
 from export.upscaler_exporter import export_upscaler
+from export.upscaler_graph import write_graph
 from export.upscaler_options import UpscalerExportOptions
 from labeling.upscalers.edsr import EMBEDDED_WEIGHTS, Edsr, load_edsr, save_edsr
+from labeling.upscalers.network import NetworkUpscaler
 
 
 def noise(height_px: int, width_px: int, seed: int = 0) -> NDArray[np.uint8]:
@@ -188,3 +192,27 @@ def test_a_card_of_another_factor_is_refused(tiny: Path, tmp_path: Path) -> None
     card_path(copy).write_text(json.dumps(asdict(read_upscaler_card(tiny)) | {"scale": 3}))
     with pytest.raises(WeightsError, match="card"):
         Upscaler(copy)
+
+
+def test_a_network_of_spandrel(folder: Path) -> None:
+    """Real-ESRGAN's compact network, which adds the frame itself: untrained weights pass that trial."""
+    torch.manual_seed(0)
+    torch.save(Compact(num_feat=16, num_conv=2, upscale=2).state_dict(), folder / "compact.pth")
+    card = export(
+        folder, upscaler="spandrel", weights=folder / "compact.pth", upscaler_option=(), out=folder / "compact.onnx"
+    )
+    assert card.receptive_radius_px == 4 and not card.whole_frame and card.name == "spandrel compact"
+    with Upscaler(folder / "compact.onnx", threads=1) as upscaler:
+        assert halo_error(upscaler, [noise(64, 80)], 4) <= 1
+        assert upscaler(noise(19, 33)[None]).shape == (1, 38, 66, 3)
+
+
+def test_a_network_that_does_not_convert_is_told(folder: Path) -> None:
+    """SAFMN pools to an eighth of the frame's size, which ONNX cannot say of free sizes."""
+    torch.manual_seed(0)
+    network = SAFMN(dim=36, n_blocks=2, upscaling_factor=3).eval().requires_grad_(False)
+    upscaler = NetworkUpscaler(
+        "safmn", network, network, native_scale=3, scale=3, weights_sha256="", overlap_px=0, tile_px=None
+    )
+    with pytest.raises(WeightsError, match="safmn does not convert to ONNX: Unsupported"):
+        write_graph(upscaler, folder / "safmn.onnx", half_weights=False)

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from deploy import Enhancer, Upscaler, enhance, read_frames
+from deploy import Enhancer, Frame, FrameSelection, Upscaler, enhance, read_frames
 from deploy.core.cli import EXIT_USER_ERROR, run
+from deploy.core.resize import area_resize
+from deploy.inputs.sources import FrameSource
 from deploy.outputs.growing_folder import UNFINISHED
 from tests.helpers.deploy_helpers import card_of, striped_frame, write_model, write_video
 
@@ -113,6 +116,57 @@ def test_several_inputs_reduced_with_images_and_maps(
     assert (first["source_width_px"], first["width_px"]) == (160, 80) and "image" not in line
     assert Image.open(out / "stream-00-a_b/enhanced/000001.png").size == (240, 144)
     assert lines_of(out / "stream-01-images")[1]["image"] == "0.png"
+
+
+def test_files_share_a_budget(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy camera takes what a quiet one does not need."""
+    model = write_model(tmp_path / "model.onnx", card_of())
+    busy = write_video(tmp_path / "busy.mp4", [striped_frame().clip(120, 255)] * 3)
+    quiet = write_video(tmp_path / "quiet.mp4", [striped_frame().clip(0, 40)] * 3)
+    given = ("--predictor", model, "--input", busy, quiet, "--no-video")
+    assert command(monkeypatch, *given, "--out", tmp_path / "shared") == 0
+    assert command(monkeypatch, *given, "--out", tmp_path / "rate", "--budget", "50/s") == 0
+    for name, blocks in (("shared", 18), ("rate", 50)):
+        by_stream = [
+            sum(len(line["blocks"]) for line in lines_of(tmp_path / name / stream)[1:])
+            for stream in ("stream-00-busy", "stream-01-quiet")
+        ]
+        assert sum(by_stream) == blocks and by_stream[0] == min(blocks, 45), by_stream
+
+
+def test_a_live_input_gets_less_rather_than_late(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A camera of 50 frames a second, which this upscaler cannot follow at the whole budget."""
+    images = [striped_frame(96, 160, shift) for shift in range(8)]
+
+    def paced() -> Iterator[Frame]:
+        started = time.monotonic()
+        for number in range(150):
+            time.sleep(max(0.0, started + number / 50 - time.monotonic()))
+            yield Frame(number, Fraction(number, 50), images[number % 8])
+
+    def source(*_: object) -> FrameSource:
+        return FrameSource(paced(), 0, Fraction(50), is_live=True)
+
+    monkeypatch.setattr("deploy.enhancement.run.open_source", source)
+    given = ("--predictor", model, "--input", "webcam:0", "--out", tmp_path / "out", "--no-video", "--budget", "80%")
+    assert command(monkeypatch, *given) == 0
+    report = json.loads((tmp_path / "out" / "latency.json").read_text())
+    counts = [len(line["blocks"]) for line in lines_of(tmp_path / "out")[1:]]
+    assert np.mean(counts[10:]) < 0.7 * 48, "80 % of 60 blocks are the budget"
+    assert report["stages"]["lag"]["p99_ms"] < 1000
+    assert report["num_dropped"] + report["num_frames"] == 150 and report["num_frames"] > 40
+
+
+def test_a_detector_behind(video: Path, assets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    frames = read_frames(assets / "solidWhiteRight.mp4", selection=FrameSelection(stop_seconds=0.1))
+    small = [area_resize(frame.image, height_px=180, width_px=320) for frame in frames]
+    clip, out = write_video(tmp_path / "cars.mp4", small), tmp_path / "out"
+    given = ("--input", clip, "--detector", assets / "yolox_nano.onnx", "--out", out, "--frames", "png")
+    assert command(monkeypatch, *given) == 0
+    lines = [json.loads(line) for line in (out / "detections.jsonl").read_text().splitlines()]
+    assert len(lines) == len(small) and sum("car" in line["classes"] for line in lines) >= 1
+    assert all(0 <= x0 < x1 <= 960 for line in lines for x0, _, x1, _ in line["boxes"])
+    assert "detect" in json.loads((out / "latency.json").read_text())["stages"]
 
 
 def test_raw_frames_go_to_a_program_behind(model: Path, video: Path, tmp_path: Path) -> None:
