@@ -37,7 +37,10 @@ def main() -> None:
     from deploy.enhancement.run import enhance
     from deploy.inference.latency import table
 
-    report = enhance(options, say=lambda line: print(line, file=sys.stderr))
+    engine = enhance
+    if options.engine == "ray":
+        from deploy.enhancement.ray_engine import enhance_on_ray as engine
+    report = engine(options, say=lambda line: print(line, file=sys.stderr))
     where = sys.stderr if options.raw else sys.stdout
     print(table(report["stages"]), file=where)
     speed = f"{report['frames_per_second']} frames/s"

@@ -23,6 +23,7 @@ REPOSITORY = TESTS.parent
 SLOW = frozenset(
     {
         "deploy/enhancement/test_enhance.py", "deploy/enhancement/test_enhancer.py",
+        "deploy/enhancement/test_ray_engine.py",
         "deploy/test_worth.py::test_annotations_give_average_precision", "deploy/test_worth.py::test_it_answers",
         "export/test_export_onnx.py", "export/test_export_upscaler.py::test_carn",
         "export/test_export_upscaler.py::test_the_card_says_what_the_network_is", "export/test_tensorrt_ladder.py",

@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deploy.core.errors import OptionError
+from deploy.enhancement.importance import Importance, value_for_area
 from deploy.prediction.postprocess import best, count_of
 
 if TYPE_CHECKING:
-    from deploy.enhancement.importance import Importance
     from deploy.enhancement.regions import Region
     from deploy.enhancement.upscaler import Upscaler
 
@@ -68,9 +68,9 @@ class Budget:
         raise OptionError(f"budget={text!r} is none", hint=_HINT)
 
 
-def most_important(importance: Importance, count: int) -> NDArray[np.bool_]:
+def highest(values: Importance, count: int) -> NDArray[np.bool_]:
     """(rows, cols) bool: so many blocks; among equals the first in row-major order."""
-    return best(importance.ravel(), count).reshape(importance.shape)
+    return best(values.ravel(), count).reshape(values.shape)
 
 
 class Chooser:
@@ -96,7 +96,7 @@ class Chooser:
         pts_seconds: Fraction | None,
         padded_px: Callable[[NDArray[np.bool_]], int],
     ) -> NDArray[np.bool_]:
-        """The blocks to enhance, (rows, cols) bool; among equals the first in row-major order.
+        """The blocks to enhance, (rows, cols) bool: those of the highest `value_for_area`, or by a threshold alone.
 
         Args:
             importance: (rows, cols) float32 in [0, 1].
@@ -106,7 +106,7 @@ class Chooser:
         Raises:
             OptionError: a budget a second, and no time.
         """
-        chosen = partial(most_important, importance)
+        chosen = partial(highest, value_for_area(importance))
         if self.budget.kind == "threshold":
             return importance >= float(self.budget.amount)
         if self._model is not None:

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from deploy.core.closeable import Closing
 from deploy.core.grid import Grid
 from deploy.core.ranges import require_choice, require_range
-from deploy.enhancement.budgets import Budget, Chooser, most_important
-from deploy.enhancement.importance import Importance, on_grid
+from deploy.enhancement.budgets import Budget, Chooser, highest
+from deploy.enhancement.importance import Importance, on_grid, value_for_area
 from deploy.enhancement.interpolation import Bicubic
 from deploy.enhancement.regions import Region, find_regions
 from deploy.enhancement.upscaler import NO_MARGINS, Mode, Runtime, Upscaler
@@ -192,8 +192,8 @@ class Enhancer(Closing):
                 lambda chosen: sum(region.padded_px for region in self._regions(chosen, predicted.grid)),
             )
             if self.relief < 1:
-                among = np.where(selected, predicted.importance, -np.inf)
-                selected = most_important(among, int(self.relief * selected.sum()))
+                among = np.where(selected, value_for_area(predicted.importance), -np.inf)
+                selected = highest(among, int(self.relief * selected.sum()))
         return selected
 
     def enhance(self, predicted: PredictedFrame, selected: NDArray[np.bool_]) -> EnhancedFrame:

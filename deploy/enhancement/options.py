@@ -73,6 +73,15 @@ class EnhanceOptions:
     segment_seconds: float | None = option(
         None, type=float, metavar="S", help="a new file of video every S seconds (default: one file)"
     )
+    engine: Literal["local", "ray"] = option(
+        "local",
+        choices=("local", "ray"),
+        help="local: this process; ray: a Ray cluster (pip install ray) whose machines share inputs and --out, one "
+        "task an input",
+    )
+    ray_address: str | None = option(
+        None, metavar="ADDRESS", help="of the Ray cluster (default: one of this machine alone is started)"
+    )
     every: int = option(1, type=int, metavar="N", help="take every Nth frame")
     start_seconds: float = option(
         0.0, type=float, metavar="S", help="first time to take, counted from the first frame of each input"
@@ -94,6 +103,11 @@ class EnhanceOptions:
             raise OptionError("neither --out nor --raw is given", hint="Add --out DIR, or --raw - for a pipe.")
         if self.raw is not None and len(self.input) > 1:
             raise OptionError(f"--raw takes one input, not {len(self.input)}", hint="Run one command for each.")
+        if self.engine == "ray" and (len(self.input) < 2 or self.out is None or self.window_seconds is not None):
+            raise OptionError(
+                "--engine ray takes several inputs and --out, and no --window-seconds",
+                hint="An input is a task with its own budget; one input needs no cluster.",
+            )
 
     @property
     def reading(self) -> ReadOptions:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from deploy.enhancement.budgets import Budget, BudgetKind
 from deploy.enhancement.enhancer import Enhancer, PredictedFrame
+from deploy.enhancement.importance import value_for_area
 from deploy.inputs.frame import Frame
 from deploy.prediction.selection import SelectionRule
 
@@ -74,6 +75,9 @@ def _shared(
 ) -> Iterator[tuple[SomeWork, PredictedFrame, NDArray[np.bool_]]]:
     if waiting:
         rule = SelectionRule(_RULES[budget.kind], budget.amount)
-        masks = rule.select([predicted.importance for _, predicted in waiting], window, window_seconds)
+        maps = [predicted.importance for _, predicted in waiting]
+        if budget.kind != "threshold":
+            maps = list(map(value_for_area, maps))
+        masks = rule.select(maps, window, window_seconds)
         for (work, predicted), mask in zip(waiting, masks, strict=True):
             yield work, predicted, mask

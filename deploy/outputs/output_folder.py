@@ -12,6 +12,7 @@ from deploy.core.work_folder import replace_folder, work_folder
 from deploy.inputs.live import file_name_of
 
 _OWN_FILES = re.compile(
+    r"\.stream-\d+-[^/]+\.partial(/lock)?|"
     r"(stream-\d+-[^/]+(/|$))?"
     r"(importance(-\d{6,})?\.npz|importance\.jsonl|blocks\.jsonl|detections\.jsonl|latency\.json|overlay\.mp4|overlays(/\d{6,}\.png)?"
     r"|enhanced(-\d{6,})?\.mp4|enhanced(/\d{6,}\.png)?|UNFINISHED)?"

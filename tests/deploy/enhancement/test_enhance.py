@@ -212,6 +212,32 @@ def test_closed_segments_survive_and_the_same_command_goes_on(how: signal.Signal
         assert times == [Fraction(n, 25) for n in range(5)]
 
 
+def test_a_full_disk_is_told_and_the_same_command_goes_on(model: Path, tmp_path: Path) -> None:
+    """No file may become larger than 12 kB: blocks.jsonl hits that first."""
+    video = write_video(tmp_path / "v.mp4", [striped_frame(96, 160, shift) for shift in range(60)])
+    words = [
+        "--predictor",
+        model,
+        "--input",
+        video,
+        "--out",
+        tmp_path / "out",
+        "--segment-seconds",
+        0.2,
+        "--threads",
+        1,
+    ]
+    command_line = " ".join(map(str, [sys.executable, SCRIPT, *words]))
+    ended = subprocess.run(["bash", "-c", f"ulimit -f 12; {command_line}"], capture_output=True, text=True, check=False)
+    assert ended.returncode == EXIT_USER_ERROR and "Traceback" not in ended.stderr, ended.stderr
+    assert "error: " in ended.stderr and " hint: " in ended.stderr
+    closed = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("enhanced-*.mp4")}
+    assert len(closed) > 2 and (tmp_path / "out" / UNFINISHED).exists()
+    again = subprocess.run(["bash", "-c", command_line], capture_output=True, text=True, check=False)
+    assert again.returncode == 0 and len(lines_of(tmp_path / "out")) == 61, again.stderr
+    assert all(path.stat().st_mtime_ns == then for path, then in sorted(closed.items())[:-1])
+
+
 def test_other_work_does_not_go_on_there(
     model: Path, video: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -12,13 +12,15 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy.ndimage import uniform_filter
 
-from deploy import Enhancer, Grid, Prediction, Upscaler
+from deploy import Enhancer, Grid, Prediction, Upscaler, top_blocks
 from deploy.cards.model_card import card_path
 from deploy.cards.upscaler_card import UpscalerCard, read_upscaler_card
 from deploy.core.errors import InputError, OptionError, RegenError, WeightsError
 from deploy.enhancement.importance import on_grid
 from deploy.enhancement.interpolation import Bicubic
+from deploy.enhancement.regions import find_regions
 from deploy.enhancement.upscaler import EMBEDDED
 from deploy.inputs.video import Frame
 from tests.helpers.deploy_helpers import card_of, striped_frame, write_model, write_video
@@ -80,12 +82,16 @@ def test_exact_regions_equal_the_whole_frame(upscaler: Upscaler, size: tuple[int
     assert frame.selected.sum() == -(-int(share[:-1]) * frame.selected.size // 100)
 
 
-def test_the_best_blocks_are_chosen(upscaler: Upscaler) -> None:
+def test_the_best_blocks_for_their_area_are_chosen(upscaler: Upscaler) -> None:
     image = picture()
     with Enhancer(scattered, upscaler, budget="25%") as enhancer:
         frame = enhancer.frame(image)
     importance = scattered(image)
-    assert importance[frame.selected].min() > importance[~frame.selected].max()
+    value = importance + 2 * uniform_filter(importance, 3, mode="nearest")
+    assert value[frame.selected].min() > value[~frame.selected].max()
+    grid, plain = frame.grid, top_blocks(importance, 0.25)
+    assert frame.selected.sum() == plain.sum()
+    assert sum(region.padded_px for region in frame.regions) < sum(r.padded_px for r in find_regions(plain, grid, 7))
     assert np.array_equal(frame.importance, importance)
     with Enhancer(scattered, upscaler, budget="threshold-0.5") as enhancer:
         assert np.array_equal(enhancer.frame(image).selected, importance >= 0.5)
