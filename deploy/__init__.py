@@ -18,6 +18,8 @@ from deploy.core.lazy import import_name, install_moved_modules
 if TYPE_CHECKING:
     from deploy.core.errors import RegenError
     from deploy.core.grid import Grid
+    from deploy.detectors.detections import Detections
+    from deploy.detectors.onnx_detector import OnnxDetector
     from deploy.enhancement.enhancer import EnhancedFrame, Enhancer
     from deploy.enhancement.upscaler import Upscaler
     from deploy.inputs.video import Frame, FrameSelection, read_frames
@@ -26,11 +28,13 @@ if TYPE_CHECKING:
     from deploy.prediction.selection import SelectionRule
 
 __all__ = [
+    "Detections",
     "EnhancedFrame",
     "Enhancer",
     "Frame",
     "FrameSelection",
     "Grid",
+    "OnnxDetector",
     "Prediction",
     "Predictor",
     "RegenError",
@@ -41,11 +45,13 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Detections": "deploy.detectors.detections",
     "EnhancedFrame": "deploy.enhancement.enhancer",
     "Enhancer": "deploy.enhancement.enhancer",
     "Frame": "deploy.inputs.video",
     "FrameSelection": "deploy.inputs.video",
     "Grid": "deploy.core.grid",
+    "OnnxDetector": "deploy.detectors.onnx_detector",
     "Prediction": "deploy.prediction.predictor",
     "Predictor": "deploy.prediction.predictor",
     "RegenError": "deploy.core.errors",

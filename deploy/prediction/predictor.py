@@ -110,8 +110,8 @@ class Predictor(Closing):
             colors: order of its channels: "rgb", or "bgr" as OpenCV's ``VideoCapture.read`` and ``imread`` give it.
                 Nothing in an image tells one from the other.
             previous: what a detector found in the frame before, in pixels of this frame: anything with ``xyxy``,
-                ``confidence`` and ``class_id``, as supervision has it, or those three arrays. The general predictor
-                predicts better with it; models that have no place for it ignore it.
+                ``confidence`` and ``class_id``, as supervision has it, those three arrays, or their score map, (H, W)
+                uint8 (`deploy.prediction.previous.score_map`). Models that have no place for it ignore it.
 
         Raises:
             InputError: not such a frame, or a shape that the model does not take.
@@ -119,10 +119,11 @@ class Predictor(Closing):
         """
         require_choice("colors", colors, get_args(Colors))
         require_frame(image)
-        boxes = None if previous is None else boxes_of(previous, 1)
+        is_map = isinstance(previous, np.ndarray) and previous.dtype == np.uint8 and previous.shape == image.shape[:2]
+        found = previous if previous is None or is_map else boxes_of(previous, 1)
         view = self.view(*image.shape[:2])
         rgb = image[..., ::-1] if colors == "bgr" else image
-        return self.postprocess(self.backend.run(view.to_batch(view.to_input(rgb), boxes)), view)
+        return self.postprocess(self.backend.run(view.to_batch(view.to_input(rgb), found)), view)
 
     def view(self, height_px: int, width_px: int) -> View:
         """How frames of a size go through the model: for loops of one's own that time or batch its parts.

@@ -49,30 +49,43 @@ class View:
         padded[:height, :width] = reduced
         return padded
 
-    def to_batch(self, pixels: NDArray[np.uint8], previous: Boxes | None = None) -> NDArray[Any]:
+    def to_batch(self, pixels: NDArray[np.uint8], previous: Boxes | NDArray[np.uint8] | None = None) -> NDArray[Any]:
         """What `to_input` gave, as a batch of one.
 
         Args:
             pixels: what the network sees of the frame.
-            previous: detections of the frame before, in pixels of the frame; models without a place for them ignore it.
+            previous: detections of the frame before, in pixels of the frame, or their score map, (H, W) uint8 of the
+                frame's size; models without a place for them ignore it.
         """
         if not self.card.previous:
             return to_batch(pixels, self.card)
-        height, width = pixels.shape[:2]
-        scores = np.zeros((height, width), np.uint8)
-        if previous is not None:
-            boxes, confidence, _ = previous
-            ratio = self.placed_px[1] / self.grid.width_px, self.placed_px[0] / self.grid.height_px
-            scores = score_map(boxes * np.array(ratio * 2, np.float32), confidence, height, width)
-        batch: NDArray[np.uint8] = np.concatenate([pixels, scores[..., None]], axis=2)[None]
+        batch: NDArray[np.uint8] = np.concatenate([pixels, self._scores(previous)[..., None]], axis=2)[None]
         return batch
+
+    def _scores(self, previous: Boxes | NDArray[np.uint8] | None) -> NDArray[np.uint8]:
+        """The score map at the size of the network's input."""
+        height, width = self.placed_px
+        if previous is None:
+            return np.zeros((height, width), np.uint8)
+        if isinstance(previous, np.ndarray):
+            planes = np.repeat(previous[..., None], 3, axis=2)
+            return reduce_frame(planes, height_px=height, width_px=width, reduction="area")[..., 0]
+        boxes, confidence, _ = previous
+        ratio = width / self.grid.width_px, height / self.grid.height_px
+        return score_map(boxes * np.array(ratio * 2, np.float32), confidence, height, width)
 
     def read(self, output: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
         """The model's output of one frame to (rows, cols) importance and levels on `grid`."""
-        importance, levels = read_output(output, self.card)
+        height, width = self.placed_px
+        grid = replace(self.card.grid, height_px=height, width_px=width)
+        if self.card.output_kind == "logits":  # else the model has averaged last blocks over their padding as well
+            output = output[:, :height, :width]
+            importance, levels = read_output(output, replace(self.card, grid=grid))
+        else:
+            importance, levels = read_output(output, self.card)
         if self.grid == self.card.grid:
             return importance, levels
-        importance = _carried(importance, self.card.grid, self.placed_px, self.grid)
+        importance = _carried(importance[: grid.rows, : grid.cols], grid, self.grid)
         return importance, levels_of(importance, self.card)
 
 
@@ -108,19 +121,16 @@ def _reduced(size: tuple[int, int], ratio: float, least: int) -> tuple[int, int]
     return height, width
 
 
-def _carried(
-    importance: NDArray[np.float32], grid: Grid, placed_px: tuple[int, int], target: Grid
-) -> NDArray[np.float32]:
+def _carried(importance: NDArray[np.float32], grid: Grid, target: Grid) -> NDArray[np.float32]:
     """Importance at the centers of another grid's blocks, linear between the centers of the predicted ones.
 
     Args:
         importance: (rows, cols) on `grid`.
-        grid: of the network's input.
-        placed_px: height and width of the frame in it; blocks beyond are padding and are not looked at.
-        target: of the frame.
+        grid: of the frame at some size.
+        target: of the same frame at another size.
     """
-    by_row = _weights(grid.row_of_lr_pixel[: placed_px[0]], target.row_of_lr_pixel, grid.rows, target.rows)
-    by_col = _weights(grid.col_of_lr_pixel[: placed_px[1]], target.col_of_lr_pixel, grid.cols, target.cols)
+    by_row = _weights(grid.row_of_lr_pixel, target.row_of_lr_pixel, grid.rows, target.rows)
+    by_col = _weights(grid.col_of_lr_pixel, target.col_of_lr_pixel, grid.cols, target.cols)
     carried: NDArray[np.float32] = (by_row @ importance @ by_col.T).astype(np.float32)
     return carried
 

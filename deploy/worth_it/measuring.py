@@ -71,6 +71,8 @@ class Bench:
     """The frames on which that way gains most, best first."""
     most_looks: int = 3
     """How many are kept."""
+    num_wanted: int = 0
+    """Objects in all frames that count as right."""
     _f1: dict[str, list[float]] = field(default_factory=dict)
     _seconds: dict[str, list[float]] = field(default_factory=dict)
     _found: dict[str, list[Detections]] = field(default_factory=dict)
@@ -116,6 +118,7 @@ class Bench:
         wanted = found[everything].detections
         if sample.true is not None:
             wanted = self.detect(sample.true).from_score(self.least_score)
+        self.num_wanted += len(wanted)
         for name, result in found.items():
             self._f1.setdefault(name, []).append(agreement(result.detections, wanted).f1)
         nothing, shown = found[self.ways[0].name], found[self.show]

@@ -8,7 +8,7 @@ from string import Template
 
 from deploy.worth_it.chart import COLORS, accuracy_chart
 from deploy.worth_it.measuring import Look
-from deploy.worth_it.pictures import FOUND, FOUND_AGAIN, LOST, WRONG, data_uri, enhanced_picture, interpolated_picture
+from deploy.worth_it.pictures import MEANINGS, data_uri, found_again_picture, lost_picture
 from deploy.worth_it.verdict import Verdict, cells_of, heads_of
 from deploy.worth_it.ways import Engine, Kind
 
@@ -83,19 +83,17 @@ def _looks(looks: Sequence[Look], engine: Engine) -> str:
     if not looks:
         return ""
     legend = ", ".join(
-        f'<span class="mark" style="background:{color}"></span> {meaning}'
-        for color, meaning in (
-            (FOUND, "found"), (LOST, "lost"), (FOUND_AGAIN, "found again"), (WRONG, "not in the reference"),
-        )
-    )  # fmt: skip
+        f'<span class="mark" style="background:{color}"></span> {meaning}' for color, meaning in MEANINGS.items()
+    )
     parts = [
         "<h2>Lost and found again</h2>",
         f"<p>The frames that gain most: interpolated, and with the outlined blocks super-resolved. {legend}.</p>",
     ]
     for look in looks:
-        lr = look.sample.lr
-        left = data_uri(interpolated_picture(look, engine.enhance(lr, 0.0).image))
-        right = data_uri(enhanced_picture(look, engine.grid(lr)))
+        lr, found, again = look.sample.lr, look.nothing.detections, look.predicted.detections
+        pixels = engine.grid(lr).upsample_to_sr(look.enhanced.selected)
+        left = data_uri(lost_picture(engine.enhance(lr, 0.0).image, look.wanted, found))
+        right = data_uri(found_again_picture(look.enhanced.image, pixels, look.wanted, found, again))
         index = look.sample.index
         parts.append(
             f'<figure><div class="pair"><img src="{left}" alt="Frame {index}, interpolated, with detections">'

@@ -10,15 +10,14 @@ from numpy.typing import NDArray
 from PIL import Image as Pictures
 from PIL import ImageDraw
 
-from deploy.core.grid import Grid
 from deploy.detectors.detections import Detections
 from deploy.detectors.matching import IOU_THRESHOLD, iou
 from deploy.outputs.overlay import outline_of
-from deploy.worth_it.measuring import Look
 from deploy.worth_it.samples import Image
 
 FOUND, LOST, FOUND_AGAIN, WRONG = "#16a34a", "#dc2626", "#facc15", "#a855f7"
-"""Colors of boxes: right in both, missing, only right where enhanced, right in no true frame."""
+MEANINGS = {FOUND: "found", LOST: "lost", FOUND_AGAIN: "found again", WRONG: "not in the reference"}
+"""Colors of boxes."""
 _OUTLINE = np.array([255, 255, 255], np.uint8)
 
 
@@ -29,23 +28,31 @@ def found_flags(wanted: Detections, found: Detections) -> NDArray[np.bool_]:
     return np.asarray((overlap >= IOU_THRESHOLD).any(axis=1))
 
 
-def interpolated_picture(look: Look, image: Image) -> Image:
+def lost_picture(image: Image, wanted: Detections, nothing: Detections) -> Image:
     """The interpolated frame with what is found there, and what is lost."""
-    seen = found_flags(look.wanted, look.nothing.detections)
-    return _boxes(image, look.wanted, [FOUND if flag else LOST for flag in seen])
+    seen = found_flags(wanted, nothing)
+    return _boxes(image, wanted, [FOUND if flag else LOST for flag in seen])
 
 
-def enhanced_picture(look: Look, grid: Grid) -> Image:
-    """The enhanced frame with its blocks outlined, what is found again, still lost, or wrong."""
-    before = found_flags(look.wanted, look.nothing.detections)
-    now = found_flags(look.wanted, look.predicted.detections)
+def found_again_picture(
+    image: Image, selected: NDArray[np.bool_], wanted: Detections, nothing: Detections, enhanced: Detections
+) -> Image:
+    """The enhanced frame with its blocks outlined, what is found again, still lost, or wrong.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        selected: (H, W) whether a pixel's block is enhanced.
+        wanted: what counts as right.
+        nothing: found on the interpolated frame.
+        enhanced: found on the enhanced one.
+    """
+    before, now = found_flags(wanted, nothing), found_flags(wanted, enhanced)
     colors = [(FOUND if was else FOUND_AGAIN) if found else LOST for was, found in zip(before, now, strict=True)]
-    image = look.enhanced.image.copy()
-    image[outline_of(grid.upsample_to_sr(look.enhanced.selected))] = _OUTLINE
-    picture = _boxes(image, look.wanted, colors)
-    wrong = ~found_flags(look.predicted.detections, look.wanted)
-    extra = look.predicted.detections
-    return _boxes(picture, extra, [WRONG if flag else "" for flag in wrong])
+    outlined = image.copy()
+    outlined[outline_of(selected)] = _OUTLINE
+    picture = _boxes(outlined, wanted, colors)
+    right = found_flags(enhanced, wanted)
+    return _boxes(picture, enhanced, ["" if flag else WRONG for flag in right])
 
 
 def data_uri(image: Image) -> str:

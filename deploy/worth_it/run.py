@@ -89,6 +89,9 @@ def find_out(
     truth = None if annotations is None else _truth_of(annotations, detectors.own, plan)
     bench = Bench(ways, detectors.own, SHOWN, options.score_threshold, truth)
     measured = bench.run(track(samples, total=len(samples), label="trying"))
+    notes.insert(1, f"The detector finds {bench.num_wanted} objects there.")
+    if bench.num_wanted == 0 and situation != "detector too small":
+        situation = "nothing to find"
     verdict = judge(measured, situation)
     notes += [verdict.caveat] if verdict.caveat else []
     return Answer(verdict, tuple(way.kind for way in ways), tuple(notes), tuple(bench.looks))

@@ -24,7 +24,7 @@ EQUAL_TIME = 1.05
 """What takes up to this much more time counts as equally quick: times vary."""
 LEAST_GAIN = 0.005
 """Gain in F1 below which a share of it means nothing."""
-Situation = Literal["fair", "no true frame", "detector too small"]
+Situation = Literal["fair", "no true frame", "detector too small", "nothing to find"]
 """fair: judged by the true frame. The others: nothing, or not all, can be said."""
 
 
@@ -99,6 +99,8 @@ def _decide(measured: Sequence[Measured], segments: NDArray[np.int64], situation
     everything = next(way for way in measured if way.kind == "everything")
     if situation == "detector too small":
         return False, "not worth it: your detector reduces frames below the low-resolution size: nothing can help"
+    if situation == "nothing to find":
+        return None, "cannot be said: your detector finds nothing in these frames (see --classes and --score-threshold)"
     if situation == "no true frame":
         return None, _without_true_frame(measured, everything)
     candidates = [way for way in measured if way.kind in ("predicted", "everything")]

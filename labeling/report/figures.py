@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import matplotlib as mpl
+import matplotlib.colors
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
@@ -23,9 +25,19 @@ _BASELINE_STYLES = {
     "detector boxes": ("#3182bd", "--"),
     "random": ("#bdbdbd", ":"),
 }
-_MODEL_COLOURS = ("#d62728", "#2ca02c", "#9467bd", "#e377c2")
+_MORE_COLOURS = tuple(
+    matplotlib.colors.to_hex(mpl.colormaps["tab20"](number)) for number in (*range(0, 20, 2), *range(1, 20, 2))
+)
+_MARKERS = "osD^v<>P"
 _VALIDATION_COLOURS = {"quadratic_kappa": "#d62728", "top_block_recall": "#2ca02c"}
-_LABEL_STYLES = {"importance": ("#000000", "-"), "label": ("#000000", "-.")}
+_LABEL_STYLES = {"importance": ("#000000", "-"), "label": ("#475569", "-.")}
+
+
+def colours_by_method(methods: Sequence[str]) -> dict[str, str]:
+    """One colour a method, for all figures of a page: those of baselines and labels are always the same."""
+    fixed = {name: style[0] for name, style in {**_BASELINE_STYLES, **_LABEL_STYLES}.items()}
+    others = [name for name in dict.fromkeys(methods) if name not in fixed]
+    return fixed | {name: _MORE_COLOURS[number % len(_MORE_COLOURS)] for number, name in enumerate(others)}
 
 
 def level_histogram(manifest: Manifest) -> str:
@@ -62,11 +74,11 @@ def utility_curves(utility: UtilityReport, reference: Literal["true", "sr"]) -> 
     """F1 against the share of blocks enhanced, one line a method; bands are 95 % intervals of label and models."""
     figure = Figure(figsize=(8, 4.6), layout="constrained")
     axes = figure.subplots()
-    colours = iter(_MODEL_COLOURS * 9)
+    colours = colours_by_method([curve.method for curve in utility.curves])
     for curve in utility.curves:
         if curve.reference == reference:
             known = {**_BASELINE_STYLES, **_LABEL_STYLES}.get(curve.method)
-            _draw_curve(axes, curve, known or (next(colours), "-"), band=curve.method not in _BASELINE_STYLES)
+            _draw_curve(axes, curve, known or (colours[curve.method], "-"), band=curve.method not in _BASELINE_STYLES)
     target = "true high-resolution" if reference == "true" else "super-resolved"
     axes.set(xlabel="macroblocks enhanced, %", ylabel=f"F1 against detections on the {target} frame")
     axes.grid(alpha=0.3)
@@ -74,43 +86,52 @@ def utility_curves(utility: UtilityReport, reference: Literal["true", "sr"]) -> 
     return _data_uri(figure)
 
 
-def plain_curves(x: list[float], curves: dict[str, list[float]], x_label: str, y_label: str) -> str:
-    """Lines by name over common abscissae."""
-    figure = Figure(figsize=(7, 4.2), layout="constrained")
+def plain_curves(
+    x: list[float],
+    curves: dict[str, list[float]],
+    x_label: str,
+    y_label: str,
+    colours: Mapping[str, str] | None = None,
+) -> str:
+    """Lines by name over common abscissae; `colours` by name, else one after the other."""
+    figure = Figure(figsize=(8, 4.2), layout="constrained")
     axes = figure.subplots()
     for name, values in curves.items():
-        axes.plot(x, values, marker=".", linewidth=1.6, label=name)
+        axes.plot(x, values, marker=".", linewidth=1.6, label=name, color=colours[name] if colours else None)
     axes.set(xlabel=x_label, ylabel=y_label)
     axes.grid(alpha=0.3)
-    axes.legend(frameon=False, fontsize="small", loc="lower right")
+    figure.legend(frameon=False, fontsize="small", loc="outside right upper")
     return _data_uri(figure)
 
 
 def points_with_intervals(
-    points: dict[str, tuple[float, float, float, float]], lines: dict[str, float], x_label: str, y_label: str
+    points: dict[str, tuple[float, float, float, float]],
+    lines: dict[str, float],
+    x_label: str,
+    y_label: str,
+    colours: Mapping[str, str],
 ) -> str:
     """Named points (x, y, low, high) over a logarithmic axis, those that none is better and cheaper than joined.
 
-    `lines` are horizontal, by name.
+    `lines` are horizontal, by name. Names stand in the legend, where none covers another.
     """
-    figure = Figure(figsize=(7, 4.6), layout="constrained")
+    figure = Figure(figsize=(8, 4.6), layout="constrained")
     axes = figure.subplots()
     for (name, height), style in zip(lines.items(), ("-.", "--", ":", "-") * len(lines), strict=False):
-        axes.axhline(height, color="#7b7b7b", linestyle=style, linewidth=1, label=name)
-    for name, (x, y, low, high) in points.items():
-        axes.errorbar(x, y, [[y - low], [high - y]], fmt="o", markersize=4, linewidth=0.8, color="#3182bd")
-        # Along its interval: names beside each other would cover one another where models are worth the same.
-        text = axes.annotate(name, (x, low), textcoords="offset points", xytext=(2, 2))
-        text.set(rotation=90, va="bottom", fontsize=6.5)
+        axes.axhline(height, color=colours[name], linestyle=style, linewidth=1, label=name)
     best: list[tuple[float, float]] = []
     for x, y, *_ in sorted(points.values()):
         if not best or y > best[-1][1]:
             best.append((x, y))
     if best:
-        axes.plot(*zip(*best, strict=True), color="#d62728", linewidth=1.2, label="Pareto front")
+        axes.plot(*zip(*best, strict=True), color="#1c1c1e", linewidth=0.8, label="Pareto front")
+    for number, (name, (x, y, low, high)) in enumerate(points.items()):
+        marker = _MARKERS[number % len(_MARKERS)]
+        spread = [[y - low], [high - y]]
+        axes.errorbar(x, y, spread, fmt=marker, markersize=5, linewidth=0.8, color=colours[name], label=name)
     axes.set(xlabel=x_label, ylabel=y_label, xscale="log")
     axes.grid(alpha=0.3)
-    figure.legend(frameon=False, fontsize="small", loc="outside upper center", ncols=len(lines) + 1)
+    figure.legend(frameon=False, fontsize="small", loc="outside right upper")
     return _data_uri(figure)
 
 

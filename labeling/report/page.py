@@ -18,12 +18,15 @@ from deploy.cards.model_card import ModelCard, read_card
 from deploy.core.errors import InputError, OptionError
 from deploy.core.files import read_image, read_npz, write_text
 from deploy.outputs.overlay import colors_of, importance_overlay
+from deploy.worth_it.pictures import MEANINGS
 from labeling.dataset.findings import all_findings
 from labeling.dataset.manifest import Manifest, read_manifest
 from labeling.dataset.reader import LabelledFrame, importance_levels, normalised_importance, read_levels, read_split
 from labeling.maths.split import SPLITS, SplitName, evenly_spaced
 from labeling.report import figures as report_figures
+from labeling.report.lost_and_found import detection_samples
 from labeling.report.options import MakeReportOptions
+from labeling.utility.findings import utility_findings
 from labeling.utility.record import UtilityReport, read_utility
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -49,7 +52,7 @@ def make_report(options: MakeReportOptions) -> None:
     manifest = read_manifest(options.dataset)
     utility = read_utility(options.utility) if options.utility else None
     frames = {split: list(read_split(options.dataset, manifest, split)) for split in SPLITS}
-    findings = all_findings(manifest, frames)
+    findings = all_findings(manifest, frames) + (utility_findings(utility) if utility else [])
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(_TEMPLATES), autoescape=True)
     page = environment.get_template("report.html.j2").render(
         manifest=manifest,
@@ -62,6 +65,8 @@ def make_report(options: MakeReportOptions) -> None:
         ),
         utility=utility,
         curves=_curves(utility),
+        detections=_detections(utility, frames, manifest),
+        meanings=MEANINGS,
         training=_training(options.training),
         card=_card(options.model),
         latency=_latency(options.predictions),
@@ -145,6 +150,13 @@ def _curves(utility: UtilityReport | None) -> list[Picture]:
         )
         for reference in references
     ]
+
+
+def _detections(
+    utility: UtilityReport | None, frames: dict[SplitName, list[LabelledFrame]], manifest: Manifest
+) -> list[dict[str, str]]:
+    everything = {frame.key: frame for split in frames.values() for frame in split}
+    return [] if utility is None else detection_samples(utility, everything, manifest)
 
 
 def _training(folder: Path | None) -> Picture | None:

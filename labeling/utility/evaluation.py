@@ -2,40 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import torch
 
-from deploy.core.errors import DatasetError, InputError, OptionError, WeightsError
-from deploy.core.files import read_image, sha256_of, write_text
+from deploy.core.errors import DatasetError, OptionError, WeightsError
+from deploy.core.files import sha256_of, write_text
 from deploy.core.grid import Grid
 from deploy.core.progress import track
 from deploy.core.resize import same_shape
 from deploy.core.statistics import segments_of
 from deploy.core.tables import Table
 from deploy.detectors.matching import Boxes, match
-from deploy.inputs.report import ReadOptions
-from deploy.inputs.sources import sha256_of_source
-from deploy.inputs.video import FrameSelection
 from deploy.prediction.predictor import Predictor
 from labeling.core.arguments import name_and_path
-from labeling.core.frames import FramePair, FrameSize, read_pairs, to_tensor
-from labeling.dataset.manifest import MANIFEST_NAME, Manifest, SourceRecord, read_manifest
+from labeling.core.frames import FramePair
+from labeling.dataset.manifest import MANIFEST_NAME, Manifest, read_manifest
 from labeling.dataset.reader import FrameKey, LabelledFrame, read_split
 from labeling.maths.split import SPLITS, evenly_spaced
 from labeling.networks.devices import pick_device
 from labeling.networks.loading import recorded_detector, recorded_upscaler
 from labeling.networks.stored_weights import find_weights
-from labeling.upscalers.simple import interpolate
 from labeling.utility.cache import UtilityCache
 from labeling.utility.curves import Counts, ReferenceName, make_curve
 from labeling.utility.enhanced_detection import detect_boxes, detect_enhanced
+from labeling.utility.findings import utility_findings
+from labeling.utility.looks import look_at
 from labeling.utility.options import EvaluateUtilityOptions
+from labeling.utility.pairs import enlarge, with_pairs
 from labeling.utility.ranking_methods import Bench, Rankers, frames_before
 from labeling.utility.record import UtilityReport
 
@@ -50,6 +48,7 @@ def evaluate_utility(options: EvaluateUtilityOptions) -> None:
         rankers = Rankers(bench, predictors, before, _other_labels(options.other_labels, manifest))
         frames = _choose_frames(options, manifest)
         found = _evaluate_frames(frames, rankers, options)
+        looks = look_at(frames, rankers)
     budgets = sorted({0.0, *options.budgets, 1.0})
     segments = segments_of([frame.video_id for frame in frames], options.segments)
     curves = [
@@ -71,9 +70,12 @@ def evaluate_utility(options: EvaluateUtilityOptions) -> None:
         manifest_sha256=sha256_of(options.dataset / MANIFEST_NAME),
         models={name: sha256_of(predictor.path) for name, predictor in predictors.items()},
         curves=tuple(curves),
+        looks=looks,
     )
     write_text(options.out, report.model_dump_json(indent=2) + "\n")
     print(format_table(report))
+    for finding in utility_findings(report):
+        print(f"  note: {finding}")
     print(f"wrote {options.out}")
 
 
@@ -186,47 +188,13 @@ def _choose_frames(options: EvaluateUtilityOptions, manifest: Manifest) -> list[
     return evenly_spaced(frames, options.max_frames)
 
 
-def with_pairs(frames: Sequence[LabelledFrame], bench: Bench) -> Iterator[tuple[LabelledFrame, FramePair]]:
-    """The chosen frames as they were labelled, and what the source has at high resolution."""
-    for source in bench.manifest.sources:
-        wanted = {frame.index: frame for frame in frames if frame.video_id == source.video_id}
-        if not wanted:
-            continue
-        path = _checked_source(source)
-        grid = bench.manifest.make_grid(source.video_id)
-        size = FrameSize.of(grid.height_px, grid.width_px, grid.scale, source)
-        for pair in read_pairs(path, size, FrameSelection(indices=frozenset(wanted)), _reading(bench.manifest, source)):
-            frame = wanted.pop(pair.frame.index)
-            yield frame, replace(pair, lr=read_image(frame.image))
-            if not wanted:
-                break
-
-
-def _reading(manifest: Manifest, source: SourceRecord) -> ReadOptions:
-    stream = manifest.options.get("stream")
-    return ReadOptions(stream if isinstance(stream, int) else None, frame_threads=not source.losses)
-
-
-def _checked_source(source: SourceRecord) -> Path:
-    path = Path(source.path)
-    if not path.exists() or sha256_of_source(path) != source.sha256:
-        raise InputError(
-            f"the video that was labelled is not at {path} any more (or has changed)",
-            hint="Put it back, or label again.",
-        )
-    return path
-
-
 def evaluate_frame(
     frame: LabelledFrame, pair: FramePair, rankers: Rankers, methods: Sequence[str], budgets: Sequence[float]
 ) -> dict[ReferenceName, Counts]:
     """Enhance the best blocks of one frame by each of the methods, and match what is then found with each reference."""
     bench, grid = rankers.bench, rankers.bench.manifest.make_grid(frame.video_id)
-    with torch.no_grad():
-        lr = to_tensor(pair.lr, bench.device)
-        interpolated = interpolate(lr, grid.scale, bench.interpolation)
-        true = None if pair.reference is None else to_tensor(pair.reference, bench.device)
-        sr = bench.upscaler.upscale(lr, true)
+    enlarged = enlarge(pair, bench, grid.scale)
+    interpolated, sr, true = enlarged.interpolated, enlarged.sr, enlarged.true
     found_in, found_sr = detect_boxes(bench.detector, torch.cat([interpolated, sr]))
     references: dict[ReferenceName, Boxes] = {"sr": found_sr}
     if true is not None:

@@ -23,7 +23,7 @@ from deploy.prediction.predictor import Predictor
 from deploy.prediction.rankings import box_ranking, difference_ranking, edge_ranking, grown_box_ranking, shuffle_ties
 from labeling.dataset.manifest import Manifest
 from labeling.dataset.padding import mean_color, pad_to
-from labeling.dataset.reader import FrameKey, LabelledFrame, read_levels, read_split
+from labeling.dataset.reader import FrameKey, LabelledFrame, read_levels, read_previous, read_split
 from labeling.detectors import Detector
 from labeling.maths.split import SPLITS
 from labeling.upscalers import Upscaler
@@ -31,6 +31,8 @@ from labeling.upscalers import Upscaler
 Rankings = Mapping[str, NDArray[np.float64]]
 GROWTH_PX = (32, 64)
 """By how much boxes are grown for more baselines, in SR pixels."""
+LOOKING_BACK = " + previous detections"
+"""Ends the name of a predictor that was given those of the frame before."""
 _OWN = ("importance", "label")
 _BASELINES = ("|SR - IN|", "edges", "detector boxes", "random")
 _MORE_BASELINES = [*(f"boxes + {px} px" for px in GROWTH_PX), "label of the frame before"]
@@ -72,7 +74,9 @@ class Rankers:
         """Name of every method -> what it is: with another model of the same name it is another method."""
         names = [*_OWN, *self.other_labels, *self.predictors, *_BASELINES]
         names += [] if self.frames_before is None else _MORE_BASELINES
+        names += [name + LOOKING_BACK for name, predictor in self.predictors.items() if self._looks_back(predictor)]
         made_of = {name: sha256_of(predictor.path) for name, predictor in self.predictors.items()}
+        made_of |= {name + LOOKING_BACK: made_of[name] for name in self.predictors}
         made_of |= {name: _hash_of(frames) for name, frames in self.other_labels.items()}
         return {name: f"{name} {made_of[name]}" if name in made_of else name for name in names}
 
@@ -97,6 +101,9 @@ class Rankers:
             rankings[name] = frames[frame.key].importance
         for name, predictor in self.predictors.items():
             rankings[name] = predicted_on(grid, image, predictor)
+            if self._looks_back(predictor):
+                scores = read_previous(frame.image.parents[2], frame.image, self.bench.manifest)
+                rankings[name + LOOKING_BACK] = predicted_on(grid, image, predictor, scores)
         rankings |= {
             "|SR - IN|": difference_ranking(*arrays, grid),
             "edges": edge_ranking(arrays[0], grid),
@@ -108,6 +115,10 @@ class Rankers:
             rankings["label of the frame before"] = self._label_before(frame)
         return {name: shuffle_ties(ranking, (frame.index, _seed(name))) for name, ranking in rankings.items()}
 
+    def _looks_back(self, predictor: Predictor) -> bool:
+        """Whether a predictor can be given detections of the frame before, which the dataset has."""
+        return predictor.card.previous and self.bench.manifest.previous is not None
+
     def _label_before(self, frame: LabelledFrame) -> NDArray[np.uint8]:
         before = (self.frames_before or {}).get(frame.key)
         if before is None:
@@ -115,7 +126,9 @@ class Rankers:
         return read_levels(before, self.bench.manifest)
 
 
-def predicted_on(grid: Grid, image: NDArray[np.uint8], predictor: Predictor) -> NDArray[np.float32]:
+def predicted_on(
+    grid: Grid, image: NDArray[np.uint8], predictor: Predictor, previous: NDArray[np.uint8] | None = None
+) -> NDArray[np.float32]:
     """What a predictor says of a frame, on the frame's own grid.
 
     Args:
@@ -123,10 +136,11 @@ def predicted_on(grid: Grid, image: NDArray[np.uint8], predictor: Predictor) -> 
         image: (H, W, 3) uint8 RGB, of that size.
         predictor: of any size; of frames of that shape, which it scales as in deployment; or of larger ones, to which
             this one is padded as in its training.
+        previous: score map of the detections of the frame before, for a predictor that has a place for it.
     """
     card = predictor.card
     if card.any_size:
-        prediction = predictor(image)
+        prediction = predictor(image, previous=previous)
         return on_grid(prediction.importance, replace(prediction.grid, scale=grid.scale), grid)
     if same_shape((card.grid.height_px, card.grid.width_px), image.shape[:2]):
         return on_grid(predictor(image).importance, card.grid, grid)

@@ -59,6 +59,35 @@ class UtilityCurve(Record):
     """F1 of each frame at each of `points`, for comparisons frame by frame."""
 
 
+class BoxRecord(Record):
+    """One detection."""
+
+    xyxy: tuple[float, float, float, float]
+    """x0, y0, x1, y1 in SR pixels."""
+    class_id: int
+
+
+class DetectionLook(Record):
+    """What is detected in one frame, to be looked at."""
+
+    video_id: str
+    index: int
+    method: str
+    """Ranking whose top blocks are enhanced."""
+    budget: float
+    """Share of the blocks."""
+    is_true: bool
+    """Whether `wanted` is of the true frame; else it is of the super-resolved one."""
+    selected: tuple[tuple[int, int], ...]
+    """Row and column of the enhanced blocks."""
+    wanted: tuple[BoxRecord, ...]
+    """What counts as right."""
+    nothing: tuple[BoxRecord, ...]
+    """On the interpolated frame."""
+    enhanced: tuple[BoxRecord, ...]
+    """With those blocks enhanced."""
+
+
 class UtilityReport(Record):
     """Everything that one evaluation found."""
 
@@ -73,6 +102,8 @@ class UtilityReport(Record):
     models: dict[str, Sha256]
     """Name of each predictor -> hash of its ONNX file."""
     curves: tuple[UtilityCurve, ...]
+    looks: tuple[DetectionLook, ...] = ()
+    """Some frames to look at."""
 
     @property
     def caveat(self) -> str:

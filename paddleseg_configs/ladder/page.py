@@ -44,10 +44,11 @@ def _figures(report: LadderReport) -> list[tuple[str, str]]:
     """(caption, data URI) of each figure."""
     if report.utility is None:
         return []
-    return [_pareto(report, report.utility), *_curves(report.utility)]
+    colours = report_figures.colours_by_method([curve.method for curve in report.utility.curves])
+    return [_pareto(report, report.utility, colours), *_curves(report.utility, colours)]
 
 
-def _pareto(report: LadderReport, utility: UtilityReport) -> tuple[str, str]:
+def _pareto(report: LadderReport, utility: UtilityReport, colours: dict[str, str]) -> tuple[str, str]:
     reference = utility.curves[0].reference
     curves = curves_by_method(utility, reference)
     points = {}
@@ -58,12 +59,12 @@ def _pareto(report: LadderReport, utility: UtilityReport) -> tuple[str, str]:
     baselines = ("label", "detector boxes", "random")
     lines = {str(name): curves[name].f1_area.value for name in baselines if name in curves}
     figure = report_figures.points_with_intervals(
-        points, lines, "ms a frame, one thread, ONNX Runtime", "area under the F1 curve"
+        points, lines, "ms a frame, one thread, ONNX Runtime", "area under the F1 curve", colours
     )
     return "What a model is worth against what it costs; bars are 95 % intervals", figure
 
 
-def _curves(utility: UtilityReport) -> list[tuple[str, str]]:
+def _curves(utility: UtilityReport, colours: dict[str, str]) -> list[tuple[str, str]]:
     figures = []
     for reference in dict.fromkeys(curve.reference for curve in utility.curves):
         chosen = list(curves_by_method(utility, reference).values())
@@ -73,5 +74,6 @@ def _curves(utility: UtilityReport) -> list[tuple[str, str]]:
         heights = {curve.method: [point.f1_mean for point in curve.points[:-1]] for curve in shown}
         judge = "true" if reference == "true" else "super-resolved"
         caption = f"F1 against the {judge} frame; the best models and some baselines"
-        figures.append((caption, report_figures.plain_curves(budgets, heights, "macroblocks enhanced, %", "F1")))
+        figure = report_figures.plain_curves(budgets, heights, "macroblocks enhanced, %", "F1", colours)
+        figures.append((caption, figure))
     return figures

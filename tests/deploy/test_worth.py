@@ -27,7 +27,11 @@ def test_it_answers(vtest: Path, assets: Path, tmp_path: Path) -> None:
     )  # fmt: skip
     assert ended.returncode == 0, ended.stderr
     stored = json.loads((tmp_path / "w.json").read_text())
-    assert stored["verdict"] in ended.stdout and "3 frames of 128 x 96 (area), x3 to 384 x 288" in ended.stdout
+    assert (
+        "objects there." in ended.stdout
+        and stored["verdict"] in ended.stdout
+        and "3 frames of 128 x 96 (area), x3 to 384 x 288" in ended.stdout
+    )
     rows = {row["way"]: row for row in stored["rows"]}
     assert [row["budget"] for row in stored["rows"]][:6] == [0, 1, 0.05, 0.1, 0.2, 0.3]
     assert {"random 20%", "2 x 2 slices, interpolated", "boxes of the frame before, 20%"} <= set(rows)

@@ -160,6 +160,7 @@ def test_frames_without_objects() -> None:
     ways = enhancing_ways(engine, detect)
     bench = Bench(ways, detect, SHOWN)
     verdict = judge(bench.run(dark))
+    assert bench.num_wanted == 0
     assert verdict.worth_it is False and all(row.f1 == 1 for row in verdict.rows)
     page = make_page("v", verdict, [way.kind for way in ways], [], bench.looks, engine)
     assert "nan" not in page.partition("<h2>Lost")[0]

@@ -63,6 +63,8 @@ def test_everything_may_be_worth_it_where_blocks_are_not() -> None:
 def test_what_cannot_be_said() -> None:
     verdict = judge(ways(everything=1.0), "no true frame")
     assert verdict.worth_it is None and "cannot be said" in verdict.sentence and "agrees with it" in verdict.sentence
+    nothing = judge(ways(), "nothing to find")
+    assert nothing.worth_it is None and "--score-threshold" in nothing.sentence
     small = judge(ways(), "detector too small")
     assert small.worth_it is False and "nothing can help" in small.sentence
 

@@ -10,6 +10,8 @@ from deploy.core.errors import WeightsError
 from deploy.core.files import sha256_of
 from labeling.labels.label_videos import label_videos
 from labeling.labels.options import LabelOptions
+from labeling.report.options import MakeReportOptions
+from labeling.report.page import make_report
 from labeling.utility.evaluation import evaluate_utility
 from labeling.utility.options import EvaluateUtilityOptions
 from labeling.utility.record import read_utility
@@ -65,6 +67,14 @@ def test_every_split_with_weights_that_are_found(dataset: Path, weights: Path, t
     assert (report.split, report.num_frames) == ("all", 4)
     assert report.models == {"wide": sha256_of(wide)}
     assert {"importance", "wide", "random"} <= {curve.method for curve in report.curves}
+    assert [look.method for look in report.looks] == ["wide"] * 3
+    assert all(len(look.selected) == 7 for look in report.looks), "a fifth of 5 x 7 blocks"
+    make_report(MakeReportOptions(dataset=dataset, out=tmp_path / "page.html", split="val", utility=out))
+    page = (tmp_path / "page.html").read_text()
+    assert (
+        page.count("with detections") == 6 and "the top 20% by wide super-resolved; reference: the true frame" in page
+    )
+    assert "Nothing looks wrong" not in page and "does not clearly pay" in page
 
 
 def test_a_predictor_of_another_shape_is_refused(dataset: Path, weights: Path, tmp_path: Path) -> None:

@@ -1,0 +1,47 @@
+"""What an evaluation says against super-resolving: where it does not pay, and where that cannot be told."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from deploy.core.statistics import middle_95, resampled_means
+from labeling.utility.record import UtilityCurve, UtilityReport
+
+OTHERS = ("|SR - IN|", "edges", "detector boxes", "random")
+"""Rankings that stand for no label and no predictor: what they lose is no finding."""
+
+
+def utility_findings(report: UtilityReport) -> list[str]:
+    """Each in a sentence; none where super-resolving everything clearly gains, and no label or predictor loses."""
+    judged = [curve for curve in report.curves if curve.reference == "true"]
+    if not judged:
+        return [
+            "the source holds no true high-resolution frames: F1 is against the super-resolved frame, where everything "
+            "enhanced is right by construction; whether super-resolution helps cannot be told from it"
+        ]
+    found = []
+    gain, low, high = _gain(judged[0], len(judged[0].points) - 1, report)
+    if low <= 0:
+        does = "loses" if gain < 0 else "gains"
+        found.append(
+            f"super-resolving everything {does} {abs(gain):.1f} ± {(high - low) / 2:.1f} points of F1 against the true "
+            "frames: it does not clearly pay for this detector (regen worth looks at what would do instead)"
+        )
+    for curve in judged:
+        if curve.method not in OTHERS and not curve.method.startswith("boxes +"):
+            worse = [
+                f"{point.budget:.0%}"
+                for column, point in enumerate(curve.points[1:-1], start=1)
+                if _gain(curve, column, report)[2] < 0
+            ]
+            if worse:
+                found.append(f"enhancing the top {', '.join(worse)} by {curve.method} loses to doing nothing")
+    return found
+
+
+def _gain(curve: UtilityCurve, column: int, report: UtilityReport) -> tuple[float, float, float]:
+    """Points of F1 over nothing enhanced at one of the curve's points, paired by frame: mean and 95 % interval."""
+    f1 = np.array(curve.f1_frames)
+    gains = 100 * (f1[:, column] - f1[:, 0])
+    low, high = middle_95(resampled_means(gains[:, None], np.array(report.segments))[:, 0])
+    return float(gains.mean()), low, high
