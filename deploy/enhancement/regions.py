@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from deploy.core.grid import Grid
 from deploy.enhancement.upscaler import Margins
 
-MOST_PX = 2**18
-"""Of a region that may be cut: the embedded EDSR takes about 0.6 GB for so many."""
+MOST_PX = 2**17
+"""Of a region that may be cut: the embedded EDSR takes half a gigabyte for so many."""
 Box = tuple[int, int, int, int]
 """First row, end row, first column, end column of blocks."""
 
