@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from deploy.core.grid import Grid
     from deploy.detectors.detections import Detections
     from deploy.detectors.onnx_detector import OnnxDetector
-    from deploy.enhancement.enhancer import EnhancedFrame, Enhancer
+    from deploy.enhancement.enhancer import Enhancer
+    from deploy.enhancement.frames import EnhancedFrame
     from deploy.enhancement.upscaler import Upscaler
     from deploy.inputs.video import Frame, FrameSelection, read_frames
     from deploy.prediction.postprocess import top_blocks
@@ -46,7 +47,7 @@ __all__ = [
 
 _HOMES = {
     "Detections": "deploy.detectors.detections",
-    "EnhancedFrame": "deploy.enhancement.enhancer",
+    "EnhancedFrame": "deploy.enhancement.frames",
     "Enhancer": "deploy.enhancement.enhancer",
     "Frame": "deploy.inputs.video",
     "FrameSelection": "deploy.inputs.video",

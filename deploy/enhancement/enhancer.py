@@ -6,7 +6,7 @@ import inspect
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
@@ -18,6 +18,7 @@ from deploy.core.closeable import Closing
 from deploy.core.grid import Grid
 from deploy.core.ranges import require_choice, require_range
 from deploy.enhancement.budgets import Budget, Chooser, highest
+from deploy.enhancement.frames import EnhancedFrame, PredictedFrame
 from deploy.enhancement.importance import Importance, on_grid, value_for_area
 from deploy.enhancement.interpolation import Bicubic
 from deploy.enhancement.regions import Region, find_regions
@@ -31,54 +32,6 @@ if TYPE_CHECKING:  # PyAV is behind it, which a caller with frames of its own do
 
 AnyPredictor = Callable[[NDArray[np.uint8]], "Prediction | Importance"]
 """What says how important the blocks of a frame are: (rows, cols) float32 in [0, 1] of any grid."""
-
-
-@dataclass(frozen=True)
-class PredictedFrame:
-    """One frame before its macroblocks are chosen."""
-
-    rgb: NDArray[np.uint8]
-    """(H, W, 3) uint8 RGB."""
-    importance: Importance
-    """(rows, cols) float32 in [0, 1]."""
-    grid: Grid
-    """Which pixels each macroblock covers."""
-    seconds: dict[str, float]
-    """Time by stage so far."""
-    is_own: bool
-    """Whether the importance is the frame's own, not an earlier one's."""
-    pts_seconds: Fraction | None
-    """Its time, where that is known."""
-    index: int
-    """Number of the call, from 0."""
-
-
-@dataclass(frozen=True)
-class EnhancedFrame:
-    """One enhanced frame. The arrays are the caller's."""
-
-    image: NDArray[np.uint8]
-    """(H * scale, W * scale, 3) uint8 RGB: super-resolved in the regions, interpolated elsewhere."""
-    selected: NDArray[np.bool_]
-    """(rows, cols) bool: the macroblocks that the budget chose. Others inside of regions are super-resolved as well."""
-    importance: NDArray[np.float32]
-    """(rows, cols) float32 in [0, 1]."""
-    grid: Grid
-    """Which pixels of the low-resolution frame each macroblock covers."""
-    regions: tuple[Region, ...]
-    """The super-resolved rectangles."""
-    seconds: dict[str, float]
-    """Time by stage: predict, select, regions, pack, network, paste; of `Enhancer.video` decode, too."""
-    is_predicted: bool = True
-    """Whether the importance is the frame's own, not an earlier one's."""
-    pts_seconds: Fraction | None = None
-    """Exact presentation time in seconds, where it is known."""
-    index: int = 0
-    """Position in the video, or number of the call, from 0."""
-
-    def __repr__(self) -> str:
-        chosen = f"{self.selected.sum()} of {self.selected.size} blocks in {len(self.regions)} regions"
-        return f"EnhancedFrame(image={self.image.shape}, {chosen}, pts_seconds={self.pts_seconds})"
 
 
 class Enhancer(Closing):

@@ -19,7 +19,7 @@ from PIL import Image, ImageDraw
 
 from deploy.core.files import write_image, write_text
 from deploy.detectors.detections import Detections
-from deploy.enhancement.enhancer import EnhancedFrame
+from deploy.enhancement.frames import EnhancedFrame
 from deploy.enhancement.regions import Region
 from deploy.inputs.frame import Frame
 from deploy.outputs.video_writer import VideoWriter

@@ -20,7 +20,8 @@ from deploy.core.resize import reduce_frame
 from deploy.detectors.detections import Detections
 from deploy.detectors.onnx_detector import OnnxDetector
 from deploy.enhancement.budgets import seconds_per_px
-from deploy.enhancement.enhancer import EnhancedFrame, Enhancer, PredictedFrame
+from deploy.enhancement.enhancer import Enhancer
+from deploy.enhancement.frames import EnhancedFrame, PredictedFrame
 from deploy.enhancement.options import EnhanceOptions
 from deploy.enhancement.results import EnhancedWriter, Wanted
 from deploy.enhancement.upscaler import Upscaler

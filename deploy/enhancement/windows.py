@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deploy.enhancement.budgets import Budget, BudgetKind
-from deploy.enhancement.enhancer import Enhancer, PredictedFrame
+from deploy.enhancement.enhancer import Enhancer
+from deploy.enhancement.frames import PredictedFrame
 from deploy.enhancement.importance import value_for_area
 from deploy.inputs.frame import Frame
 from deploy.prediction.selection import SelectionRule
