@@ -5,6 +5,7 @@ from __future__ import annotations
 from argparse import BooleanOptionalAction
 from dataclasses import dataclass
 from fractions import Fraction
+from hashlib import sha256
 from pathlib import Path
 from typing import Literal
 
@@ -109,4 +110,5 @@ class EnhanceOptions(SourceOptions):
 
     def work(self) -> str:
         """All that determines the results: a run goes on only where this is the same."""
-        return repr({name: value for name, value in vars(self).items() if name not in ("out", "overwrite", "threads")})
+        given = {name: value for name, value in vars(self).items() if name not in ("out", "overwrite", "threads")}
+        return sha256(repr(given).encode("utf-8", "backslashreplace")).hexdigest()  # an input's address may hold a key

@@ -13,7 +13,7 @@ from deploy.core.work_folder import hold, remove_temporaries
 from deploy.outputs.output_folder import check_output
 
 UNFINISHED = "UNFINISHED"
-"""Name of the file that lies in a folder until it is finished; it holds the work that the folder is of."""
+"""Name of the file that lies in a folder until it is finished; its last word tells the work that the folder is of."""
 
 
 @contextmanager
@@ -22,7 +22,7 @@ def growing(out: Path, work: str, sources: Sequence[str], *, overwrite: bool) ->
 
     Args:
         out: the folder, made if missing.
-        work: tells this work from other: what an interrupted run left is kept only for the same.
+        work: a word that tells this work from other: what an interrupted run left is kept only for the same.
         sources: inputs, which must not lie in `out`.
         overwrite: remove the results of an earlier run first.
 
@@ -54,9 +54,9 @@ def growing(out: Path, work: str, sources: Sequence[str], *, overwrite: bool) ->
 
 def _prepare(out: Path, work: str, sources: Sequence[str], *, overwrite: bool) -> bool:
     marker = out / UNFINISHED
-    left = marker.read_text(encoding="utf-8") if marker.is_file() else None
-    resumes = left == work and not overwrite
-    if left is not None and left != work and not overwrite:
+    left = marker.read_text(encoding="utf-8").split()[-1:] if marker.is_file() else None
+    resumes = left == [work] and not overwrite
+    if left is not None and left != [work] and not overwrite:
         raise OptionError(
             f"--out {out} holds an unfinished run with other options",
             hint="Give its options to go on with it, another --out, or --overwrite to begin anew.",
@@ -67,5 +67,5 @@ def _prepare(out: Path, work: str, sources: Sequence[str], *, overwrite: bool) -
     if out.exists() and not resumes:
         shutil.rmtree(out)
     out.mkdir(exist_ok=True)
-    write_text(marker, work)
+    write_text(marker, f"These results are not finished: they grow, or were interrupted.\n{work}\n")
     return resumes

@@ -194,6 +194,7 @@ def test_closed_segments_survive_and_the_same_command_goes_on(how: signal.Signal
         assert process.poll() is None, process.communicate()
         time.sleep(0.01)
     assert len(lines_of(out)) > 15 and (out / UNFINISHED).exists(), "lines can be read while it runs"
+    assert "not finished" in (out / UNFINISHED).read_text() and str(video) not in (out / UNFINISHED).read_text()
     kept = (out / "enhanced-000001.mp4").stat()
     os.kill(process.pid, how)
     process.communicate()
