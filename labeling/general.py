@@ -141,7 +141,6 @@ def _later_stages(out: Path, datasets: list[Path], options: GeneralOptions) -> t
     merged, training, model = out / "dataset", out / "train", out / "general.onnx"
     manifest, weights = merged / "manifest.json", training / "best_model" / "model.pdparams"
     config = str(options.config)
-    notes = [word for note in TRAINED_ON for word in ("--trained-on", note)]
     merge = ("labeling/merge_datasets.py", *map(str, datasets), "--out", str(merged))
     return (
         Stage("merge", merge, manifests, (manifest,)),
@@ -155,7 +154,7 @@ def _later_stages(out: Path, datasets: list[Path], options: GeneralOptions) -> t
         Stage(
             "export",
             ("export/export_onnx.py", "--config", config, "--weights", str(weights), "--dataset", str(merged),
-             "--size", "any", "--out", str(model), *notes),
+             "--size", "any", "--out", str(model), "--trained-on", *TRAINED_ON),
             (weights, manifest),
             (model, model.with_suffix(".json")),
         ),
