@@ -12,22 +12,17 @@ from typing import Literal
 from deploy.core.errors import OptionError
 from deploy.core.options import option
 from deploy.core.ranges import require_ranges
-from deploy.inputs.report import Damaged, ReadOptions
+from deploy.inputs.options import SourceOptions
 
 
 @dataclass(frozen=True, kw_only=True)
-class EnhanceOptions:
+class EnhanceOptions(SourceOptions):
     """Options of one run.
 
     Raises:
         OptionError: a number is out of its range, or options contradict each other.
     """
 
-    input: tuple[str, ...] = option(
-        nargs="+",
-        metavar="INPUT",
-        help="videos, folders of images (in natural order), images, rtsp:// or http:// streams, webcam:0",
-    )
     out: Path | None = option(None, type=Path, help="folder for the results; only --raw does without")
     overwrite: bool = option(False, action="store_true", help="replace the results of an earlier run in --out")
     predictor: Path | None = option(None, type=Path, help="the predictor's .onnx file (default: the embedded one)")
@@ -83,23 +78,12 @@ class EnhanceOptions:
     ray_address: str | None = option(
         None, metavar="ADDRESS", help="of the Ray cluster (default: one of this machine alone is started)"
     )
-    every: int = option(1, type=int, metavar="N", help="take every Nth frame")
-    start_seconds: float = option(
-        0.0, type=float, metavar="S", help="first time to take, counted from the first frame of each input"
-    )
-    stop_seconds: float | None = option(None, type=float, metavar="S", help="first time not to take (default: the end)")
-    stream: int | None = option(
-        None, type=int, metavar="N", help="index of the video stream, as FFmpeg counts (default: the default one)"
-    )
-    damaged: Damaged = option(
-        "skip", choices=("skip", "stop"), help="frames that are lost are left out and counted, or end the run"
-    )
 
     def __post_init__(self) -> None:
-        require_ranges(self, "predict_every", "every", "threads", low=1)
+        super().__post_init__()
+        require_ranges(self, "predict_every", "threads", low=1)
         require_ranges(self, "input_height", low=16)
         require_ranges(self, "segment_seconds", "window_seconds", low=0, open_ends=True)
-        _ = self.reading  # it refuses what it cannot use
         if self.out is None and self.raw is None:
             raise OptionError("neither --out nor --raw is given", hint="Add --out DIR, or --raw - for a pipe.")
         if self.raw is not None and len(self.input) > 1:
@@ -109,11 +93,6 @@ class EnhanceOptions:
                 "--engine ray takes several inputs and --out, and no --window-seconds",
                 hint="An input is a task with its own budget; one input needs no cluster.",
             )
-
-    @property
-    def reading(self) -> ReadOptions:
-        """How inputs are read."""
-        return ReadOptions(self.stream, self.damaged)
 
     @property
     def window(self) -> Fraction | None:

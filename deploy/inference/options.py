@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from deploy.backends.selection import AUTO, CHOICES
 from deploy.core.options import option
 from deploy.core.ranges import require_ranges
-from deploy.inputs.report import Damaged, ReadOptions
+from deploy.inputs.options import SourceOptions
 
 if TYPE_CHECKING:  # numpy is behind these, and --help works without it
     from deploy.outputs.map_files import MapOptions
@@ -63,32 +63,15 @@ class BenchmarkOptions(RuntimeOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class InferenceOptions(RuntimeOptions):
+class InferenceOptions(SourceOptions, RuntimeOptions):
     """Options of one run.
 
     Raises:
         OptionError: a number is out of its range.
     """
 
-    input: tuple[str, ...] = option(
-        nargs="+",
-        metavar="INPUT",
-        help="videos, folders of images (in natural order), images, rtsp:// or http:// streams, webcam:0; "
-        "several share one selection",
-    )
     out: Path = option(type=Path, help="folder for the results")
     overwrite: bool = option(False, action="store_true", help="replace the results of an earlier run in --out")
-    every: int = option(1, type=int, metavar="N", help="take every Nth frame")
-    start_seconds: float = option(
-        0.0, type=float, metavar="S", help="first time to take, counted from the first frame of each input"
-    )
-    stop_seconds: float | None = option(None, type=float, metavar="S", help="first time not to take (default: the end)")
-    stream: int | None = option(
-        None, type=int, metavar="N", help="index of the video stream, as FFmpeg counts (default: the default one)"
-    )
-    damaged: Damaged = option(
-        "skip", choices=("skip", "stop"), help="frames that are lost are left out and counted, or end the run"
-    )
     top: float = option(0.2, type=float, metavar="F", help="fraction of macroblocks to enhance")
     select: str | None = option(
         None,
@@ -123,10 +106,11 @@ class InferenceOptions(RuntimeOptions):
     )
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         require_ranges(self, "top", low=0, high=1)
         require_ranges(self, "segment_seconds", "window_seconds", low=0, open_ends=True)
         require_ranges(self, "overlays", low=0)
-        _ = self.rule, self.reuse(), self.map_options, self.reading  # each refuses what it cannot use
+        _ = self.rule, self.reuse(), self.map_options  # each refuses what it cannot use
 
     @property
     def rule(self) -> SelectionRule:
@@ -149,11 +133,6 @@ class InferenceOptions(RuntimeOptions):
 
         length = self.segment_seconds
         return MapOptions(self.maps, None if length is None else Fraction(str(length)))
-
-    @property
-    def reading(self) -> ReadOptions:
-        """How inputs are read."""
-        return ReadOptions(self.stream, self.damaged)
 
     def reuse(self) -> ReuseRule:
         """A new rule for one stream."""

@@ -26,7 +26,7 @@ from deploy.inference.latency import StageClock
 from deploy.inference.options import InferenceOptions, RuntimeOptions
 from deploy.inputs.live import shown_name
 from deploy.inputs.sources import FrameSource, open_source
-from deploy.inputs.video import Fit, Frame, FrameSelection
+from deploy.inputs.video import Fit, Frame
 from deploy.outputs.output_folder import check_output, folder_of_stream, replacing
 from deploy.outputs.results import PictureOptions, ResultWriter
 from deploy.prediction.predictor import Prediction, Predictor
@@ -98,13 +98,14 @@ def infer(options: InferenceOptions, *, say: Callable[[str], None]) -> dict[str,
     Raises:
         RegenError: the model, the input, the output folder or an option cannot be used. Nothing is left behind.
     """
-    selection = FrameSelection(options.start_seconds, options.stop_seconds, options.every)
     check_output(options.out, options.input, overwrite=options.overwrite)
     with open_predictor(options) as predictor:
         if options.model is None:
             say(f"predictor: {predictor.card.name}, which comes with the project (--model takes your own)")
         say(f"backend: {predictor.backend_report}")
-        sources = [open_source(name, selection, _fit(name, predictor), options.reading) for name in options.input]
+        sources = [
+            open_source(name, options.selection, _fit(name, predictor), options.reading) for name in options.input
+        ]
         with replacing(options.out) as folder:
             # Once more: another process may have finished since. From here on this one is alone.
             check_output(options.out, options.input, overwrite=options.overwrite)

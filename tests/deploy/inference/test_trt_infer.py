@@ -22,7 +22,11 @@ from tests.helpers.deploy_helpers import trt_infer_command as command
 
 DEPLOY = Path(trt_infer.__file__).parent
 ALLOWED = {"numpy", "PIL", "av", "onnxruntime", "openvino", "deploy"}
-OPTIONAL = {"detectors/resizing.py": {"onnx"}, "worth_it/precision.py": {"pycocotools"}}
+OPTIONAL = {
+    "detectors/resizing.py": {"onnx"},
+    "enhancement/ray_engine.py": {"ray"},
+    "worth_it/precision.py": {"pycocotools"},
+}
 """What a file may ask for, saying which package is missing."""
 STRIPES = [0, 0, 1, 2, 2]
 

@@ -1,0 +1,55 @@
+"""Options of every command that reads videos: what is read of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from deploy.core.options import option
+from deploy.core.ranges import require_ranges
+from deploy.inputs.report import Damaged, ReadOptions
+
+if TYPE_CHECKING:  # PyAV is behind it, and --help works without
+    from deploy.inputs.video import FrameSelection
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceOptions:
+    """Which inputs, and which of their frames.
+
+    Raises:
+        OptionError: a number is out of its range.
+    """
+
+    input: tuple[str, ...] = option(
+        nargs="+",
+        metavar="INPUT",
+        help="videos, folders of images (in natural order), images, rtsp:// or http:// streams, webcam:0",
+    )
+    every: int = option(1, type=int, metavar="N", help="take every Nth frame")
+    start_seconds: float = option(
+        0.0, type=float, metavar="S", help="first time to take, counted from the first frame of each input"
+    )
+    stop_seconds: float | None = option(None, type=float, metavar="S", help="first time not to take (default: the end)")
+    stream: int | None = option(
+        None, type=int, metavar="N", help="index of the video stream, as FFmpeg counts (default: the default one)"
+    )
+    damaged: Damaged = option(
+        "skip", choices=("skip", "stop"), help="frames that are lost are left out and counted, or end the run"
+    )
+
+    def __post_init__(self) -> None:
+        require_ranges(self, "every", low=1)
+        _ = self.reading  # it refuses what it cannot use
+
+    @property
+    def reading(self) -> ReadOptions:
+        """How inputs are read."""
+        return ReadOptions(self.stream, self.damaged)
+
+    @property
+    def selection(self) -> FrameSelection:
+        """Which frames are taken."""
+        from deploy.inputs.video import FrameSelection
+
+        return FrameSelection(self.start_seconds, self.stop_seconds, self.every)
