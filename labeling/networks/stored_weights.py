@@ -23,6 +23,7 @@ def find_weights(sha256: str, folders: Sequence[Path]) -> Path | None:
     """
     if not sha256:
         return None
+
     for folder in folders:
         if not folder.is_dir():
             raise InputError(f"--weights-folder {folder} is not a folder", hint="Name the folder of the weight files.")
@@ -30,5 +31,11 @@ def find_weights(sha256: str, folders: Sequence[Path]) -> Path | None:
         for place, _, names in os.walk(folder):
             for path in (Path(place, name) for name in sorted(names)):
                 if path.suffix.lower() in SUFFIXES and path.is_file() and sha256_of(path) == sha256:
-                    return path
+                    return _whole(path)
     return None
+
+
+def _whole(path: Path) -> Path:
+    """The file to load: of a TensorFlow.js model the graph beside its weights."""
+    graph = path.with_suffix(".json")
+    return graph if path.suffix == ".bin" and graph.is_file() else path

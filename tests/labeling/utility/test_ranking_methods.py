@@ -99,5 +99,10 @@ def test_weights_are_found_by_their_hash(tmp_path: Path) -> None:
     assert find_weights(sha256_of(wanted), [tmp_path]) == wanted
     assert find_weights(sha256_of(tmp_path / "b.txt"), [tmp_path]) is None
     assert find_weights("", [tmp_path]) is None
+    shard, graph = tmp_path / "net.bin", tmp_path / "net.json"
+    shard.write_text("a TensorFlow.js model's")
+    assert find_weights(sha256_of(shard), [tmp_path]) == shard
+    graph.write_text("{}")
+    assert find_weights(sha256_of(shard), [tmp_path]) == graph  # what loads them
     with pytest.raises(InputError, match=r"--weights-folder .* is not a folder"):
         find_weights("0" * 64, [tmp_path / "none"])
