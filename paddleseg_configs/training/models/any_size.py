@@ -32,7 +32,7 @@ class AnySizeSeg(nn.Layer):
         width: channels of the sum.
         in_channels: of the frames, as the backbone has it: 3, or 4 with the detections of the frame before.
         pretrained: weights to start from: "general" for those of the general predictor, a file, or an address with its
-            checksum. A head for another number of levels, or a first layer for other channels, starts at random.
+            checksum. A head for another number of levels starts at random.
     """
 
     any_size = True

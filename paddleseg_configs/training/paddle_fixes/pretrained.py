@@ -56,9 +56,8 @@ def load_pretrained(model: Any, source: str | None) -> None:
         return
     path = GENERAL if source == "general" else Path(fetch_pretrained(source) if urlparse(source).netloc else source)
     given, own = read_tensors(path) if path.suffix == ".safetensors" else read_state(path), model.state_dict()
-    fitting = {
-        name: value for name, value in given.items() if name in own and np.shape(value) == tuple(own[name].shape)
-    }
+    given = {name: _for_channels(value, tuple(own[name].shape)) for name, value in given.items() if name in own}
+    fitting = {name: value for name, value in given.items() if np.shape(value) == tuple(own[name].shape)}
     name = type(model).__name__
     if not fitting:
         raise WeightsError(
@@ -67,6 +66,14 @@ def load_pretrained(model: Any, source: str | None) -> None:
         )
     model.set_dict({**own, **fitting})
     print(f"{name}: {len(fitting)} of {len(own)} tensors from {path}", flush=True)
+
+
+def _for_channels(value: Any, shape: tuple[int, ...]) -> Any:
+    """Weights of a convolution for fewer input channels: those of the first ones; others as they are."""
+    given = np.shape(value)
+    if len(given) == len(shape) == 4 and given[0] == shape[0] and given[2:] == shape[2:] and given[1] > shape[1]:
+        return value[:, : shape[1]]
+    return value
 
 
 def fetch_pretrained(address: str) -> str:
