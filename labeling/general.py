@@ -23,7 +23,7 @@ from deploy.core.files import write_text
 from deploy.core.ranges import require_ranges
 from labeling.core.stages import ROOT, Stage, execute, run_stage
 
-CONFIG = "paddleseg_configs/anysize_previous_mobilenetv2_x025.yml"
+CONFIG = "paddleseg_configs/general/anysize_previous.yml"
 CLIP = "datasets/cache/vtest.avi"
 
 _CLIPS = (

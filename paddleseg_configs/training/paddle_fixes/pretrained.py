@@ -22,7 +22,7 @@ from deploy.core.files import atomic_path
 from labeling.core.downloads import download
 from paddleseg_configs.training.paddle_fixes.weights import read_state
 
-GENERAL = Path(__file__).parents[2] / "general.safetensors"
+GENERAL = Path(__file__).parents[2] / "general" / "weights.safetensors"
 """Weights of the general predictor, to start from."""
 
 

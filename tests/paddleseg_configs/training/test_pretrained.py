@@ -99,9 +99,7 @@ def test_weights_of_another_model_and_missing_files_are_errors(weights: Path, tm
         built(weights, str(tmp_path / "none.pdparams"))
 
 
-@pytest.mark.parametrize(
-    ("config", "channels"), [("anysize_mobilenetv2_x025", 3), ("anysize_previous_mobilenetv2_x025", 4)]
-)
+@pytest.mark.parametrize(("config", "channels"), [("anysize_mobilenetv2_x025", 3), ("general/anysize_previous", 4)])
 def test_training_starts_from_the_general_predictor(
     weights: Path, capsys: pytest.CaptureFixture[str], config: str, channels: int
 ) -> None:
@@ -109,7 +107,9 @@ def test_training_starts_from_the_general_predictor(
     overrides = [("model.pretrained", "general")]
     if channels == 4:
         overrides += [("train_dataset.previous_prob", "0"), ("val_dataset.previous_prob", "0")]
-    settings = load_settings(Path(f"{config}.yml"), dataset=weights.parent / "dataset", overrides=overrides)
+    settings = load_settings(
+        REPOSITORY / "paddleseg_configs" / f"{config}.yml", dataset=weights.parent / "dataset", overrides=overrides
+    )
     own, stored = LevelBuilder(settings).model.state_dict(), read_tensors(GENERAL)
     assert f"{len(own) - 2} of {len(own)} tensors" in capsys.readouterr().out
     for name in set(own) - {"head.weight", "head.bias"}:

@@ -28,7 +28,7 @@ from paddleseg_configs.training.run.loop import TrainOptions, train
 from tests.helpers.deploy_helpers import write_video
 from tests.helpers.paddle_helpers import HEIGHT, REPOSITORY, WIDTH, make_dataset
 
-CONFIG = REPOSITORY / "paddleseg_configs" / "anysize_previous_mobilenetv2_x025.yml"
+CONFIG = REPOSITORY / "paddleseg_configs" / "general" / "anysize_previous.yml"
 RECORD = ModelRecord(name="onnx", weights_sha256="")
 
 
