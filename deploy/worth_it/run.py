@@ -31,6 +31,10 @@ from deploy.worth_it.ways import (
     sliced_way,
 )
 
+OF_PREVIOUS = (
+    "The predictor is given the detections of the frame before, as Enhancer.feedback gives them; finding them is not "
+    "counted: a stream has them already."
+)
 SHOWN = f"top {CONTROL_BUDGET:.0%} by predictor"
 
 
@@ -80,9 +84,12 @@ def find_out(
         situation = "detector too small"
         enough = rounded_up(plan.sr_size)
         notes.append(f"Run it at --detector-size {enough[1]}x{enough[0]}, or export it at that size, and ask again.")
+    before = BoxesBefore(engine, detectors.own, detectors.least_score)
+    if engine.takes_previous:
+        notes.append(OF_PREVIOUS)
     ways = [
-        *enhancing_ways(engine, detectors.own),
-        *_alternatives(engine, detectors, plan, with_before=len(samples) > 1),
+        *enhancing_ways(engine, detectors.own, before),
+        *_alternatives(engine, detectors, plan, before if len(samples) > 1 else None),
     ]
     if lighter is not None:
         ways.append(lighter_way("the embedded upscaler", lighter, detectors.own))
@@ -119,10 +126,10 @@ def write_answer(answer: Answer, options: WorthOptions, engine: Engine) -> list[
     return written
 
 
-def _alternatives(engine: Engine, detectors: Detectors, plan: Plan, *, with_before: bool) -> list[Way]:
+def _alternatives(engine: Engine, detectors: Detectors, plan: Plan, before: BoxesBefore | None) -> list[Way]:
     ways = [sliced_way(engine, detectors.own)]
-    if with_before:
-        ways.append(BoxesBefore(engine, detectors.own, detectors.least_score).way())
+    if before is not None:
+        ways.append(before.way())
     ways += [
         larger_way(engine.scale, detector, size, detector.zoom(plan.sr_size)) for detector, size in detectors.larger
     ]

@@ -42,18 +42,24 @@ class Engine(Protocol):
 
     scale: int
     """Size of the result over that of the frame."""
+    takes_previous: bool
+    """Whether the predictor looks at detections of the frame before."""
 
     def grid(self, lr: Image) -> Grid:
         """The blocks of a frame."""
         ...
 
-    def enhance(self, lr: Image, budget: float, ranking: Ranking | None = None) -> Enhanced:
+    def enhance(
+        self, lr: Image, budget: float, ranking: Ranking | None = None, previous: Detections | None = None
+    ) -> Enhanced:
         """Super-resolve the top blocks, interpolate the others.
 
         Args:
             lr: (H, W, 3) uint8 RGB.
             budget: share of the blocks; 0 interpolates all, 1 super-resolves all.
             ranking: (rows, cols), larger is earlier; None asks the predictor.
+            previous: what was found in the frame before, in pixels of the super-resolved frame, for a predictor that
+                takes it.
         """
         ...
 
@@ -84,8 +90,15 @@ class Way:
     """Share of the blocks that are super-resolved."""
 
 
-def enhancing_ways(engine: Engine, detect: Detect) -> list[Way]:
-    """Nothing, everything, by predictor, and by chance."""
+def enhancing_ways(engine: Engine, detect: Detect, before: BoxesBefore | None = None) -> list[Way]:
+    """Nothing, everything, by predictor, and by chance.
+
+    Args:
+        engine: enlarges frames.
+        detect: the detector.
+        before: detects in the frame before, for a predictor that takes that; its time is not counted.
+    """
+    giving = before if engine.takes_previous else None
 
     def by(budget: float, rank: Callable[[Sample], Ranking] | None = None) -> Callable[[Sample], Found]:
         def run(sample: Sample) -> Found:
@@ -93,6 +106,13 @@ def enhancing_ways(engine: Engine, detect: Detect) -> list[Way]:
             return Found(detect(enhanced.image), enhanced)
 
         return run
+
+    def by_predictor(budget: float) -> Way:
+        def run(sample: Sample) -> Found:
+            enhanced = engine.enhance(sample.lr, budget, previous=giving.found if giving else None)
+            return Found(detect(enhanced.image), enhanced)
+
+        return Way(f"top {budget:.0%} by predictor", "predicted", run, giving.look if giving else None, budget)
 
     def chance(sample: Sample) -> Ranking:
         grid = engine.grid(sample.lr)
@@ -102,7 +122,7 @@ def enhancing_ways(engine: Engine, detect: Detect) -> list[Way]:
     return [
         Way("nothing (interpolated)", "nothing", by(0.0), budget=0.0),
         Way("everything super-resolved", "everything", by(1.0), budget=1.0),
-        *(Way(f"top {budget:.0%} by predictor", "predicted", by(budget), budget=budget) for budget in BUDGETS),
+        *map(by_predictor, BUDGETS),
         Way(f"random {CONTROL_BUDGET:.0%}", "control", by(CONTROL_BUDGET, chance), budget=CONTROL_BUDGET),
     ]
 
@@ -112,28 +132,33 @@ class BoxesBefore:
 
     def __init__(self, engine: Engine, detect: Detect, least_score: float = 0.0) -> None:
         self._engine, self._detect, self._least_score = engine, detect, least_score
-        self._boxes = np.zeros((0, 4), np.float32)
+        self._sample: Sample | None = None
+        self.found: Detections | None = None
+        """In the frame before the one looked at last, in pixels of the super-resolved frame; None where none is."""
 
     def way(self) -> Way:
         """As the others."""
         name = f"boxes of the frame before, {CONTROL_BUDGET:.0%}"
-        return Way(name, "instead", self._run, self._look_at_the_frame_before, CONTROL_BUDGET)
+        return Way(name, "instead", self._run, self.look, CONTROL_BUDGET)
 
-    def _look_at_the_frame_before(self, sample: Sample) -> None:
-        boxes = np.zeros((0, 4), np.float32)
+    def look(self, sample: Sample) -> None:
+        """Detect in the frame before; once, however many ways ask."""
+        if sample is self._sample:
+            return
+        self._sample, self.found = sample, None
         if sample.before is not None:
-            boxes = self._boxes_in(self._engine.enhance(sample.before, 0.0))
-            boxes = self._boxes_in(self._enhanced(sample.before, boxes))
-        self._boxes = boxes
+            self.found = self._detected(self._engine.enhance(sample.before, 0.0))
+            self.found = self._detected(self._enhanced(sample.before))
 
     def _run(self, sample: Sample) -> Found:
-        enhanced = self._enhanced(sample.lr, self._boxes)
+        enhanced = self._enhanced(sample.lr)
         return Found(self._detect(enhanced.image), enhanced)
 
-    def _boxes_in(self, enhanced: Enhanced) -> NDArray[np.float32]:
-        return self._detect(enhanced.image).from_score(self._least_score).xyxy
+    def _detected(self, enhanced: Enhanced) -> Detections:
+        return self._detect(enhanced.image).from_score(self._least_score)
 
-    def _enhanced(self, lr: Image, boxes: NDArray[np.float32]) -> Enhanced:
+    def _enhanced(self, lr: Image) -> Enhanced:
+        boxes = np.zeros((0, 4), np.float32) if self.found is None else self.found.xyxy
         ranking = box_ranking(boxes, self._engine.grid(lr)).astype(np.float32)
         return self._engine.enhance(lr, CONTROL_BUDGET, ranking)
 

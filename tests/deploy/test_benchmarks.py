@@ -1,9 +1,11 @@
-"""The deployment benchmarks' own arithmetic: multiply-adds, what a backend gets right, the page, reuse rules."""
+"""The deployment benchmarks' own arithmetic: multiply-adds, what a backend gets right, the page, reuse rules, clips."""
 
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from deploy.backends.onnxruntime_backend import OnnxRuntimeBackend
+from deploy.core.errors import InputError, OptionError
 from deploy.prediction.postprocess import read_output
 from deploy.prediction.predictor import Predictor
 from deploy.prediction.preprocess import to_batch
@@ -21,6 +24,7 @@ from tests.helpers.deploy_helpers import card_of, striped_frame, write_model
 from tests.helpers.label_helpers import REPOSITORY
 
 sys.path.append(str(REPOSITORY / "benchmarks"))
+import clips
 import cpu_deploy
 import processor_peaks
 import temporal_reuse
@@ -119,3 +123,100 @@ def test_replay_reuses_as_the_rule_says(tmp_path: Path) -> None:
         fresh = [predictor(striped_frame(shift=shift)).levels[0, 0] for shift in range(5)]
     assert replay.num_predicted == 2
     assert found == [fresh[0], fresh[0], fresh[0], fresh[3], fresh[3]]
+
+
+def clip_entry(clip: str, whole: float, *gains: float, **known: Any) -> dict[str, Any]:
+    """What `benchmarks/clips.py` keeps of a clip: gain of the whole frame and of its ways."""
+    ways = zip((clips.WHOLE, *clips.WAYS), (whole, *gains), strict=False)
+    rows = [
+        {"way": way, "gain": gain, "gain_low": gain - 0.01, "gain_high": gain + 0.01, "milliseconds": 100 * whole}
+        for way, gain in ways
+    ]
+    return {"clip": clip, "detector": "d", "role": "test", "worth_it": False, "verdict": "v", "rows": rows} | known
+
+
+def test_recovery_is_of_sums_and_resamples_clips() -> None:
+    one, other = clip_entry("a", 0.1, 0.05, 0.1, 0.0), clip_entry("b", 0.3, 0.25, 0.3, 0.0)
+    assert clips.recovery([one], clips.WAYS[0]) == "50%", "of one clip there is no interval"
+    assert clips.recovery([one, other], clips.WAYS[0]) == "75% (50% to 83%)", "0.3 of 0.4"
+    again = clip_entry("a", 0.1, 0.05, detector="e")
+    assert clips.recovery([one, again], clips.WAYS[0]) == "50%", "two detectors on a clip are one clip"
+    assert clips.recovery([one], clips.WAYS[3]) == clips.recovery([], clips.WAYS[0]) == "-", "not tried"
+
+
+def test_clips_that_do_not_gain_are_listed_apart() -> None:
+    entries = [
+        clip_entry("small", 0.029, 0.02, 0.02, 0.02, 0.02),
+        clip_entry("large", 0.1, 0.05, 0.1, 0.02, 0.08),
+        clip_entry("learnt", 0.2, 0.1, 0.1, 0.1, 0.1, role="train", detector="e"),
+        {**clip_entry("blind", 0.5), "worth_it": None, "verdict": "cannot be said", "rows": []},
+    ]
+    tables = {table.title: table for table in clips.tables_of(entries)}
+    assert tables["Recovery"].rows == (
+        ("test", "d", "1", "50%", "100%", "20%", "80%"),
+        ("test", "e", "0", "-", "-", "-", "-"),
+        ("test", "d, e", "1", "50%", "100%", "20%", "80%"),
+        ("train", "d", "0", "-", "-", "-", "-"),
+        ("train", "e", "1", "50%", "50%", "50%", "50%"),
+        ("train", "d, e", "1", "50%", "50%", "50%", "50%"),
+    ), "roles are never pooled"
+    assert tables["Clips"].rows[1:] == (
+        ("large", "test", "d", "+10.0", "+9.0 to +11.0", "50%", "100%", "20%", "80%"),
+        ("small", "test", "d", "+2.9", "+1.9 to +3.9", "not worth it", "", "", ""),
+    )
+    assert tables["Clips of which nothing can be said"].rows == (("blind", "d", "cannot be said"),)
+    assert tables["Milliseconds a frame, detector included"].rows[0] == (clips.WHOLE, "6", "20")
+
+
+def test_lists_of_clips_and_detectors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    listed = tmp_path / "clips.yml"
+    listed.write_text("- {path: a/b.mp4, role: test, source: x/y, licence: MIT}\n")
+    assert clips.read_clips(listed) == [
+        {"path": str(tmp_path / "a" / "b.mp4"), "role": "test", "source": "x/y", "licence": "MIT"}
+    ]
+    for text in ("", "[]", "- 3", "- {path: a.mp4}", "- {", 2 * listed.read_text()):
+        listed.write_text(text)
+        with pytest.raises(InputError, match="cannot read clips"):
+            clips.read_clips(listed)
+    monkeypatch.setenv("REGEN_ASSETS", str(tmp_path))
+    with pytest.raises(InputError, match="no clips in train/ and test/"):
+        clips.read_clips(None)
+    (tmp_path / "clips" / "train").mkdir(parents=True)
+    (tmp_path / "clips" / "train" / "c.mp4").touch()
+    assert [(Path(clip["path"]).name, clip["role"]) for clip in clips.read_clips(None)] == [("c.mp4", "train")]
+    assert clips.parse_detectors(["y=f/y.onnx@960x544", "c=centernet"]) == {
+        "y": (Path("f/y.onnx"), "960x544"),
+        "c": (Path("centernet"), None),
+    }
+    for wrong in (["y.onnx"], ["y=a.onnx@960"], ["y=a.onnx", "y=b.onnx"], ["a/b=c.onnx"], []):
+        with pytest.raises(OptionError, match="detectors="):
+            clips.parse_detectors(wrong)
+
+
+def test_a_clip_is_measured_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from deploy.worth_it.verdict import Row, Verdict
+
+    asked: list[str] = []
+
+    def find_out(options: Any, *_: Any) -> Any:
+        asked.append(options.video.name)
+        if options.video.name == "broken.mp4":
+            raise InputError(f"cannot read {options.video}", hint="")
+        rows = tuple(Row(way, None, 1, 1, 1, 0, 0, 0, 5) for way in (clips.WHOLE, "detector at 8x4, interpolated"))
+        return SimpleNamespace(verdict=Verdict("not worth it", False, rows))
+
+    monkeypatch.setattr(clips, "find_out", find_out)
+    listed = tmp_path / "c.yml"
+    listed.write_text("".join(f"- {{path: {n}.mp4, role: test, source: s, licence: l}}\n" for n in ("good", "broken")))
+    (tmp_path / "good.mp4").write_bytes(b"1")
+    options = clips.ClipsOptions(detectors=("d=d.onnx",), clips=listed, out=tmp_path / "out")
+    first, second = clips.measure(options), clips.measure(options)
+    assert first == second and asked == ["good.mp4", "broken.mp4", "broken.mp4"], "what failed is tried again"
+    assert [path.name for path in options.out.glob("*.json")] == ["good-d.json"]
+    assert first[0]["rows"][1]["way"] == "detector input x 1.25, interpolated"
+    assert first[1]["verdict"] == "left out: cannot read broken.mp4"
+    with pytest.raises(InputError, match=r"good-d\.json was measured with another frames"):
+        clips.measure(replace(options, frames=3))
+    (tmp_path / "good.mp4").write_bytes(b"2")
+    with pytest.raises(InputError, match="measured with another clip"):
+        clips.measure(options)

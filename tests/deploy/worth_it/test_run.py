@@ -55,16 +55,26 @@ class KnowingEngine:
 
     scale = SCALE
 
-    def __init__(self) -> None:
+    def __init__(self, *, takes_previous: bool = False) -> None:
+        self.takes_previous = takes_previous
         self.budgets: list[float] = []
+        self.given: list[Detections | None] = []
 
     def grid(self, lr: Image8) -> Grid:
         return Grid(lr.shape[0], lr.shape[1], SCALE)
 
-    def enhance(self, lr: Image8, budget: float, ranking: NDArray[np.float32] | None = None) -> Enhanced:
+    def enhance(
+        self,
+        lr: Image8,
+        budget: float,
+        ranking: NDArray[np.float32] | None = None,
+        previous: Detections | None = None,
+    ) -> Enhanced:
         self.budgets.append(budget)
         grid = self.grid(lr)
         if ranking is None:
+            if budget not in (0, 1):
+                self.given.append(previous)
             ranking = grid.pool(lr[..., 0])
         selected = top_blocks(ranking, budget)
         image = lr.repeat(SCALE, axis=0).repeat(SCALE, axis=1)
@@ -99,6 +109,34 @@ def test_the_ends_and_what_lies_between(answer: Answer) -> None:
     assert f1["random 20%"] < f1["top 20% by predictor"]
     assert f1["detector at 384x256, interpolated"] == 1, "interpolation is all that this detector needs there"
     assert all(row.f1_low <= row.f1 <= row.f1_high and row.milliseconds > 0 for row in answer.verdict.rows)
+
+
+def test_a_predictor_that_takes_them_gets_the_detections_of_the_frame_before() -> None:
+    for takes in (True, False):
+        engine, looked = KnowingEngine(takes_previous=takes), 0
+
+        def counted(image: Image8) -> Detections:
+            nonlocal looked
+            looked += 1
+            return detect(image)
+
+        before = BoxesBefore(engine, counted, 0.55)
+        ways = enhancing_ways(engine, detect, before)
+        for sample in samples(3):
+            for way in ways:
+                if way.prepare is not None:
+                    way.prepare(sample)
+                way.run(sample)
+        assert len(engine.given) == 4 * 3, "four budgets"
+        if takes:
+            assert looked == 2 * 3, "twice in each frame before, however many ways ask"
+            assert all(given is not None and (given.confidence >= 0.55).all() for given in engine.given)
+            found = BoxesBefore(engine, detect, 0.55)
+            found.look(samples(3)[-1])
+            assert found.found is not None and engine.given[-1] is not None
+            np.testing.assert_array_equal(engine.given[-1].xyxy, found.found.xyxy)
+        else:
+            assert looked == 0 and engine.given == [None] * 12 and all(way.prepare is None for way in ways)
 
 
 def test_files(answer: Answer, tmp_path: Path) -> None:

@@ -1,0 +1,199 @@
+"""What super-resolution gains on clips of many cameras, and how much of that the blocks of a predictor bring.
+
+    python benchmarks/clips.py --detectors yolox=yolox_nano.onnx@960x544 picodet=picodet_s.onnx --page clips.md
+
+Each clip goes with each detector through what deploy/worth.py does and leaves a file in --out: the same command goes on
+where it was stopped. Then come the tables.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tyro
+import yaml
+
+from deploy.core.cli import run
+from deploy.core.errors import InputError, OptionError, first_line
+from deploy.core.files import sha256_of, write_text
+from deploy.core.resize import Reduction
+from deploy.core.statistics import middle_95, resampled_means
+from deploy.core.tables import Table
+from deploy.enhancement.upscaler import EMBEDDED
+from deploy.prediction.predictor import GENERAL
+from deploy.worth_it.detectors import LARGER
+from deploy.worth_it.engine import EnhancerEngine
+from deploy.worth_it.options import WorthOptions
+from deploy.worth_it.run import find_out
+from labeling.networks.array_detector import open_any_detector
+
+ASSETS = Path(__file__).resolve().parents[2] / "shared" / "assets"
+WHOLE = "everything super-resolved"
+WAYS = ("top 10% by predictor", "top 20% by predictor", "random 20%", "boxes of the frame before, 20%")
+LEAST_GAIN = 0.03  # clips on which the whole frame gains less are not worth it
+Entry = dict[str, Any]  # what was measured of one clip with one detector
+
+
+@dataclass(frozen=True)
+class ClipsOptions:
+    """What to measure."""
+
+    detectors: tuple[str, ...]
+    """NAME=FILE.onnx, or NAME=FILE.onnx@WxH for a network of that size; FILE may be what labeling/worth.py takes."""
+    clips: Path | None = None
+    """YAML list of path, role, source, licence; the default is train/*.mp4 and test/*.mp4 of ../shared/assets/clips or
+    $REGEN_ASSETS/clips."""
+    out: Path = Path("runs/results/clips")
+    """Folder of one JSON a clip and detector."""
+    upscaler: Path | None = None
+    """An exported upscaler; the default is the embedded one."""
+    predictor: Path | None = None
+    """An exported predictor; the default is the embedded one."""
+    frames: int = 20
+    """Frames of each clip."""
+    height: int | None = None
+    """Of the low-resolution frames; the default is the most that leaves a true frame, up to 360."""
+    reduce: Reduction = "area"
+    """How they are made."""
+    threads: int = 1
+    """CPU threads of the networks."""
+    page: Path | None = None
+    """Markdown file for the tables."""
+    json: Path | None = None
+    """File for the figures."""
+
+
+def read_clips(listed: Path | None) -> list[dict[str, str]]:
+    """Path (of a list: relative to its folder), role, source and licence of each clip."""
+    if listed is None:
+        folder = Path(os.environ.get("REGEN_ASSETS", ASSETS)) / "clips"
+        paths = sorted([*folder.glob("train/*.mp4"), *folder.glob("test/*.mp4")])
+        if not paths:
+            raise InputError(f"no clips in train/ and test/ of {folder}", hint="Give a list: --clips FILE.yml.")
+        return [{"path": str(path), "role": path.parent.name, "source": "", "licence": ""} for path in paths]
+    try:
+        entries = yaml.safe_load(listed.read_text("utf-8"))
+        clips = [{key: str(entry[key]) for key in ("path", "role", "source", "licence")} for entry in entries]
+        if not len({Path(clip["path"]).stem for clip in clips}) == len(clips) > 0:
+            raise ValueError("no clips, or two of one name")
+    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
+        hint = "Write a list of entries, each with path, role, source and licence; no two files of one name."
+        raise InputError(f"cannot read clips {listed}: {first_line(error)}", hint=hint) from None
+    return [clip | {"path": str(listed.parent / clip["path"])} for clip in clips]
+
+
+def parse_detectors(texts: Sequence[str]) -> dict[str, tuple[Path, str | None]]:
+    """Name -> file and, where given, width x height."""
+    matches = [re.fullmatch(r"([\w-]+)=([^@]+)(?:@(\d+x\d+))?", text) for text in texts]
+    found = {match[1]: (Path(match[2]), match[3]) for match in matches if match}
+    if len(found) < len(texts) or not found:
+        message = f"detectors={' '.join(texts)} must each be NAME=FILE.onnx or NAME=FILE.onnx@WxH, no name twice"
+        raise OptionError(message, hint="For example yolox=yolox_nano.onnx@960x544.")
+    return found
+
+
+def measure(options: ClipsOptions) -> list[Entry]:
+    """All clips with all detectors; what is in the folder is not measured again."""
+    pairs = itertools.product(read_clips(options.clips), parse_detectors(options.detectors).items())
+    options.out.mkdir(parents=True, exist_ok=True)
+    with EnhancerEngine(options.predictor, options.upscaler, options.threads) as engine:
+        return [_one(options, engine, clip, name, *detector) for clip, (name, detector) in pairs]
+
+
+def _one(options: ClipsOptions, engine: EnhancerEngine, clip: Entry, name: str, file: Path, size: str | None) -> Entry:
+    """Read it, or measure and write it; what cannot be measured is said and tried again the next time."""
+    source = Path(clip["path"])
+    asked = {key: getattr(options, key) for key in ("frames", "height", "reduce", "threads")}
+    worth = WorthOptions(video=source, detector=file, detector_size=size, **asked)
+    networks = {"upscaler": options.upscaler or EMBEDDED, "predictor": options.predictor or GENERAL}
+    used = networks | {"clip": source, "detector": file}
+    asked |= {key: sha256_of(path) if path.is_file() else str(path) for key, path in used.items()} | {"size": size}
+    facts: Entry = clip | {"path": source.name, "clip": source.stem, "detector": name}
+    path = options.out / f"{source.stem}-{name}.json"
+    if path.is_file():
+        stored: Entry = json.loads(path.read_text("utf-8"))
+        if others := ", ".join(key for key in asked if stored["settings"].get(key) != asked[key]):
+            raise InputError(f"{path} was measured with another {others}", hint="Remove it, or give another --out.")
+        return stored | facts
+    try:
+        verdict = find_out(worth, engine, open_any_detector).verdict
+    except (InputError, OptionError) as error:
+        return facts | {"verdict": f"left out: {error}".replace(str(source), source.name), "worth_it": None, "rows": []}
+    rows = [asdict(row) for row in verdict.rows]
+    for row, factor in zip((row for row in rows if row["way"].startswith("detector at ")), LARGER, strict=False):
+        row["way"] = f"detector input x {factor:g}, interpolated"  # in pixels it is another size for each clip
+    entry = facts | {"verdict": verdict.sentence, "worth_it": verdict.worth_it, "settings": asked, "rows": rows}
+    write_text(path, json.dumps(entry, indent=1) + "\n")
+    print(f"{source.stem}, {name}: {verdict.sentence}", flush=True)
+    return entry
+
+
+def recovery(entries: Sequence[Entry], way: str) -> str:
+    """Sum of a way's gains over that of the whole frame, and of several clips its 95 % interval, resampling them."""
+    gains = [(entry["clip"], {row["way"]: row["gain"] for row in entry["rows"]}) for entry in entries]
+    pairs = np.array([(gain[way], gain[WHOLE]) for _, gain in gains if way in gain])
+    if not len(pairs):
+        return "-"
+    clips, groups = np.unique([clip for clip, gain in gains if way in gain], return_inverse=True)
+    share = f"{pairs[:, 0].sum() / pairs[:, 1].sum():.0%}"
+    draws = resampled_means(pairs, groups)
+    return share if len(clips) < 2 else "{} ({:.0%} to {:.0%})".format(share, *middle_95(draws[:, 0] / draws[:, 1]))
+
+
+def tables_of(entries: Sequence[Entry]) -> list[Table]:
+    """Pooled recovery, single clips, those of which nothing can be said, milliseconds."""
+    whole = {id(entry): row for entry in entries for row in entry["rows"] if row["way"] == WHOLE}
+    said = [entry for entry in entries if entry["worth_it"] is not None]
+    said.sort(key=lambda entry: -whole[id(entry)]["gain"])
+    worth = [entry for entry in said if whole[id(entry)]["gain"] >= LEAST_GAIN]
+    names, roles = (list(dict.fromkeys(entry[key] for entry in entries)) for key in ("detector", "role"))
+    pooled, single = [], []
+    for role, chosen in itertools.product(roles, [*([name] for name in names), *([names] if len(names) > 1 else [])]):
+        pool = [entry for entry in worth if entry["role"] == role and entry["detector"] in chosen]
+        count = len({entry["clip"] for entry in pool})
+        pooled.append((role, ", ".join(chosen), str(count), *(recovery(pool, way) for way in WAYS)))
+    for entry in said:
+        gain, low, high = (f"{100 * whole[id(entry)][key]:+.1f}" for key in ("gain", "gain_low", "gain_high"))
+        shares = [recovery([entry], way) for way in WAYS] if entry in worth else ["not worth it", *[""] * 3]
+        single.append((entry["clip"], entry["role"], entry["detector"], gain, f"{low} to {high}", *shares))
+    unsaid = [(entry["clip"], entry["detector"], entry["verdict"]) for entry in entries if entry["worth_it"] is None]
+    times: dict[str, dict[str, list[float]]] = {}
+    for row, name in [(row, entry["detector"]) for entry in entries for row in entry["rows"]]:
+        times.setdefault(row["way"], {}).setdefault(name, []).append(row["milliseconds"])
+    means = [(way, *(f"{np.mean(ms[n]):.0f}" if n in ms else "-" for n in names)) for way, ms in times.items()]
+    how = f"Gain of a way over that of the whole frame, of clips where that gains {100 * LEAST_GAIN:g} points or more."
+    head = ("clip", "role", "detector", "gain of the whole frame, points", "95 %", *WAYS)
+    tables = (
+        Table("Recovery", ("role", "detector", "clips", *WAYS), tuple(pooled), f"{how} In brackets 95 % over clips."),
+        Table("Clips", head, tuple(single), f"Those that gain less than {100 * LEAST_GAIN:g} points are not worth it."),
+        Table("Clips of which nothing can be said", ("clip", "detector", "reason"), tuple(unsaid)),
+        Table("Milliseconds a frame, detector included", ("way", *names), tuple(means), "Mean over clips."),
+    )
+    return [table for table in tables if table.rows]
+
+
+def main() -> None:
+    """Parse the command line, measure, write."""
+    options = tyro.cli(ClipsOptions, description=__doc__)
+    tables = tables_of(entries := measure(options))
+    print("\n\n".join(table.text() for table in tables))
+    if options.json:
+        write_text(options.json, json.dumps(entries, indent=1) + "\n")
+    if options.page:
+        named = [path.name if path else "the embedded one" for path in (options.upscaler, options.predictor)]
+        made = f"By `benchmarks/clips.py`, {options.frames} frames a clip ({options.reduce}). Upscaler: {named[0]}; "
+        made += f"predictor: {named[1]}. F1 against the same detector's detections on the true frames."
+        page = ["# Clips of many cameras", made, *(table.markdown() for table in tables)]
+        write_text(options.page, "\n\n".join(page) + "\n")
+
+
+if __name__ == "__main__":
+    run(main, resumes=True)
