@@ -225,16 +225,30 @@ def read_card(model: Path) -> ModelCard:
     Raises:
         WeightsError: missing or bad.
     """
+    text = read_card_text(model, "model card", "models that export/export_onnx.py wrote")
+    return ModelCard.from_json(text, origin=str(card_path(model)))
+
+
+def read_card_text(model: Path, what: str, whose: str) -> str:
+    """The JSON beside an ONNX file.
+
+    Args:
+        model: the file.
+        what: the card is, for the message.
+        whose: which files have one.
+
+    Raises:
+        WeightsError: missing, or not text.
+    """
     path = card_path(model)
     try:
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         said = "there is none" if isinstance(error, FileNotFoundError) else first_line(error)
         raise WeightsError(
-            f"cannot read {path}, the model card of {model}: {said}",
-            hint="Only models that export/export_onnx.py wrote have one; keep its .json beside the .onnx.",
+            f"cannot read {path}, the {what} of {model}: {said}",
+            hint=f"Only {whose} have one; keep its .json beside the .onnx.",
         ) from None
-    return ModelCard.from_json(text, origin=str(path))
 
 
 def _refuse(name: str, value: object, rule: str) -> None:

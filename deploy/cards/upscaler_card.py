@@ -12,8 +12,8 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, NoReturn, get_args
 
-from deploy.cards.model_card import card_path
-from deploy.core.errors import WeightsError, first_line
+from deploy.cards.model_card import card_path, read_card_text
+from deploy.core.errors import WeightsError
 from deploy.core.files import write_text
 
 SCHEMA_VERSION = 1
@@ -118,16 +118,8 @@ def read_upscaler_card(model: Path) -> UpscalerCard:
     Raises:
         WeightsError: missing or bad.
     """
-    path = card_path(model)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        said = "there is none" if isinstance(error, FileNotFoundError) else first_line(error)
-        raise WeightsError(
-            f"cannot read {path}, the card of the upscaler {model}: {said}",
-            hint="Only files that export/export_upscaler.py wrote have one; keep its .json beside the .onnx.",
-        ) from None
-    return UpscalerCard.from_json(text, origin=str(path))
+    text = read_card_text(model, "upscaler card", "files that export/export_upscaler.py wrote")
+    return UpscalerCard.from_json(text, origin=str(card_path(model)))
 
 
 def _refuse(name: str, value: object, rule: str) -> NoReturn:

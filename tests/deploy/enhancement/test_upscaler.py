@@ -68,7 +68,7 @@ def test_other_networks_are_refused(graph: dict[str, object], said: str, runtime
 def test_other_files_are_refused(data: bytes, tmp_path: Path) -> None:
     path = tmp_path / "u.onnx"
     path.write_bytes(data)
-    with pytest.raises(WeightsError, match="the card of the upscaler"):
+    with pytest.raises(WeightsError, match="the upscaler card of"):
         Upscaler(path)
     write_upscaler_card(path, CARD)
     for runtime in ("onnxruntime", "openvino"):
