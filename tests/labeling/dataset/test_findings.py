@@ -132,6 +132,6 @@ def test_a_manifest_of_the_first_version_is_read(tmp_path: Path) -> None:
     now = json.loads(path.read_text())
     path.write_text(json.dumps(now | {"schema_version": 1}))
     assert read_manifest(tmp_path / "d").schema_version == 1
-    path.write_text(json.dumps(now | {"schema_version": 4}))
+    path.write_text(json.dumps(now | {"schema_version": 5}))
     with pytest.raises(DatasetError, match="schema_version"):
         read_manifest(tmp_path / "d")
