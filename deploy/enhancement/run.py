@@ -195,7 +195,7 @@ def _cost(work: Decoded, upscaler: Upscaler) -> str:
 
 
 def _selection(options: EnhanceOptions, done_seconds: Fraction = Fraction(0)) -> FrameSelection:
-    return FrameSelection(max(options.start_seconds, float(done_seconds)), options.stop_seconds, options.every)
+    return replace(options.selection, start_seconds=max(options.start_seconds, float(done_seconds)))
 
 
 def _wanted(source: FrameSource, options: EnhanceOptions) -> Wanted:

@@ -6,6 +6,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -132,8 +133,7 @@ def _merged(datasets: Sequence[Path], manifests: list[Manifest], names: list[dic
     height = max(manifest.frame_height_px for manifest in manifests)
     width = max(manifest.frame_width_px for manifest in manifests)
     first = manifests[0]
-    whole = first.make_grid()
-    grid = type(whole)(height, width, whole.scale, whole.block_px, whole.name)
+    grid = replace(first.make_grid(), height_px=height, width_px=width)
     hashes = [sha256_of(dataset / MANIFEST_NAME) for dataset in datasets]
     options = {
         key: value

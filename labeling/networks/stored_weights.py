@@ -23,7 +23,6 @@ def find_weights(sha256: str, folders: Sequence[Path]) -> Path | None:
     """
     if not sha256:
         return None
-
     for folder in folders:
         if not folder.is_dir():
             raise InputError(f"--weights-folder {folder} is not a folder", hint="Name the folder of the weight files.")
