@@ -82,7 +82,7 @@ def _download() -> bytes:
 def torchvision_state(arrays: Arrays) -> Arrays:
     """Rename and transpose TensorFlow's MobileNetV2 into torchvision's ``features.*``.
 
-    Two conventions are folded in exactly: batch normalisation's epsilon, and the input in [-1, 1] instead of normalised
+    Two conventions are folded in exactly: batch normalization's epsilon, and the input in [-1, 1] instead of normalized
     by ImageNet's mean and standard deviation. Where it strides, TensorFlow pads at right and bottom only, which
     moves what a cell sees, not what it says of it.
     """
@@ -93,7 +93,7 @@ def torchvision_state(arrays: Arrays) -> Arrays:
             layer, [("expand/", "conv.0."), ("depthwise/", "conv.1."), ("project/", "conv.")]
         )
         for there, here in steps:
-            # ConvNormActivation holds 0: convolution, 1: normalisation; a projection stands in the sequence itself.
+            # ConvNormActivation holds 0: convolution, 1: normalization; a projection stands in the sequence itself.
             first = len(steps) - 1 if there == "project/" else 0
             names = [f"features.{layer}.{here}{first + offset}" for offset in (0, 1)]
             state |= _convolution(arrays, f"{_SCOPE}{scope}/{there}", *names, rgb=layer == 0)
@@ -105,7 +105,7 @@ def _convolution(arrays: Arrays, scope: str, convolution: str, norm: str, *, rgb
     kernel = arrays[scope + ("depthwise_weights" if depthwise else "weights")]
     weight = kernel.transpose((2, 3, 0, 1) if depthwise else (3, 2, 0, 1))  # (outputs, inputs of a group, 3, 3)
     mean = arrays[f"{scope}BatchNorm/moving_mean"]
-    if rgb:  # 2 x - 1 = (2 std) normalised + (2 mean - 1)
+    if rgb:  # 2 x - 1 = (2 std) normalized + (2 mean - 1)
         mean = mean - np.tensordot(weight.sum(axis=(2, 3)), 2 * np.array(_MEAN) - 1, axes=1)
         weight = weight * (2 * np.array(_STD)).reshape(1, 3, 1, 1)
     found = {

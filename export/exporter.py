@@ -98,7 +98,7 @@ def _check(options: ExportOptions) -> None:
 
 
 def plain_card(graph: onnx.ModelProto, settings: Settings, name: str, *, dynamic_batch: bool) -> ModelCard:
-    """The card of a network as it was converted: fp32, normalised frames in, logits out."""
+    """The card of a network as it was converted: fp32, normalized frames in, logits out."""
     mean, std = normalization_of(settings)
     return ModelCard(
         name=name,
@@ -133,7 +133,7 @@ def finish_graph(core: onnx.ModelProto, card: ModelCard, calibration: Calibratio
     """Bring a network to the precision, the input and the output that its card states.
 
     Args:
-        core: the network in fp32, normalised frames in, logits out; used up.
+        core: the network in fp32, normalized frames in, logits out; used up.
         card: what the file is to be; its tensor names are those of `core`.
         calibration: frames for int8.
 
@@ -156,7 +156,7 @@ def finish_graph(core: onnx.ModelProto, card: ModelCard, calibration: Calibratio
 
 
 def _calibration(settings: Settings, options: ExportOptions) -> Iterator[NDArray[np.float32]]:
-    """Normalised frames spread over the train split."""
+    """Normalized frames spread over the train split."""
     dataset = split_dataset(settings, "train")
     for index in evenly_spaced(range(len(dataset)), options.calibration_frames):
         yield dataset[index][0][None]

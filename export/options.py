@@ -23,11 +23,11 @@ class ExportOptions:
     """Frame size of the file: that of the dataset's frames, or any of at least 64 x 64, for models that can (the ladder
     names them). A file of any size takes rgb8 and gives importance."""
     trained_on: tuple[str, ...] = ()
-    """KEY=TEXT notes for the card on what the model learnt from, such as clips=... licences=..."""
+    """KEY=TEXT notes for the card on what the model learned from, such as clips=... licences=..."""
     batch: Literal["1", "dynamic"] = "dynamic"
     """Batch size of the file: 1, or free."""
     input: Literal["normalised", "rgb8"] = "normalised"
-    """What the file takes: normalised float32 planes, or uint8 RGB frames (batch, H, W, 3), normalised in the graph."""
+    """What the file takes: normalized float32 planes, or uint8 RGB frames (batch, H, W, 3), normalized in the graph."""
     output: Literal["logits", "levels", "importance"] = "logits"
     """What it gives: logits of every pixel, or each macroblock's level or importance."""
     precision: Literal["fp32", "fp16", "int8-cpu", "int8-trt"] = "fp32"

@@ -176,7 +176,7 @@ def _batch(dataset: MacroblockLevels, index: int, card: ModelCard) -> NDArray[An
 
 
 def _paddle_logits(model: Any, image: NDArray[np.float32], card: ModelCard) -> NDArray[np.float32]:
-    """(num_levels, H, W) logits of (3, H, W) normalised pixels."""
+    """(num_levels, H, W) logits of (3, H, W) normalized pixels."""
     with paddle.no_grad():
         if card.any_size:
             return any_size_logits(model, image)

@@ -42,7 +42,7 @@ class DemoOptions:
     config: Path = Path("paddleseg_configs/mobileseg_mobilenetv3_small_x035.yml")
     """Ladder model to train."""
     frames: int = 120
-    """About so many frames are labelled (fewer if they are large)."""
+    """About so many frames are labeled (fewer if they are large)."""
     iters: int = 300
     """Training iterations."""
     evaluate_frames: int = 20

@@ -1,4 +1,4 @@
-"""Is super-resolution worth it for your video and your detector, of whatever kind labelling knows?
+"""Is super-resolution worth it for your video and your detector, of whatever kind labeling knows?
 
     python labeling/worth.py VIDEO --detector FILE.onnx|FILE.pt|NAME [--out PAGE.html] [--json FILE]
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from deploy.core.cli import run
 from deploy.core.errors import OptionError
 
-_LABEL = "Install what labelling needs: pip install 'regen[label]'"
+_LABEL = "Install what labeling needs: pip install 'regen[label]'"
 _ALL = (
     "Training and export need PaddlePaddle and PaddleSeg: clone the project and run make setup, which has their pins."
 )

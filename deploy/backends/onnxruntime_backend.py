@@ -26,7 +26,7 @@ class OnnxRuntimeBackend(Closing):
         model: the .onnx file.
         card: its model card.
         threads: CPU threads; None takes one a CPU of this process.
-        spinning: idle threads poll for work: faster on an idle machine; beside busy neighbours two such threads are
+        spinning: idle threads poll for work: faster on an idle machine; beside busy neighbors two such threads are
             slower than one.
 
     Raises:

@@ -87,7 +87,7 @@ class OpenVinoBackend(Closing):
 
 
 def _require_that_it_compiles(model: Path) -> None:
-    """Compile in a process of its own first: some quantised files crash OpenVINO instead of failing."""
+    """Compile in a process of its own first: some quantized files crash OpenVINO instead of failing."""
     try:
         ended = subprocess.run(
             [sys.executable, "-c", _TRIAL, str(model)], capture_output=True, timeout=TRIAL_SECONDS, check=False
@@ -112,7 +112,7 @@ def _compile(model: Path, threads: int, variant: str) -> Any:
         "INFERENCE_NUM_THREADS": threads,
         "NUM_STREAMS": 1,
         "PERFORMANCE_HINT": "LATENCY",
-        "ENABLE_CPU_PINNING": False,  # the process's affinity decides, and neighbours pin as well
+        "ENABLE_CPU_PINNING": False,  # the process's affinity decides, and neighbors pin as well
     }
     return core.compile_model(network, "CPU", options)
 

@@ -45,7 +45,7 @@ class ModelCard:
     grid: Grid
     """The macroblock grid; its frame size is the model's input size, or of a model of any size that of its training."""
     level_values: tuple[float, ...]
-    """Normalised importance in [0, 1] that each level stands for, increasing."""
+    """Normalized importance in [0, 1] that each level stands for, increasing."""
     mean: tuple[float, float, float]
     """Per RGB channel, in [0, 1]: input = (rgb / 255 - mean) / std."""
     std: tuple[float, float, float]
@@ -65,20 +65,20 @@ class ModelCard:
     color_order: str = "RGB"
     """Order of the input's channels."""
     input_kind: InputKind = "normalised"
-    """What the file takes: (batch, 3, H, W) float32 normalised colours, or (batch, H, W, 3) uint8 RGB ("rgb8")."""
+    """What the file takes: (batch, 3, H, W) float32 normalized colors, or (batch, H, W, 3) uint8 RGB ("rgb8")."""
     output_kind: OutputKind = "logits"
     """What it gives: (batch, num_levels, H, W) float32 logits, (batch, rows, cols) uint8 levels of the macroblocks, or
     (batch, rows, cols) float32 importance."""
     precision: Precision = "fp32"
     """Arithmetic of the network between its two ends. int8-cpu: unsigned activations; int8-trt: signed."""
     reduction: Reduction = "area"
-    """How frames are reduced to the model's size, as those were that it learnt from."""
+    """How frames are reduced to the model's size, as those were that it learned from."""
     any_size: bool = False
     """Whether frames of every size of at least 64 x 64 pixels go in, and a value for each of their blocks comes out."""
     previous: bool = False
     """Whether a fourth channel holds the score map of the detections of the frame before, for models of any size."""
     trained_on: dict[str, str] = field(default_factory=dict)
-    """What it learnt from: clips, detectors, upscaler, kind of LR frames, licences."""
+    """What it learned from: clips, detectors, upscaler, kind of LR frames, licenses."""
     schema_version: int = SCHEMA_VERSION
     """Version of this layout."""
 

@@ -96,7 +96,7 @@ def read_first_image(path: Path) -> tuple[NDArray[np.uint8], int]:
     """The same, of a file that may hold several pictures (animated PNG and WebP, stacks of TIFF), and their number.
 
     Raises:
-        InputError: the file is missing, is not a readable image, or is grey with more than 8 bits.
+        InputError: the file is missing, is not a readable image, or is gray with more than 8 bits.
     """
     try:
         with Image.open(path, formats=IMAGE_FORMATS) as image:

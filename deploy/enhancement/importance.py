@@ -11,7 +11,7 @@ from deploy.core.grid import Grid
 Importance = NDArray[np.float32]
 """(rows, cols) float32 in [0, 1]."""
 _NEIGHBORS_WEIGHT = 2.0
-"""On 72 labelled frames of 13 clips it saved 10 % of the area at 20 % of the blocks, of which the chosen ones held as
+"""On 72 labeled frames of 13 clips it saved 10 % of the area at 20 % of the blocks, of which the chosen ones held as
 much of the label's importance as the most important ones by the same predictor."""
 
 

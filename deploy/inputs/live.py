@@ -132,7 +132,7 @@ def _connection(
     if name.startswith(_WEBCAM):
         name, settings["format"] = f"/dev/video{name.removeprefix(_WEBCAM)}", "v4l2"
     elif name.startswith("rtsp"):
-        settings["options"] = {"rtsp_transport": "tcp"}  # lost packets would be grey blocks
+        settings["options"] = {"rtsp_transport": "tcp"}  # lost packets would be gray blocks
     with av.open(name, metadata_errors="ignore", **settings) as container:
         stream, first = video_stream(container, shown_name(name), reading.stream), None
         decoder, aspect = PacketDecoder(stream, container.format.name, report), pixel_aspect(stream)

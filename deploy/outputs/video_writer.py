@@ -58,7 +58,7 @@ class VideoWriter:
 
         Args:
             image: (H, W, 3) uint8 RGB, every frame of one size. An odd size is padded by repeating the last row or
-                column, because H.264 stores colour at half the resolution.
+                column, because H.264 stores color at half the resolution.
             pts_seconds: presentation time. One before 0 or not after the previous frame's is moved to the next time
                 that a file can hold.
 

@@ -116,7 +116,7 @@ def block_rectangles(grid: Grid) -> NDArray[np.int64]:
     """The LR pixels of each macroblock.
 
     Returns:
-        (rows, cols, 4) int64: x, y, width, height in LR pixels. A last sliver of an SR grid that holds no pixel centre
+        (rows, cols, 4) int64: x, y, width, height in LR pixels. A last sliver of an SR grid that holds no pixel center
         has width or height 0.
     """
     y, heights = _spans(grid.row_of_lr_pixel, grid.rows)

@@ -15,7 +15,7 @@ STRIDE_PX = 4
 
 
 def frame_change(frame: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
-    """How much two frames differ: mean absolute difference of colours, over a grid of pixels.
+    """How much two frames differ: mean absolute difference of colors, over a grid of pixels.
 
     Args:
         frame: (H, W, 3) uint8.

@@ -93,7 +93,7 @@ def load_features(weights: str | Path, *, offline: bool = False) -> tuple[Frozen
 
 
 def _scale_to_noise(features: FrozenFeatures) -> None:
-    """Let batch normalisation know the statistics of noise images: without any, random layers fade to nothing."""
+    """Let batch normalization know the statistics of noise images: without any, random layers fade to nothing."""
     layers = [module for module in features.modules() if isinstance(module, nn.BatchNorm2d)]
     for layer in layers:
         layer.momentum, layer.training = 1.0, True

@@ -28,7 +28,7 @@ class TrainAccModelOptions:
     share: float = 0.2
     """For binary: which share of the training blocks counts as important, at least."""
     iters: int = 600
-    """Optimiser steps."""
+    """Optimizer steps."""
     minutes: float | None = None
     """Training time, at most; the rate of learning still falls to zero as --iters says."""
     batch_size: int = 8

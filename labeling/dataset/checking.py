@@ -199,4 +199,4 @@ def _check_sources(manifest: Manifest) -> Iterator[Problem]:
     for source in manifest.sources:
         path = Path(source.path)
         if path.exists() and sha256_of_source(path) != source.sha256:
-            yield Problem("manifest.json", f"{path} has changed since it was labelled", _MAKE_AGAIN)
+            yield Problem("manifest.json", f"{path} has changed since it was labeled", _MAKE_AGAIN)

@@ -19,7 +19,7 @@ from labeling.maths.split import SPLITS, SplitName, evenly_spaced
 
 MOSTLY_LEVEL_0 = 0.95
 SAME_FRAME = 1.5
-"""Two frames of which no block's mean colour differs by more, of 255, show the same: camera noise is below that."""
+"""Two frames of which no block's mean color differs by more, of 255, show the same: camera noise is below that."""
 MOST_FRAMES = 200
 """Frames of a split that are compared with the others, evenly spaced."""
 
@@ -30,7 +30,7 @@ def level_findings(where: str, histogram: Sequence[int], *, splits_whole: bool, 
     Args:
         where: whose histogram, for the message.
         histogram: pixels or blocks at each level.
-        curve: how importance was normalised.
+        curve: how importance was normalized.
         splits_whole: whether an unused level counts; in a small part of a dataset it is no surprise.
     """
     counts = np.asarray(histogram)
@@ -98,7 +98,7 @@ def shared_frames(frames: Mapping[SplitName, list[LabelledFrame]], grid: Grid) -
 
     Args:
         frames: by split, all of one size.
-        grid: whose blocks' mean colours are compared.
+        grid: whose blocks' mean colors are compared.
     """
     sampled = {split: evenly_spaced(found, MOST_FRAMES) for split, found in frames.items() if found}
     colours = {split: _block_colours(found, grid) for split, found in sampled.items()}
@@ -135,7 +135,7 @@ def all_findings(manifest: Manifest, frames: Mapping[SplitName, list[LabelledFra
 
 
 def _block_colours(frames: Sequence[LabelledFrame], grid: Grid) -> NDArray[np.float32]:
-    """(frames, rows * cols * 3) mean colours, 0 to 255."""
+    """(frames, rows * cols * 3) mean colors, 0 to 255."""
     return np.stack([_block_colour(frame.image, grid) for frame in frames])
 
 

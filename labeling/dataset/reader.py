@@ -178,7 +178,7 @@ def normalised_importance(frame: LabelledFrame, manifest: Manifest) -> NDArray[n
     """(rows, cols) importance of a frame in [0, 1], as its levels were cut from.
 
     Raises:
-        DatasetError: the manifest does not say how that frame's importance was normalised.
+        DatasetError: the manifest does not say how that frame's importance was normalized.
     """
     key = calibration_key(manifest.scope, frame.video_id, frame.index)
     knots = manifest.calibrations.get(key)

@@ -161,7 +161,7 @@ def _folded(model: onnx.ModelProto) -> onnx.ModelProto:
         while node.input and not node.input[-1]:  # left out, and so it can be left off
             node.input.pop()
     constants = [node for node in folded.graph.node if node.op_type == "Constant" and node.attribute[0].name == "value"]
-    for node in constants:  # a bias is expected among the initialisers
+    for node in constants:  # a bias is expected among the initializers
         tensor = folded.graph.initializer.add()
         tensor.CopyFrom(node.attribute[0].t)
         tensor.name = node.output[0]

@@ -28,7 +28,7 @@ def read_calibration(path: Path, options: LabelOptions, models: tuple[ModelRecor
 
     Args:
         path: a dataset folder or its manifest.json.
-        options: of the labelling that is to be on that scale.
+        options: of the labeling that is to be on that scale.
         models: its detector and upscaler.
 
     Raises:
@@ -38,7 +38,7 @@ def read_calibration(path: Path, options: LabelOptions, models: tuple[ModelRecor
     manifest = read_manifest(path.parent if path.name == MANIFEST_NAME else path)
     if manifest.scope != "dataset":
         raise OptionError(
-            f"--calibration {path}: its importance was normalised over each {manifest.scope}",
+            f"--calibration {path}: its importance was normalized over each {manifest.scope}",
             hint="Only a scale over a whole dataset can be carried over; label that one with --scope dataset.",
         )
     require_same_kind(

@@ -25,7 +25,7 @@ def reuse_importance(
     versions: dict[str, str],
     work: WorkFolder,
 ) -> int:
-    """Put what `dataset` holds of the job's frames into its work folder, as if they had been labelled.
+    """Put what `dataset` holds of the job's frames into its work folder, as if they had been labeled.
 
     Args:
         dataset: folder of a finished dataset.

@@ -1,4 +1,4 @@
-"""Plan a labelling job: which videos, which frames, what size, which split. No PyTorch needed."""
+"""Plan a labeling job: which videos, which frames, what size, which split. No PyTorch needed."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class PlannedVideo:
     sha256: str
     """Hash of the file."""
     splits: dict[int, SplitName]
-    """Frame index -> split, for the frames that are labelled; increasing."""
+    """Frame index -> split, for the frames that are labeled; increasing."""
     clips: tuple[Clip, ...]
     """Of which parts of it they are."""
     losses: tuple[Loss, ...] = ()
@@ -267,7 +267,7 @@ def _by_path(clips: Sequence[Clip]) -> dict[Path, list[Clip]]:
 def _split_frames(
     infos: dict[str, VideoInfo], clips: dict[str, list[Clip]], options: LabelOptions
 ) -> dict[str, dict[int, SplitName]]:
-    """The split of every frame that is labelled."""
+    """The split of every frame that is labeled."""
     by_hand: dict[str, dict[int, SplitName]] = {}
     by_shares: dict[str, dict[int, Fraction]] = {}
     for name, info in infos.items():

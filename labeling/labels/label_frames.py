@@ -38,11 +38,11 @@ def label_here(job: LabelJob, part: int, parts: int, labeller: Labeller, work: W
             print(f"{video.video_id}: {done} of {len(wanted)} frames were done before")
         if missing:
             frames = label_frames(video, missing, labeller, work, knots)
-            deque(track(frames, total=len(wanted), done=done, label=f"labelling {video.video_id}"), maxlen=0)
+            deque(track(frames, total=len(wanted), done=done, label=f"labeling {video.video_id}"), maxlen=0)
 
 
 def try_one_frame(job: LabelJob, labeller: Labeller) -> str:
-    """Run everything on the first frame that is to be labelled, forward and backward; says what came of it.
+    """Run everything on the first frame that is to be labeled, forward and backward; says what came of it.
 
     Raises:
         RegenError: the detector or the upscaler cannot be used.

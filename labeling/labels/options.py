@@ -1,4 +1,4 @@
-"""The options of the labelling command: its flags, its help, and a part of the manifest."""
+"""The options of the labeling command: its flags, its help, and a part of the manifest."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class LabelOptions(NetworkOptions):
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     """Number type of the networks. float16 is for the upscaler alone: gradients would vanish in it."""
     sr_cache: Path | None = None
-    """Folder to keep super-resolved frames in, for labelling the same frames again. Without it they are not stored."""
+    """Folder to keep super-resolved frames in, for labeling the same frames again. Without it they are not stored."""
     interpolation: Literal["bicubic", "bilinear"] = "bicubic"
     """How the interpolated frame, which the gradient is taken at, is made."""
     variant: Literal["delta", "gradient", "path"] = "delta"
@@ -83,9 +83,9 @@ class LabelOptions(NetworkOptions):
     levels: int = 10
     """Number of importance levels, 2 to 255."""
     curve: Literal["linear", "log", "quantile", "clipped"] = "quantile"
-    """Normalisation of importance to [0, 1]."""
+    """Normalization of importance to [0, 1]."""
     scope: Literal["frame", "video", "dataset"] = "dataset"
-    """Over what to normalise; for the dataset, over its training frames."""
+    """Over what to normalize; for the dataset, over its training frames."""
     calibration: Path | None = None
     """Dataset (or its manifest.json) whose scale to use in place of --curve and --scope: levels mean the same there."""
     importance_from: Path | None = None

@@ -66,7 +66,7 @@ def label_on_ray(job: LabelJob, options: LabelOptions, work: WorkFolder) -> None
             for video, frames in missing
             for first in range(0, len(frames), length)
         ]
-        for _ in track(_finished(ray, pending), total=total, done=total - left, label="labelling on Ray"):
+        for _ in track(_finished(ray, pending), total=total, done=total - left, label="labeling on Ray"):
             pass
     finally:
         ray.shutdown()

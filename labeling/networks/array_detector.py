@@ -1,4 +1,4 @@
-"""Labelling's detectors, called with arrays as deployment calls its own."""
+"""Labeling's detectors, called with arrays as deployment calls its own."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class ArrayDetector:
     """A detector on PyTorch that takes frames as they come; see `AnyDetector`.
 
     Args:
-        detector: labelling's.
+        detector: labeling's.
         size: height and width to which callers enlarge frames; None leaves them as they are.
     """
 

@@ -1,4 +1,4 @@
-"""Compare ways of labelling; see `labeling/evaluate_labels.py`. Done frames are kept until a run is whole."""
+"""Compare ways of labeling; see `labeling/evaluate_labels.py`. Done frames are kept until a run is whole."""
 
 from __future__ import annotations
 
@@ -185,7 +185,7 @@ def _load(path: Path) -> Stored:
 
 
 def _scales(frames: Mapping[int, Stored]) -> dict[tuple[str, Curve], Knots]:
-    """Normalisations over all frames of the run, as over a dataset."""
+    """Normalizations over all frames of the run, as over a dataset."""
     known = next(iter(frames.values()))
     return {
         (name, curve): fit_knots(np.stack([frame[f"map:{name}"] for frame in frames.values()]), curve)

@@ -20,11 +20,11 @@ from labeling.upscalers.base import Upscaler
 
 LEAST_DB = 25.0
 """Applied once, CARN-M, EDSR, PAN, IMDN, SAFMN, RLFN, ESPCN and FSRCNN have 34 to 53 dB. EDSR with a residual scale ten
-times too large has 12, one that is not trained 13, CARN-M fed values to 255 18, a grey result 20."""
+times too large has 12, one that is not trained 13, CARN-M fed values to 255 18, a gray result 20."""
 _BORDER_PX = 4
 _HINTS = {
     "edsr": "If it was trained with a residual scale, name that: --upscaler-option res_scale=0.1",
-    "onnx": "It must enlarge RGB or luma of values 0 to 1 or 0 to 255, without any other normalisation.",
+    "onnx": "It must enlarge RGB or luma of values 0 to 1 or 0 to 255, without any other normalization.",
 }
 _HINTS["torch-program"] = _HINTS["onnx"]
 
@@ -85,7 +85,7 @@ def consistency_db(frame: Tensor, enlarged: Tensor) -> float:
 def known_frame() -> Tensor:
     """A picture of a house, a tree, a wire and a road before a sky: (1, 3, 39, 47) RGB in [0, 1], whole 1/255.
 
-    Saturated colours, dark and bright areas, edges and texture. Its sides are multiples of nothing, as frames' may be.
+    Saturated colors, dark and bright areas, edges and texture. Its sides are multiples of nothing, as frames' may be.
     """
     height, width, fine = 39, 47, 4
     y, x = np.mgrid[: height * fine, : width * fine] / fine

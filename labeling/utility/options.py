@@ -23,10 +23,10 @@ class EvaluateUtilityOptions:
     cache: Path | None = None
     """File that keeps what was found on each frame, for more evaluations; the default lies beside --out."""
     models: tuple[str, ...] = ()
-    """Exported predictors, .onnx with their model cards beside them, whatever dataset they learnt from: MODEL.onnx, or
+    """Exported predictors, .onnx with their model cards beside them, whatever dataset they learned from: MODEL.onnx, or
     NAME=MODEL.onnx to call it so."""
     other_labels: tuple[str, ...] = ()
-    """NAME=DATASET: also rank by the raw importance of another dataset of the same videos, labelled in another way."""
+    """NAME=DATASET: also rank by the raw importance of another dataset of the same videos, labeled in another way."""
     more_baselines: bool = False
     """Also try boxes grown by 32 and by 64 SR pixels, and the label of the frame before."""
     split: Literal["train", "val", "test", "all"] = "test"

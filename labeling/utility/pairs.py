@@ -1,4 +1,4 @@
-"""The labelled frames again, with what their source has at high resolution, and enlarged in both ways."""
+"""The labeled frames again, with what their source has at high resolution, and enlarged in both ways."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def enlarge(pair: FramePair, bench: Bench, scale: int) -> Enlarged:
 
 
 def with_pairs(frames: Sequence[LabelledFrame], bench: Bench) -> Iterator[tuple[LabelledFrame, FramePair]]:
-    """The chosen frames as they were labelled, and what the source has at high resolution."""
+    """The chosen frames as they were labeled, and what the source has at high resolution."""
     for source in bench.manifest.sources:
         wanted = {frame.index: frame for frame in frames if frame.video_id == source.video_id}
         if not wanted:
@@ -64,7 +64,7 @@ def _checked_source(source: SourceRecord) -> Path:
     path = Path(source.path)
     if not path.exists() or sha256_of_source(path) != source.sha256:
         raise InputError(
-            f"the video that was labelled is not at {path} any more (or has changed)",
+            f"the video that was labeled is not at {path} any more (or has changed)",
             hint="Put it back, or label again.",
         )
     return path

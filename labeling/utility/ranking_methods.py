@@ -40,7 +40,7 @@ _MORE_BASELINES = [*(f"boxes + {px} px" for px in GROWTH_PX), "label of the fram
 
 @dataclass(frozen=True)
 class Bench:
-    """What a dataset was labelled with, loaded again."""
+    """What a dataset was labeled with, loaded again."""
 
     manifest: Manifest
     detector: Detector
@@ -165,7 +165,7 @@ def on_grid(importance: NDArray[np.float32], grid: Grid, target: Grid) -> NDArra
 
 
 def frames_before(dataset: Path, manifest: Manifest) -> dict[FrameKey, LabelledFrame]:
-    """(video, index) of each labelled frame but the first -> the labelled frame before it, of whatever split."""
+    """(video, index) of each labeled frame but the first -> the labeled frame before it, of whatever split."""
     frames = [frame for split in SPLITS for frame in read_split(dataset, manifest, split)]
     frames.sort(key=lambda frame: (frame.video_id, frame.index))
     neighbours = itertools.pairwise(frames)

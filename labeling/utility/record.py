@@ -95,7 +95,7 @@ class UtilityReport(Record):
     split: SplitName | Literal["all"]
     num_frames: int
     num_segments: int
-    """Groups of neighbouring frames that the bootstrap resamples."""
+    """Groups of neighboring frames that the bootstrap resamples."""
     segments: tuple[int, ...]
     """Group of each frame."""
     manifest_sha256: Sha256

@@ -179,7 +179,7 @@ def _seconds_per_iter(metrics: Path) -> float:
 
 
 def num_parameters(weights: Path) -> int:
-    """Trained numbers, without the running statistics of batch normalisation."""
+    """Trained numbers, without the running statistics of batch normalization."""
     from paddleseg_configs.training.paddle_fixes.weights import read_state
 
     statistics = ("._mean", "._variance")

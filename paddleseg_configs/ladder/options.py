@@ -28,7 +28,7 @@ class CompareOptions:
     extra: tuple[str, ...] = ()
     """NAME=MODEL.onnx: predictors made elsewhere, such as by other labels, to judge beside the others."""
     other_labels: tuple[str, ...] = ()
-    """NAME=DATASET: datasets of the same videos, labelled in another way, whose importance is judged as well."""
+    """NAME=DATASET: datasets of the same videos, labeled in another way, whose importance is judged as well."""
     iters: int = 600
     """Training iterations, at most."""
     minutes: float | None = None

@@ -82,7 +82,7 @@ class MacroblockLevels(Dataset):  # type: ignore[misc]
         self.transforms = Compose(with_padding(transforms, self.manifest), to_rgb=False)
 
     def __getitem__(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """Return (3, H, W) float32 normalised RGB and (H, W) int64 levels, padded to the dataset's size.
+        """Return (3, H, W) float32 normalized RGB and (H, W) int64 levels, padded to the dataset's size.
 
         With `previous_prob` there is a fourth channel, scores from -1 (none) to 1.
         """

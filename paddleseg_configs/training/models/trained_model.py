@@ -40,7 +40,7 @@ def normalization_of(settings: Settings) -> tuple[Color, Color]:
     """Mean and standard deviation a channel, from the Normalize transform of evaluation.
 
     Raises:
-        OptionError: evaluation does anything but normalise, or training normalises otherwise.
+        OptionError: evaluation does anything but normalize, or training normalizes otherwise.
     """
     found = []
     for section in (settings.config.val_dataset_cfg, settings.config.train_dataset_cfg):

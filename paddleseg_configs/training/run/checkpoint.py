@@ -1,4 +1,4 @@
-"""Checkpoints that are whole or absent: ``iter_N`` folders with weights, optimiser state and what made them."""
+"""Checkpoints that are whole or absent: ``iter_N`` folders with weights, optimizer state and what made them."""
 
 from __future__ import annotations
 

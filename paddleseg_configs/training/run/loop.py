@@ -69,7 +69,7 @@ def train(settings: Settings, options: TrainOptions) -> Path:
     if origin and _is_finished(checkpoint.read_training_state(origin), settings, options, fingerprint):
         print(f"this training is finished: {origin}")
         return origin
-    # Optimiser states go by generated names: the counters must stand as in a fresh process.
+    # Optimizer states go by generated names: the counters must stand as in a fresh process.
     with paddle.utils.unique_name.guard():
         training = _Training(settings, options, fingerprint)
         with ExitStack() as stack:

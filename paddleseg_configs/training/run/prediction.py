@@ -36,7 +36,7 @@ def _read_frame(path: Path, manifest: Manifest) -> NDArray[np.uint8]:
         known = ", ".join(f"{width} x {height}" for height, width in sizes)
         raise DatasetError(
             f"{path} is {frame.shape[1]} x {frame.shape[0]} pixels, the dataset's frames are {known}",
-            hint="Frames are never resized: give those that labelling wrote (origin_images).",
+            hint="Frames are never resized: give those that labeling wrote (origin_images).",
         )
     return frame
 

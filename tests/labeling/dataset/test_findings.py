@@ -74,7 +74,7 @@ def test_frames_that_two_splits_share(tmp_path: Path) -> None:
 
 
 def test_a_dataset_of_one_repeated_frame(vtest: Path, tmp_path: Path) -> None:
-    """A standing picture is labelled: the page, the command and the check of the splits all say so."""
+    """A standing picture is labeled: the page, the command and the check of the splits all say so."""
     from tests.helpers.label_helpers import write_video
 
     clip = crop_clip(vtest, tmp_path / "person.avi", count=1)

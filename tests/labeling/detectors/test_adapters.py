@@ -45,7 +45,7 @@ def random_network(name: str) -> torch.nn.Module:
 
 
 def wake(module: torch.nn.Module, inputs: tuple[Tensor, ...]) -> None:
-    """Normalise by what comes in now, without which the signal of random weights dies away."""
+    """Normalize by what comes in now, without which the signal of random weights dies away."""
     module.running_mean.copy_(inputs[0].mean(dim=(0, 2, 3)))
     module.running_var.fill_(inputs[0].var() + 1e-6)
 

@@ -29,7 +29,7 @@ def options(*videos: Path, out: Path = Path("never"), **changes: object) -> Labe
 
 
 def frames_of(job: LabelJob, wanted: LabelOptions) -> dict[int, int]:
-    """Index -> number of the picture that would be labelled, of the first video."""
+    """Index -> number of the picture that would be labeled, of the first video."""
     (video, *_) = job.videos
     pairs = read_pairs(video.info.path, video.size, video.span, video.reading(wanted))
     return {pair.frame.index: number_of(pair.frame.image) for pair in pairs}

@@ -1,4 +1,4 @@
-"""The labelling command, from a real video to a dataset."""
+"""The labeling command, from a real video to a dataset."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ def trained_with_residuals_of(res_scale: float, path: Path) -> Path:
 
 
 def test_the_known_frame() -> None:
-    """It has what makes faults visible: unequal channels, dark and bright, many colours."""
+    """It has what makes faults visible: unequal channels, dark and bright, many colors."""
     frame = known_frame()
     assert frame.shape == (1, 3, 39, 47) and frame.dtype == torch.float32
     assert torch.equal((frame * 255).round() / 255, frame) and torch.equal(known_frame(), frame)

@@ -147,7 +147,7 @@ def test_a_program_keeps_its_number_type(form: str, half: bool, tmp_path: Path) 
 
 @pytest.mark.parametrize("form", FORMATS)
 def test_luma_alone(form: str, tmp_path: Path) -> None:
-    """Colours as OpenCV splits, enlarges and joins them."""
+    """Colors as OpenCV splits, enlarges and joins them."""
     network = Enlarging(3, channels=1, greatest=255.0)
     upscaler = load(FORMATS[form](network, tmp_path, (1, 1, 24, 28)), 3)
     lr = 0.25 + 0.5 * frames(24, 28)
@@ -416,7 +416,7 @@ def test_pan_goes_in_by_its_export(assets: Path, tmp_path: Path) -> None:
     """The error for its weights says what to do, and doing it works."""
     weights = assets / "PANx3_DF2K.pth"
     if not weights.is_file():
-        pytest.skip(f"{weights} is missing: it has no licence, so the project has no copy")
+        pytest.skip(f"{weights} is missing: it has no license, so the project has no copy")
     with pytest.raises(WeightsError, match="spandrel knows no network") as error:
         UPSCALERS.create("spandrel", scale=3, weights=weights)
     assert "ONNX" in error.value.hint and "--upscaler onnx or torch-program" in error.value.hint

@@ -1,4 +1,4 @@
-"""Detections of the frame before: stored in a dataset, learnt from, exported, and given at run time."""
+"""Detections of the frame before: stored in a dataset, learned from, exported, and given at run time."""
 
 from __future__ import annotations
 
