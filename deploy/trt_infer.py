@@ -2,12 +2,13 @@
 
     python deploy/trt_infer.py --model model.onnx --input VIDEO_OR_FOLDER_OR_IMAGE_OR_STREAM [...] --out DIR
 
-writes into DIR:
+Writes into DIR:
     importance.npz       importance maps, levels and selected macroblocks of every frame (see --maps)
-    blocks.jsonl         the macroblocks to enhance as rectangles, one line a frame
+    blocks.jsonl         the macroblocks to enhance as rectangles, one line per frame
     overlays/*.png, overlay.mp4 (pictures to look at)
     latency.json         time by stage
-with several inputs into DIR/stream-00-NAME and so on. DIR appears when everything is written, or not at all.
+With several inputs, each has its own folder, DIR/stream-00-NAME and so on. DIR is created only when everything is
+written.
 
     python deploy/trt_infer.py benchmark --model model.onnx
 times the stages of a model on this machine.

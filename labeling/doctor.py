@@ -1,9 +1,9 @@
-"""What works on this machine and what does not: each line ok, warning or failure, with its fix.
+"""Check what works on this machine; each line is ok, warning or failure, with a fix.
 
     python -m labeling.doctor [--json FILE]
 
-Needs nothing but Python, so that it can tell of everything else. Libraries are tried in processes of their own: one
-that crashes is a line, not the end. Exit code 0: no failure. 2: something that a stage needs does not work.
+Needs only Python. Tests each library in a separate process, so that a crash is reported as a failure. Exit code 0: no
+failures. 2: something that a stage needs does not work.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ ROOT = Path(__file__).parents[1]
 PYTHON = (3, 11)
 LEAST_FREE_GB = 10
 MANY = 8
-"""More missing packages than these are one line."""
+"""If more packages than this are missing, they are reported in one line."""
 _INSTALL = "Run: make setup"
 # Packages without which a stage still runs.
 _OPTIONAL = {"openvino", "tensorrt-rtx-cu12", "cuda-bindings", "pytest", "pytest-timeout", "pytest-xdist", "hypothesis",
@@ -44,16 +44,16 @@ class Line:
     """One finding."""
 
     name: str
-    """What was looked at."""
+    """What was checked."""
     status: Status
-    """How it is."""
+    """The result."""
     message: str
-    """What was seen."""
+    """Details of the result."""
     fix: str = ""
-    """What to do, where something is to be done."""
+    """How to fix it, if something is wrong."""
 
 
-# A library: what it is for, whether a stage needs it, code that prints what was seen, and what to do if that fails.
+# For each library: its name, whether a stage needs it, code that tests it and prints details, and the fix.
 _TRIALS: tuple[tuple[str, bool, str, str], ...] = (
     (
         "torchvision operators", True,

@@ -2,10 +2,9 @@
 
     python labeling/import_pickle.py gt.pickle.0 gt.pickle.1 --out importance.npz [--block-px 16]
 
-Those files are Python pickles, one for each process that made them. AccMPEG's hold {frame number: tensor (1, 1, rows,
-cols)}, RegenHance's {(data set, number): {"saliency": tensor, ...}} with detectron2's objects beside the tensor, which
-are left out. Nothing in them is run: whatever else is not a tensor, an array, a dict, a sequence, a number or a string
-is refused.
+These files are Python pickles, one per process that wrote them. AccMPEG's contain {frame number: tensor (1, 1, rows,
+cols)}, RegenHance's {(data set, number): {"saliency": tensor, ...}} with detectron2 objects, which are ignored. No code
+in them is run: anything that is not a tensor, an array, a dict, a sequence, a number or a string is refused.
 """
 
 from __future__ import annotations
