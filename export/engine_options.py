@@ -14,7 +14,9 @@ class EngineOptions:
     """Options of one build."""
 
     model: Path = option(type=Path, positional=True, help="the .onnx file, with its card (.json) next to it")
-    out: Path = option(type=Path, help="the .engine file to write; deployment looks for MODEL.engine beside MODEL.onnx")
+    out: Path = option(
+        type=Path, help="the .engine file to write; deployment looks for MODEL.engine next to MODEL.onnx"
+    )
     batch: str | None = option(
         None,
         metavar="MIN,OPT,MAX",

@@ -78,14 +78,14 @@ def run_demo(options: DemoOptions) -> None:
     training = out / f"train-{read_manifest(dataset).job_sha256[:8]}"
     for stage in _later_stages(video, dataset, training, model, out, options):
         run_stage(stage, stamps)
-    print(f"\ndone in {time.monotonic() - started:.0f} s; now open {out / 'report.html'}")
+    print(f"\ndone in {time.monotonic() - started:.0f} s; open {out / 'report.html'}")
 
 
 def _label_stage(video: Path, dataset: Path, options: DemoOptions) -> Stage:
     info = probe(video)
     height = min(MAX_HEIGHT_PX, info.height_px // SCALE)
     if height < 32:
-        raise InputError(f"{video} is only {info.height_px} px high", hint=f"Give one of at least {32 * SCALE} px.")
+        raise InputError(f"{video} is only {info.height_px} px high", hint=f"Use a video of at least {32 * SCALE} px.")
     pixels = height * height * info.width_px / info.height_px
     frames = max(min(40, options.frames), min(options.frames, round(options.frames * DEMO_PIXELS / pixels)))
     every = max(1, info.num_frames // frames)

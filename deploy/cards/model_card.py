@@ -104,7 +104,7 @@ class ModelCard:
         if self.any_size:
             ends = (self.input_kind, self.output_kind, self.dynamic_batch, self.grid.name)
             if ends != ("rgb8", "importance", True, "lr"):
-                _refuse("any_size", True, "goes with input rgb8, output importance, a free batch and grid lr")
+                _refuse("any_size", True, "needs input rgb8, output importance, a dynamic batch and grid lr")
         values = self.level_values
         if not all(map(math.isfinite, (*values, *self.mean, *self.std))):
             _refuse("level_values, mean, std", (values, self.mean, self.std), "must be finite")
@@ -159,13 +159,13 @@ class ModelCard:
             return self
         if not self.any_size:
             raise InputError(
-                f"frame of {width_px} x {height_px}, the model takes {grid.width_px} x {grid.height_px}",
-                hint="Resize it, or use a model of any size.",
+                f"frame of {width_px} x {height_px}, but the model takes {grid.width_px} x {grid.height_px}",
+                hint="Resize it, or use an any-size model.",
             )
         if min(height_px, width_px) < MIN_SIDE_PX:
             raise InputError(
                 f"frame of {width_px} x {height_px} pixels is smaller than {MIN_SIDE_PX} x {MIN_SIDE_PX}",
-                hint="Give larger frames.",
+                hint="Use larger frames.",
             )
         return replace(self, grid=replace(grid, height_px=height_px, width_px=width_px))
 
@@ -192,7 +192,7 @@ class ModelCard:
             data: dict[str, Any] = json.loads(text)
             unknown = set(data) - {f.name for f in fields(cls)}
             if unknown:
-                _refuse("unknown fields", sorted(unknown), "must not be there")
+                _refuse("unknown fields", sorted(unknown), "must not be present")
             data["grid"] = Grid(**data["grid"])
             for name in ("level_values", "mean", "std"):
                 data[name] = tuple(float(number) for number in data[name])
@@ -244,10 +244,10 @@ def read_card_text(model: Path, what: str, whose: str) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        said = "there is none" if isinstance(error, FileNotFoundError) else first_line(error)
+        said = "file not found" if isinstance(error, FileNotFoundError) else first_line(error)
         raise WeightsError(
             f"cannot read {path}, the {what} of {model}: {said}",
-            hint=f"Only {whose} have one; keep its .json beside the .onnx.",
+            hint=f"Only {whose} have one; keep its .json next to the .onnx.",
         ) from None
 
 

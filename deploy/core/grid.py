@@ -121,7 +121,7 @@ class Grid:
         """
         if pixels.shape[-2:] != (self.height_px, self.width_px):
             raise OptionError(
-                f"grid: pixels of {pixels.shape[-2:]} do not fit {(self.height_px, self.width_px)}",
+                f"grid: pixels of {pixels.shape[-2:]} do not match {(self.height_px, self.width_px)}",
                 hint="Resize the frame to the size the grid was made for.",
             )
         row_starts, row_counts = _segments(self.row_of_lr_pixel)
@@ -138,7 +138,7 @@ class Grid:
         """Sum of SR pixels over each block: (height_px * scale, width_px * scale) -> (rows, cols)."""
         expected = (self.height_px * self.scale, self.width_px * self.scale)
         if pixels.shape != expected:
-            raise OptionError(f"grid: pixels of {pixels.shape} do not fit {expected}", hint="Check the scale.")
+            raise OptionError(f"grid: pixels of {pixels.shape} do not match {expected}", hint="Check the scale.")
         sums = np.add.reduceat(pixels, np.arange(0, expected[0], self.block_sr_px), axis=0, dtype=np.float64)
         return np.add.reduceat(sums, np.arange(0, expected[1], self.block_sr_px), axis=1)
 
@@ -154,8 +154,8 @@ class Grid:
     def _require_blocks(self, shape: tuple[int, ...]) -> None:
         if shape != (self.rows, self.cols):
             raise OptionError(
-                f"grid: block values of shape {shape} do not fit {self.rows} x {self.cols} blocks",
-                hint="Use the grid that the values were computed on.",
+                f"grid: block values of shape {shape} do not match {self.rows} x {self.cols} blocks",
+                hint="Use the grid on which the values were computed.",
             )
 
 

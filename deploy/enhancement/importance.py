@@ -45,8 +45,8 @@ def on_grid(importance: Importance, source: Grid | None, wanted: Grid) -> Import
     """
     if importance.ndim != 2 or 0 in importance.shape or not np.isfinite(importance).all():
         raise WeightsError(
-            f"the predictor gave importance of shape {importance.shape}, or values that are not finite",
-            hint="It must give (rows, cols) numbers from 0 to 1.",
+            f"the predictor returned importance of shape {importance.shape}, or values that are not finite",
+            hint="It must return (rows, cols) numbers from 0 to 1.",
         )
     rows, cols = importance.shape
     if (rows, cols) == (wanted.rows, wanted.cols) and source in (None, wanted):

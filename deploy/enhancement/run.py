@@ -122,7 +122,7 @@ def _enhance_into(options: EnhanceOptions, enhancers: list[Enhancer], say: Calla
             folder = None if options.out is None else folder_of_stream(options.out, options.input, position)
             writer = stack.enter_context(EnhancedWriter(folder, _wanted(source, options), about))
             if writer.start_seconds:
-                say(f"{source.report.name}: goes on at {float(writer.start_seconds)} s")
+                say(f"{source.report.name}: resuming at {float(writer.start_seconds)} s")
                 source = open_source(name, _selection(options, writer.start_seconds), fits[position], options.reading)
             writers.append(writer)
             sources.append(source)
@@ -191,7 +191,7 @@ def _cost(work: Decoded, upscaler: Upscaler) -> str:
     height, width = work.frame.image.shape[:2]
     whole, scale = height * width * seconds_per_px(upscaler), upscaler.scale
     size = f"{width * scale} x {height * scale}, {height * width * scale**2 * 3 / 1e6:.1f} MB a frame"
-    return f"{width} x {height} becomes {size}; as a whole it would take about {whole:.2f} s"
+    return f"{width} x {height} becomes {size}; super-resolving the whole frame would take about {whole:.2f} s"
 
 
 def _selection(options: EnhanceOptions, done_seconds: Fraction = Fraction(0)) -> FrameSelection:

@@ -101,7 +101,7 @@ def infer(options: InferenceOptions, *, say: Callable[[str], None]) -> dict[str,
     check_output(options.out, options.input, overwrite=options.overwrite)
     with open_predictor(options) as predictor:
         if options.model is None:
-            say(f"predictor: {predictor.card.name}, which comes with the project (--model takes your own)")
+            say(f"predictor: {predictor.card.name}, included with the project (use your own with --model)")
         say(f"backend: {predictor.backend_report}")
         sources = [
             open_source(name, options.selection, _fit(name, predictor), options.reading) for name in options.input

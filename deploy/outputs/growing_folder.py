@@ -48,7 +48,7 @@ def growing(out: Path, work: str, sources: Sequence[str], *, overwrite: bool) ->
             (out / UNFINISHED).unlink()
     except (FileExistsError, NotADirectoryError, PermissionError) as error:
         raise OutputError(
-            f"cannot create {out}: {error.strerror}", hint="Choose a folder that you may write to."
+            f"cannot create {out}: {error.strerror}", hint="Choose a folder that you can write to."
         ) from None
 
 
@@ -58,8 +58,8 @@ def _prepare(out: Path, work: str, sources: Sequence[str], *, overwrite: bool) -
     resumes = left == [work] and not overwrite
     if left is not None and left != [work] and not overwrite:
         raise OptionError(
-            f"--out {out} holds an unfinished run with other options",
-            hint="Give its options to go on with it, another --out, or --overwrite to begin anew.",
+            f"--out {out} contains an unfinished run with other options",
+            hint="Use the same options to resume it, another --out, or --overwrite to start over.",
         )
     if left is not None:
         remove_temporaries(out, below=True)
@@ -67,5 +67,5 @@ def _prepare(out: Path, work: str, sources: Sequence[str], *, overwrite: bool) -
     if out.exists() and not resumes:
         shutil.rmtree(out)
     out.mkdir(exist_ok=True)
-    write_text(marker, f"These results are not finished: they grow, or were interrupted.\n{work}\n")
+    write_text(marker, f"These results are not finished: the run is in progress or was interrupted.\n{work}\n")
     return resumes

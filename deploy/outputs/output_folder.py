@@ -34,16 +34,16 @@ def check_output(out: Path, sources: Sequence[str], *, overwrite: bool) -> None:
     foreign = [name for name in names if not _OWN_FILES.fullmatch(name)]
     if foreign:
         raise OptionError(
-            f"--out {out} holds files that are no results of this command: {', '.join(foreign[:3])}",
+            f"--out {out} contains files that this command did not write: {', '.join(foreign[:3])}",
             hint="Give a folder that does not exist yet.",
         )
     if out.resolve() == Path.cwd():
-        raise OptionError(f"--out {out} is the current folder", hint="Give a folder inside of it: --out results")
+        raise OptionError(f"--out {out} is the current folder", hint="Use a folder inside it: --out results")
     for source in sources:
         if Path(source).resolve().is_relative_to(out.resolve()):
-            raise OptionError(f"--input {source} lies in --out {out}", hint="Give another output folder.")
+            raise OptionError(f"--input {source} is inside --out {out}", hint="Use another output folder.")
     if names and not overwrite:
-        raise OptionError(f"--out {out} already holds results", hint="Add --overwrite to replace them.")
+        raise OptionError(f"--out {out} already contains results", hint="Add --overwrite to replace them.")
 
 
 def folder_of_stream(folder: Path, names: Sequence[str], position: int) -> Path:
@@ -76,8 +76,8 @@ def replacing(out: Path) -> Iterator[Path]:
                 replace_folder(draft, out)
             except OSError as error:
                 raise OutputError(
-                    f"cannot put the results in the place of {out}: {error.strerror}",
-                    hint="Give a folder inside of it that does not exist yet.",
+                    f"cannot replace {out} with the results: {error.strerror}",
+                    hint="Use a folder inside it that does not exist yet.",
                 ) from None
     except BaseException:
         _remove_empty(created)
@@ -102,4 +102,4 @@ def _remove_empty(folders: list[Path]) -> None:
 
 
 def _cannot_create(out: Path, error: OSError) -> OutputError:
-    return OutputError(f"cannot create {out}: {error.strerror}", hint="Choose a folder that you may write to.")
+    return OutputError(f"cannot create {out}: {error.strerror}", hint="Choose a folder that you can write to.")

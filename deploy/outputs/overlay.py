@@ -86,8 +86,8 @@ def importance_overlay(
     """
     if frame.shape != (grid.height_px, grid.width_px, 3):
         raise OptionError(
-            f"overlay: {frame.shape=} does not fit the grid's {grid.height_px} x {grid.width_px} pixels",
-            hint="Resize the frame to the size the grid was made for.",
+            f"overlay: {frame.shape=} does not match the grid's {grid.height_px} x {grid.width_px} pixels",
+            hint="Resize the frame to the grid's size.",
         )
     require_range("alpha", alpha, 0, 1, hint="Try 0.45.")
     weight = round(alpha * 256)

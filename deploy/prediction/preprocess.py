@@ -17,7 +17,7 @@ def require_frame(frame: NDArray[np.uint8]) -> None:
     if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3 or 0 in frame.shape:
         raise InputError(
             f"frame of shape {frame.shape} and type {frame.dtype} is not (H, W, 3) uint8 RGB",
-            hint="Decode to RGB bytes, 0 to 255; normalization is the predictor's work.",
+            hint="Decode to RGB bytes, 0 to 255; the predictor normalizes them.",
         )
 
 
@@ -26,8 +26,8 @@ def require_shape(height_px: int, width_px: int, card: ModelCard) -> None:
     grid = card.grid
     if not same_shape((height_px, width_px), (grid.height_px, grid.width_px)):
         raise InputError(
-            f"frame of {width_px} x {height_px} has another shape than the model's {grid.width_px} x {grid.height_px}",
-            hint="Crop or pad the video to the model's aspect ratio, or export a model of the video's size.",
+            f"frame of {width_px} x {height_px} has another aspect ratio than {grid.width_px} x {grid.height_px}",
+            hint="Use --fit pad, crop the video to the model's aspect ratio, or export a model of the video's size.",
         )
 
 

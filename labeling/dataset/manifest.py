@@ -186,7 +186,9 @@ class Manifest(Record):
     def _consistent(self) -> Manifest:
         grid = self.make_grid()
         if (grid.rows, grid.cols) != (self.grid.rows, self.grid.cols):
-            raise ValueError(f"grid is {self.grid.rows} x {self.grid.cols}, the frame needs {grid.rows} x {grid.cols}")
+            raise ValueError(
+                f"grid is {self.grid.rows} x {self.grid.cols}, but the frame needs {grid.rows} x {grid.cols}"
+            )
         for source in self.sources:
             own = self.make_grid(source.video_id)
             if own.height_px > grid.height_px or own.width_px > grid.width_px:
@@ -249,7 +251,7 @@ def read_manifest(dataset: Path) -> Manifest:
         DatasetError: missing, not JSON, another schema version, or inconsistent.
     """
     path = dataset / MANIFEST_NAME
-    hint = "Make the dataset again: python labeling/make_labels.py VIDEO --out DIR"
+    hint = "Create the dataset again: python labeling/make_labels.py VIDEO --out DIR"
     try:
         return Manifest.model_validate_json(path.read_bytes())
     except (FileNotFoundError, NotADirectoryError):

@@ -99,8 +99,8 @@ def _fit(videos: dict[str, VideoImportance], options: LabelOptions) -> dict[str,
         train = [video.importance[[split == "train" for split in video.splits]] for video in videos.values()]
         if not any(map(len, train)):
             print(
-                "note: without training frames, importance is normalized over the frames of this dataset: its levels "
-                "have a scale of their own; --calibration DATASET takes another dataset's"
+                "note: without training frames, importance is normalized over all frames of this dataset: its levels "
+                "are not those of other datasets; use --calibration DATASET to share another dataset's scale"
             )
             train = [video.importance for video in videos.values()]
         return {"dataset": fit_knots(np.concatenate([part.ravel() for part in train]), options.curve)}

@@ -39,7 +39,7 @@ def read_calibration(path: Path, options: LabelOptions, models: tuple[ModelRecor
     if manifest.scope != "dataset":
         raise OptionError(
             f"--calibration {path}: its importance was normalized over each {manifest.scope}",
-            hint="Only a scale over a whole dataset can be carried over; label that one with --scope dataset.",
+            hint="Only a scale over a whole dataset can be reused; label that dataset with --scope dataset.",
         )
     require_same_kind(
         manifest,
@@ -48,6 +48,6 @@ def read_calibration(path: Path, options: LabelOptions, models: tuple[ModelRecor
         _SCALE_OPTIONS,
         {"levels": (options.levels, manifest.num_levels)},
         named=f"--calibration {path}",
-        hint="Importances of different kinds have no common scale; use the same options and weights.",
+        hint="Different kinds of importance have no common scale; use the same options and weights.",
     )
     return manifest

@@ -142,5 +142,7 @@ def parse_shard(shard: str | None) -> tuple[int, int]:
     match = re.fullmatch(r"(\d{1,6})/(\d{1,6})", shard or "1/1")
     part, parts = (int(match[1]), int(match[2])) if match else (0, 0)
     if not 1 <= part <= parts:
-        raise OptionError(f"--shard {shard!r} is not I/N with 1 <= I <= N", hint="The first of eight is 1/8.")
+        raise OptionError(
+            f"--shard {shard!r} is not I/N with 1 <= I <= N", hint="For the first of eight parts, use 1/8."
+        )
     return part, parts

@@ -96,7 +96,7 @@ def _finished(ray: Any, pending: list[Any]) -> Iterator[int]:
         except ray.exceptions.WorkerCrashedError:
             raise OptionError(
                 f"a worker died {RETRIES + 1} times on the same frames",
-                hint="Give workers more memory, or fewer of them.",
+                hint="Give the workers more memory, or use fewer workers.",
             ) from None
 
 

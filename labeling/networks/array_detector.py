@@ -64,8 +64,8 @@ def open_any_detector(options: WorthOptions, size: Size | None, least_score: flo
         return open_onnx_detector(options, size, least_score)
     if options.detector_size:
         raise OptionError(
-            f"detector_size={options.detector_size} is for ONNX files, {path} takes frames as they come",
-            hint="Leave --detector-size out.",
+            f"detector_size={options.detector_size} is for ONNX files; {path} takes frames of any size",
+            hint="Omit --detector-size.",
         )
     import torch
 

@@ -91,7 +91,7 @@ def evaluate_labels(options: EvaluateLabelsOptions) -> None:
         for video in options.videos:
             study = _plan(options, video)
             if any(run.settings == study.settings for run in record.runs):
-                print(f"{video.name} with {options.detector}: done before")
+                print(f"{video.name} with {options.detector}: already done")
                 continue
             scratch = work / _key(study.settings)
             record = record.with_run(_run(study, scratch))
@@ -106,7 +106,7 @@ def _check_budgets(options: EvaluateLabelsOptions, record: LabelStudy) -> None:
     for run in record.runs:
         if run.settings.budgets != wanted:
             raise OptionError(
-                f"--budgets {_words(wanted)} are not those of the runs in {options.out}",
+                f"--budgets {_words(wanted)} differ from those of the runs in {options.out}",
                 hint=f"Use --budgets {_words(run.settings.budgets)}, or another --out.",
             )
 

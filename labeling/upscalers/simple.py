@@ -71,6 +71,6 @@ class Reference(_WithoutWeights):
         if reference is None:
             raise InputError(
                 f"upscaler 'reference' needs a source of at least {self.scale} times the low resolution",
-                hint="Choose a smaller --height or --scale, or --upscaler edsr.",
+                hint="Use a smaller --height or --scale, or --upscaler edsr.",
             )
         return reference

@@ -111,8 +111,8 @@ class UtilityReport(Record):
         if self.num_frames >= ENOUGH_FRAMES and self.num_segments >= ENOUGH_SEGMENTS:
             return ""
         return (
-            f"Only {self.num_frames} frames in {self.num_segments} segments: the intervals are uncertain themselves, "
-            "and rankings whose intervals overlap cannot be told apart."
+            f"Only {self.num_frames} frames in {self.num_segments} segments: the intervals are rough, and "
+            "rankings whose intervals overlap cannot be distinguished."
         )
 
 

@@ -47,7 +47,7 @@ class ModelStages:
         try:
             self.run("export", [*command, "dynamic"], [weights], [model])
         except RegenError as error:
-            print(f"{self.name} has no free batch size: {error}", flush=True)
+            print(f"{self.name} has no dynamic batch size: {error}", flush=True)
             self.run("export-1", [*command, 1], [weights], [model])
             return False
         return True

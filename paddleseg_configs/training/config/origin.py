@@ -70,8 +70,8 @@ def check_origin(weights: Path, settings: Settings) -> None:
         return
     if (origin.height_px, origin.width_px) != (present.height_px, present.width_px):
         raise OptionError(
-            f"{weights} learned from {origin}; {settings.dataset} has {present}",
-            hint="Name the dataset of its training: --dataset DIR",
+            f"{weights} was trained on {origin}; {settings.dataset} has {present}",
+            hint="Specify the dataset it was trained on: --dataset DIR",
         )
     if origin.manifest_sha256 != present.manifest_sha256:
-        print(f"note: {weights} learned from another dataset than {settings.dataset}; levels mean what this one says")
+        print(f"note: {weights} was trained on another dataset; levels are interpreted as in {settings.dataset}")

@@ -101,8 +101,8 @@ def loss_terms(builder: LevelBuilder, num_logits: int) -> list[tuple[Any, float]
     functions, coefficients = builder.loss["types"], builder.loss["coef"]
     if len(coefficients) > num_logits:
         raise OptionError(
-            f"loss.coef={coefficients} has {len(coefficients)} entries, the model has {num_logits} outputs",
-            hint="Give one coefficient for each output; the last is repeated.",
+            f"loss.coef={coefficients} has {len(coefficients)} entries, but the model has {num_logits} outputs",
+            hint="Set one coefficient per output; the last is repeated.",
         )
     missing = num_logits - len(coefficients)
     functions = [*functions, *functions[-1:] * missing]

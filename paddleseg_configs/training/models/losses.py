@@ -38,7 +38,7 @@ class LevelLoss(paddle.nn.Layer):
         if list(logits.shape[2:]) != list(levels.shape[1:]):
             raise OptionError(
                 f"{type(self).__name__} got an output of {logits.shape} for levels of {levels.shape}",
-                hint="That output of the model needs another loss, at its place in loss.types (DetailAggregateLoss).",
+                hint="This output of the model needs another loss at its position in loss.types (DetailAggregateLoss).",
             )
         counts = levels != self.ignore_index
         known = paddle.where(counts, levels, paddle.zeros_like(levels))

@@ -220,7 +220,7 @@ def test_outputs_of_something_else(shape: tuple[int, ...]) -> None:
 
 
 def test_a_named_layout_must_fit() -> None:
-    with pytest.raises(WeightsError, match="have not the layout yolov8"):
+    with pytest.raises(WeightsError, match="do not match the layout yolov8"):
         choose_layout(yolox(), SIZE, "yolov8")
     with pytest.raises(OptionError, match="unknown detector layout 'yolo'"):
         choose_layout(yolox(), SIZE, "yolo")

@@ -160,7 +160,7 @@ def test_suppression_equals_the_slow_reference() -> None:
 
 
 def test_scores_outside_of_0_to_1_are_refused() -> None:
-    with pytest.raises(WeightsError, match="go from 0 to 7"):
+    with pytest.raises(WeightsError, match="range from 0 to 7"):
         best_boxes(np.zeros((2, 4), np.float32), np.array([[0.0], [7.0]], np.float32), (9, 9), 0.3, 0.5)
 
 

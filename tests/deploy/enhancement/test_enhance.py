@@ -203,7 +203,7 @@ def test_closed_segments_survive_and_the_same_command_goes_on(how: signal.Signal
 
     again = start(model, video, out)
     _, said = again.communicate()
-    assert again.returncode == 0 and b"goes on at" in said, said
+    assert again.returncode == 0 and b"resuming at" in said, said
     assert not (out / UNFINISHED).exists() and (out / "enhanced-000001.mp4").stat() == kept
     start(model, video, undisturbed).communicate()
     assert listing(out) == listing(undisturbed)
@@ -281,7 +281,7 @@ def test_two_processes_do_not_share_an_output(model: Path, tmp_path: Path) -> No
     [
         ("--input {video}", "neither --out nor --raw"),
         ("--input {video} {video} --raw -", "--raw takes one input"),
-        ("--input {video} --out {out} --budget 20", "budget='20' is none"),
+        ("--input {video} --out {out} --budget 20", "budget='20' is not a valid budget"),
         ("--input {video} --out {out} --predict-every 0", "predict_every=0"),
         ("--input {video} --out {out} --upscaler missing.onnx", "upscaler not found: missing.onnx"),
         ("--input {video} --out {out} --upscaler {model}", "upscaler card"),

@@ -178,7 +178,7 @@ def test_downloads_are_checked_and_kept(monkeypatch: pytest.MonkeyPatch, tmp_pat
     for name in (right, wrong):
         (served / name).write_bytes(body)
     with serving(served) as address:
-        with pytest.raises(WeightsError, match="has the checksum"):
+        with pytest.raises(WeightsError, match="has checksum"):
             cached_download(f"{address}/{wrong}", offline=False)
         with pytest.raises(WeightsError, match="cannot download"):
             cached_download(f"{address}/missing-00000000.pth", offline=False)
