@@ -3,11 +3,12 @@
     python deploy/trt_infer.py --model model.onnx --input VIDEO_OR_FOLDER_OR_IMAGE_OR_STREAM [...] --out DIR
 
 writes into DIR:
-    importance.npz       importance maps, levels and selected macroblocks of every frame (see --maps)
+    importance.npz       importance maps, levels and selected macroblocks of every frame (--maps, --segment-seconds)
     blocks.jsonl         the macroblocks to enhance as rectangles, one line a frame
     overlays/*.png, overlay.mp4 (pictures to look at)
     latency.json         time by stage
-with several inputs into DIR/stream-00-NAME and so on. DIR appears when everything is written, or not at all.
+with several inputs into DIR/stream-00-NAME and so on. Lines and closed segments can be read while it runs; until it has
+ended DIR holds a file UNFINISHED. Where that is left, the same command goes on behind the closed segments.
 
     python deploy/trt_infer.py benchmark --model model.onnx
 times the stages of a model on this machine.
@@ -41,9 +42,11 @@ def main() -> None:
     from deploy.inference.run import infer
 
     report = infer(options, say=lambda line: print(line, file=sys.stderr))
-    print(table(report["stages"]))
-    print(f"{report['num_frames']} frames in {report['wall_seconds']} s: {report['frames_per_second']} frames/s")
-    print(f"results: {options.out}")
+    where = sys.stderr if options.blocks else sys.stdout
+    print(table(report["stages"]), file=where)
+    speed = f"{report['frames_per_second']} frames/s"
+    print(f"{report['num_frames']} frames in {report['wall_seconds']} s: {speed}", file=where)
+    print(f"results: {options.out}", file=where)
 
 
 def _benchmark(arguments: list[str]) -> None:
@@ -60,4 +63,4 @@ def _benchmark(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, resumes=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from argparse import BooleanOptionalAction
 from dataclasses import dataclass
 from fractions import Fraction
-from hashlib import sha256
 from pathlib import Path
 from typing import Literal
 
@@ -107,8 +106,3 @@ class EnhanceOptions(SourceOptions):
     def segment(self) -> Fraction | None:
         """Length of a segment in seconds; None writes one file."""
         return None if self.segment_seconds is None else Fraction(str(self.segment_seconds))
-
-    def work(self) -> str:
-        """All that determines the results: a run goes on only where this is the same."""
-        given = {name: value for name, value in vars(self).items() if name not in ("out", "overwrite", "threads")}
-        return sha256(repr(given).encode("utf-8", "backslashreplace")).hexdigest()  # an input's address may hold a key

@@ -147,7 +147,7 @@ def test_a_live_input_gets_less_rather_than_late(model: Path, tmp_path: Path, mo
     def source(*_: object) -> FrameSource:
         return FrameSource(paced(), 0, Fraction(50), is_live=True)
 
-    monkeypatch.setattr("deploy.enhancement.run.open_source", source)
+    monkeypatch.setattr("deploy.inference.streams.open_source", source)
     given = ("--predictor", model, "--input", "webcam:0", "--out", tmp_path / "out", "--no-video", "--budget", "80%")
     assert command(monkeypatch, *given) == 0
     report = json.loads((tmp_path / "out" / "latency.json").read_text())
