@@ -49,6 +49,11 @@ class WorthOptions:
     reduce: Reduction = option(
         "area", choices=("area", "bicubic", "lanczos"), help="how low-resolution frames are made"
     )
+    lr_codec: str | None = option(
+        None,
+        metavar="CODEC",
+        help="encode the low-resolution video first, as a camera does: h264:crf30, h264:600k",
+    )
     threads: int | None = option(None, type=int, help="CPU threads (default: one a CPU of this process)")
     out: Path | None = option(None, type=Path, metavar="PAGE.html", help="a page with a curve and pictures")
     json: Path | None = option(None, type=Path, metavar="FILE", help="all figures")
