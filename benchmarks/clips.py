@@ -70,7 +70,7 @@ class ClipsOptions:
     frames: int = 20
     """Frames of each clip."""
     height: int | None = None
-    """Of the low-resolution frames; the default is the most that leaves a true frame, up to 360."""
+    """Of the low-resolution frames; the default is the most that leaves a true frame, up to 288."""
     reduce: Reduction = "area"
     """How they are made."""
     lr_codecs: tuple[str, ...] = (UNCODED,)

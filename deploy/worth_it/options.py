@@ -44,7 +44,7 @@ class WorthOptions:
     frames: int = option(20, type=int, metavar="N", help="frames to try, spread over the video")
     height: int | None = option(
         None, type=int, metavar="H", help="height of the low-resolution frame (default: the most that leaves a true "
-        "frame to compare with, up to 360)"
+        "frame to compare with, up to 288)"
     )  # fmt: skip
     reduce: Reduction = option(
         "area", choices=("area", "bicubic", "lanczos"), help="how low-resolution frames are made"

@@ -21,7 +21,7 @@ from deploy.outputs.lr_codec import LrCodec, encode_frames
 
 Image = NDArray[np.uint8]
 """(H, W, 3) uint8 RGB."""
-MOST_LINES = 360
+MOST_LINES = 288
 """Of the low-resolution frame unless its height is given: a comparison of larger ones takes long."""
 LEAST_LINES = 64
 """With fewer a detector finds nothing, and the source counts as too small for a true frame."""
