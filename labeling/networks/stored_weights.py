@@ -18,8 +18,7 @@ EMBEDDED = Path(__file__).parents[1] / "upscalers" / "weights"
 
 
 def find_weights(sha256: str, folders: Sequence[Path]) -> Path | None:
-    """The file with that hash in one of the folders or below, in this project's cache, or among the
-    embedded upscalers; None if there is none.
+    """The file with that hash in one of the folders or below, embedded, or in this project's cache; None otherwise.
 
     Raises:
         InputError: a folder is not there.
