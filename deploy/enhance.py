@@ -5,6 +5,7 @@
 writes into DIR:
     enhanced.mp4         the enhanced frames at their exact times (see --segment-seconds); of images enhanced/*.png
     blocks.jsonl         sizes in the first line, then a line a frame: selected macroblocks, super-resolved regions
+    importance.npz       importance maps, levels and selected macroblocks, with --maps npz
     latency.json         time by stage
 with several inputs into DIR/stream-00-NAME and so on. Lines and closed segments can be read while it runs; until it has
 ended DIR holds a file UNFINISHED. Where that is left, the same command goes on behind the closed segments.

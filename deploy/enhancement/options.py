@@ -65,8 +65,11 @@ class EnhanceOptions(SourceOptions):
     raw: Literal["-"] | None = option(
         None, choices=("-",), help="write raw RGB frames, 3 bytes a pixel, to standard output"
     )
+    maps: Literal["npz", "jsonl"] | None = option(
+        None, choices=("npz", "jsonl"), help="write importance maps, as trt_infer.py does (default: none)"
+    )
     segment_seconds: float | None = option(
-        None, type=float, metavar="S", help="a new file of video every S seconds (default: one file)"
+        None, type=float, metavar="S", help="a new file of video, and of .npz maps, every S seconds (default: one file)"
     )
     engine: Literal["local", "ray"] = option(
         "local",
@@ -87,6 +90,8 @@ class EnhanceOptions(SourceOptions):
             raise OptionError("neither --out nor --raw is given", hint="Add --out DIR, or --raw - for a pipe.")
         if self.raw is not None and len(self.input) > 1:
             raise OptionError(f"--raw takes one input, not {len(self.input)}", hint="Run one command for each.")
+        if self.maps is not None and self.out is None:
+            raise OptionError("--maps needs a folder", hint="Add --out DIR.")
         if self.engine == "ray" and (len(self.input) < 2 or self.out is None or self.window_seconds is not None):
             raise OptionError(
                 "--engine ray takes several inputs and --out, and no --window-seconds",

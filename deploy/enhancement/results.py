@@ -1,4 +1,4 @@
-"""What a run leaves behind of one stream: blocks.jsonl, video in segments, images, raw frames."""
+"""What a run leaves behind of one stream: blocks.jsonl, maps, video in segments, images, raw frames."""
 
 from __future__ import annotations
 
@@ -15,14 +15,17 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from deploy.cards.model_card import ModelCard
 from deploy.core.files import write_image
 from deploy.detectors.detections import Detections
 from deploy.enhancement.frames import EnhancedFrame
 from deploy.enhancement.regions import Region
 from deploy.inputs.frame import Frame
 from deploy.outputs.growing_files import LineFiles, Segments
+from deploy.outputs.map_files import MapFiles, MapFormat, MapOptions
 from deploy.outputs.video_writer import VideoWriter
-from deploy.prediction.postprocess import block_rectangles
+from deploy.prediction.postprocess import block_rectangles, levels_of
+from deploy.prediction.predictor import Prediction
 
 BLOCKS_SCHEMA_VERSION = 2
 _BLOCKS = "blocks.jsonl"
@@ -42,6 +45,8 @@ class Wanted:
     """Whether each frame becomes ``enhanced/000000.png``."""
     raw: bool
     """Whether each frame goes to standard output."""
+    maps: MapFormat | None = None
+    """Format of the importance maps; None writes none."""
 
 
 class EnhancedWriter:
@@ -51,14 +56,21 @@ class EnhancedWriter:
         folder: of the stream, where results go; what it holds stays. None for raw frames alone.
         wanted: which.
         about: what the first line of ``blocks.jsonl`` says besides sizes.
+        card: of the predictor, for maps: their levels are those nearest to the importance.
     """
 
-    def __init__(self, folder: Path | None, wanted: Wanted, about: dict[str, Any]) -> None:
+    def __init__(
+        self, folder: Path | None, wanted: Wanted, about: dict[str, Any], card: ModelCard | None = None
+    ) -> None:
         self._folder, self._wanted, self._about = folder, wanted, about
         self._stack = ExitStack()
         if folder is not None:
             self._lines = self._stack.enter_context(LineFiles(folder))
             self._is_empty = not (folder / _BLOCKS).exists()
+        self._maps: MapFiles | None = None
+        if folder is not None and wanted.maps is not None and card is not None:
+            kind = MapOptions(wanted.maps, wanted.segment_seconds if wanted.maps == "npz" else None)
+            self._maps, self._card = self._stack.enter_context(MapFiles(folder, kind, self._lines)), card
         if folder is not None and wanted.video_rate is not None:
             begin = partial(VideoWriter, frame_rate=wanted.video_rate)
             self._video = self._stack.enter_context(Segments(folder / "enhanced.mp4", wanted.segment_seconds, begin))
@@ -81,6 +93,10 @@ class EnhancedWriter:
         """
         image = enhanced.image if found is None else drawn(enhanced.image, found)
         if self._folder is not None:
+            if self._maps is not None:
+                levels = levels_of(enhanced.importance, self._card)
+                prediction = Prediction(enhanced.importance, levels, enhanced.grid)
+                self._maps.append(frame, prediction, enhanced.selected, predicted=enhanced.is_predicted)
             if self._wanted.video_rate is not None:
                 video, seconds = self._video.at(frame.seconds)
                 video.write(image, pts_seconds=seconds)

@@ -7,11 +7,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
+from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from deploy.core.errors import InputError
+from deploy.cards.model_card import ModelCard
+from deploy.core.errors import InputError, OptionError
 from deploy.core.files import write_text
 from deploy.core.resize import reduce_frame
 from deploy.detectors.detections import Detections
@@ -29,8 +31,10 @@ from deploy.inference.streams import DEPTH, Streams, keep, open_streams
 from deploy.inputs.frame import Frame
 from deploy.inputs.sources import FrameSource
 from deploy.outputs.going_on import Kept
+from deploy.outputs.growing_files import segment_of
 from deploy.outputs.growing_folder import growing
 from deploy.outputs.output_folder import folder_of_stream
+from deploy.prediction.predictor import Predictor
 
 LATENCY_SCHEMA_VERSION = 1
 
@@ -111,6 +115,7 @@ def _open_enhancers(options: EnhanceOptions, upscaler: Upscaler, stack: ExitStac
 def _enhance_into(options: EnhanceOptions, enhancers: list[Enhancer], say: Callable[[str], None]) -> dict[str, Any]:
     clock, started, about = StageClock(), time.perf_counter(), _about(enhancers[0], options)
     detector = None if options.detector is None else OnnxDetector(options.detector, threads=options.threads)
+    card = _card_for_maps(enhancers[0], options)
     fits = [_ToHeight(options.input_height) for _ in options.input]
     with ExitStack() as stack:
         folders: list[Path | None] = [None for _ in options.input]
@@ -120,13 +125,14 @@ def _enhance_into(options: EnhanceOptions, enhancers: list[Enhancer], say: Calla
             folders, kept = [*of_streams], keep(options.input, of_streams, options.segment, options.window)
         sources = open_streams(options, fits, kept, say)
         writers = [
-            stack.enter_context(EnhancedWriter(folder, _wanted(source, options), about))
+            stack.enter_context(EnhancedWriter(folder, _wanted(source, options), about, card))
             for folder, source in zip(folders, sources, strict=True)
         ]
         write = stack.enter_context(Behind(_write_to(writers, clock), DEPTH))
         decode = partial(_decoded, fits=fits, clock=clock)
         streams = stack.enter_context(Streams(sources, decode, "enhance"))
-        for work, seen, selected in chosen(_predicted(streams, sources, enhancers, say), enhancers, options.window):
+        predicted = _predicted(streams, sources, enhancers, options.segment, say)
+        for work, seen, selected in chosen(predicted, enhancers, options.window):
             enhanced = enhancers[work.stream].enhance(seen, selected)
             for stage, seconds in enhanced.seconds.items():
                 clock.add(stage, seconds)
@@ -169,6 +175,17 @@ def _about(enhancer: Enhancer, options: EnhanceOptions) -> dict[str, Any]:
     }
 
 
+def _card_for_maps(enhancer: Enhancer, options: EnhanceOptions) -> ModelCard | None:
+    if options.maps is None:
+        return None
+    if not isinstance(enhancer.predictor, Predictor):
+        raise OptionError(
+            f"--maps with --budget {options.budget}: nothing is predicted",
+            hint="Name a --predictor, or leave out --maps.",
+        )
+    return enhancer.predictor.card
+
+
 def _threads(upscaler: Upscaler) -> str:
     return "1 thread" if upscaler.threads == 1 else f"{upscaler.threads} threads"
 
@@ -188,6 +205,7 @@ def _wanted(source: FrameSource, options: EnhanceOptions) -> Wanted:
         segment_seconds=options.segment,
         images=options.frames == "png" or not source.is_video,
         raw=options.raw is not None,
+        maps=options.maps,
     )
 
 
@@ -202,11 +220,22 @@ def _decoded(position: int, source: FrameSource, fits: list[_ToHeight], clock: S
 
 
 def _predicted(
-    streams: Streams[Decoded], sources: list[FrameSource], enhancers: list[Enhancer], say: Callable[[str], None]
+    streams: Streams[Decoded],
+    sources: list[FrameSource],
+    enhancers: list[Enhancer],
+    segment_seconds: Fraction | None,
+    say: Callable[[str], None],
 ) -> Iterator[Predicted]:
-    """Predict each frame. Where live frames wait, less is enhanced before any is dropped."""
+    """Predict each frame; a segment begins with a prediction of its own.
+
+    Where live frames wait, less is enhanced before any is dropped.
+    """
+    segments = [0 for _ in enhancers]
     for number, work in enumerate(streams):
-        enhancer = enhancers[work.stream]
+        enhancer, segment = enhancers[work.stream], segment_of(work.frame.seconds, segment_seconds)
+        if segment != segments[work.stream]:
+            segments[work.stream] = segment
+            enhancer.predict_anew()
         if number == 0:
             say(_cost(work, enhancer.upscaler))
         if sources[work.stream].is_live:

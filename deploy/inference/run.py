@@ -26,6 +26,7 @@ from deploy.inputs.live import shown_name
 from deploy.inputs.sources import FrameSource
 from deploy.inputs.video import Fit, Frame
 from deploy.outputs.going_on import Kept
+from deploy.outputs.growing_files import segment_of
 from deploy.outputs.growing_folder import growing
 from deploy.outputs.output_folder import folder_of_stream
 from deploy.outputs.results import PictureOptions, ResultWriter
@@ -186,7 +187,7 @@ def _predicted(
     segments = [0 for _ in options.input]
     last: dict[int, Prediction] = {}
     for work in items:
-        segment = options.map_options.segment_of(work.frame.seconds)
+        segment = segment_of(work.frame.seconds, options.map_options.segment_seconds)
         if segment != segments[work.stream]:
             segments[work.stream], rules[work.stream] = segment, options.reuse()
         wanted = rules[work.stream].wants(work.lr)

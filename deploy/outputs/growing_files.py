@@ -16,6 +16,11 @@ from deploy.core.closeable import Closing
 Writer = TypeVar("Writer")
 
 
+def segment_of(seconds: Fraction, length: Fraction | None) -> int:
+    """The number of the segment that a time since a stream's first frame belongs to; all are 0 without segments."""
+    return 0 if length is None else math.floor(seconds / length)
+
+
 class LineFiles(Closing):
     """JSON lines, each there for others as soon as it is written. A file begins with its first line.
 
@@ -65,7 +70,7 @@ class Segments(Generic[Writer]):
         Args:
             seconds: since the stream's first frame; never less than before.
         """
-        number = 0 if self._length is None else math.floor(seconds / self._length)
+        number = segment_of(seconds, self._length)
         if number != self._number:
             self._stack.close()
             name = self._path if self._length is None else f"{self._path.stem}-{number:06d}{self._path.suffix}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -45,10 +44,6 @@ class MapOptions:
                 f"segments of {float(self.segment_seconds)} s as {self.format}: only .npz has them, longer than 0 s",
                 hint="Use --segment-seconds 60, or leave it out.",
             )
-
-    def segment_of(self, seconds: Fraction) -> int:
-        """The segment that a frame at this time since the first belongs to."""
-        return 0 if self.segment_seconds is None else math.floor(seconds / self.segment_seconds)
 
 
 class MapFiles:
