@@ -2,9 +2,9 @@
 
     python deploy/enhance.py --input VIDEO_OR_FOLDER_OR_IMAGE_OR_STREAM [...] --out DIR --budget 20%
 
-writes into DIR:
-    enhanced.mp4         the enhanced frames at their exact times (see --segment-seconds); of images enhanced/*.png
-    blocks.jsonl         sizes in the first line, then a line a frame: selected macroblocks, super-resolved regions
+Writes into DIR:
+    enhanced.mp4         the enhanced frames at their exact times (see --segment-seconds); for images, enhanced/*.png
+    blocks.jsonl         sizes in the first line, then one line per frame: selected macroblocks, super-resolved regions
     importance.npz       importance maps, levels and selected macroblocks, with --maps npz
     latency.json         time by stage
 With several inputs, each has its own folder, DIR/stream-00-NAME and so on. You can read lines and closed segments while

@@ -50,7 +50,7 @@ class DemoOptions:
     iters: int = 300
     """Training iterations."""
     evaluate_frames: int = 12
-    """Test frames that the utility is measured on."""
+    """Number of test frames to evaluate on."""
 
     def __post_init__(self) -> None:
         require_ranges(self, "frames", "iters", "evaluate_frames", low=1)

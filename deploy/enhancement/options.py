@@ -70,7 +70,10 @@ class EnhanceOptions(SourceOptions):
         None, choices=("npz", "jsonl"), help="write importance maps, as trt_infer.py does (default: none)"
     )
     segment_seconds: float | None = option(
-        None, type=float, metavar="S", help="a new file of video, and of .npz maps, every S seconds (default: one file)"
+        None,
+        type=float,
+        metavar="S",
+        help="start a new video file, and a new .npz file, every S seconds (default: one file)",
     )
     engine: Literal["local", "ray"] = option(
         "local",
@@ -90,7 +93,7 @@ class EnhanceOptions(SourceOptions):
         if self.out is None and self.raw is None:
             raise OptionError("neither --out nor --raw is given", hint="Add --out DIR, or --raw - to pipe frames.")
         if self.raw is not None and len(self.input) > 1:
-            raise OptionError(f"--raw takes one input, not {len(self.input)}", hint="Run one command for each.")
+            raise OptionError(f"--raw takes one input, not {len(self.input)}", hint="Run one command per input.")
         if self.maps is not None and self.out is None:
             raise OptionError("--maps needs a folder", hint="Add --out DIR.")
         if self.engine == "ray" and (len(self.input) < 2 or self.out is None or self.window_seconds is not None):

@@ -102,10 +102,10 @@ class InferenceOptions(SourceOptions, RuntimeOptions):
         None,
         type=float,
         metavar="S",
-        help="a new file of maps, and of the overlay video, every S seconds (default: one file)",
+        help="start a new file of maps and of the overlay video every S seconds (default: one file)",
     )
     blocks: Literal["-"] | None = option(
-        None, choices=("-",), help="write the lines of blocks.jsonl to standard output as well, as they come"
+        None, choices=("-",), help="also write the lines of blocks.jsonl to standard output, as they come"
     )
     overlays: int = option(5, type=int, metavar="N", help="number of overlay PNGs")
     overlay_video: bool | None = option(

@@ -45,7 +45,8 @@ def growing(out: Path, work: str, sources: Sequence[str], *, overwrite: bool) ->
             try:
                 out.mkdir(exist_ok=True)
                 write_text(
-                    out / UNFINISHED, f"These results are not finished: they grow, or were interrupted.\n{work}\n"
+                    out / UNFINISHED,
+                    f"These results are not finished: the run is in progress or was interrupted.\n{work}\n",
                 )
                 yield
             except BaseException:

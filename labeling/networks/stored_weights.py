@@ -27,7 +27,9 @@ def find_weights(sha256: str, folders: Sequence[Path]) -> Path | None:
         return None
     for folder in folders:
         if not folder.is_dir():
-            raise InputError(f"--weights-folder {folder} is not a folder", hint="Name the folder of the weight files.")
+            raise InputError(
+                f"--weights-folder {folder} is not a folder", hint="Specify the folder that contains the weight files."
+            )
     for folder in (*folders, EMBEDDED, CACHE):
         for place, _, names in os.walk(folder):
             for path in (Path(place, name) for name in sorted(names)):

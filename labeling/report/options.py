@@ -34,7 +34,7 @@ class MakeReportOptions:
     split: Literal["train", "val", "test"] = "test"
     """Split to show frames of."""
     samples: int = 4
-    """How many frames to show."""
+    """Number of frames to show."""
 
     def __post_init__(self) -> None:
         if (self.enhanced is None) != (self.whole is None):
