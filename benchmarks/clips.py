@@ -12,14 +12,16 @@ import itertools
 import json
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import tyro
 import yaml
+from numpy.typing import NDArray
 
 from deploy.core.cli import run
 from deploy.core.errors import InputError, OptionError, first_line
@@ -27,18 +29,26 @@ from deploy.core.files import sha256_of, write_text
 from deploy.core.resize import Reduction
 from deploy.core.statistics import middle_95, resampled_means
 from deploy.core.tables import Table
+from deploy.detectors.geometry import parse_size
 from deploy.enhancement.upscaler import EMBEDDED
 from deploy.prediction.predictor import GENERAL
-from deploy.worth_it.detectors import LARGER
+from deploy.prediction.rankings import Blocks, difference_ranking, edge_ranking
+from deploy.worth_it.detectors import LARGER, AnyDetector
 from deploy.worth_it.engine import EnhancerEngine
 from deploy.worth_it.options import WorthOptions
-from deploy.worth_it.run import find_out
+from deploy.worth_it.run import SHOWN, find_out
+from deploy.worth_it.samples import Image, Sample
+from deploy.worth_it.ways import BUDGETS, CONTROL_BUDGET, Engine, Found, Ranking, Way
 from labeling.networks.array_detector import open_any_detector
 
 ASSETS = Path(__file__).resolve().parents[2] / "shared" / "assets"
-WHOLE = "everything super-resolved"
-WAYS = ("top 10% by predictor", "top 20% by predictor", "random 20%", "boxes of the frame before, 20%")
+NOTHING, WHOLE = "nothing (interpolated)", "everything super-resolved"
+LABEL, EDGES, DIFFERENCE = "label, 20%", "edges, 20%", "|SR - IN|, 20%"
+RANKED = ("random 20%", "boxes of the frame before, 20%", EDGES, DIFFERENCE, LABEL)
+WAYS = ("top 10% by predictor", "top 20% by predictor", *RANKED)
+UNCODED = "none"
 LEAST_GAIN = 0.03  # clips on which the whole frame gains less are not worth it
+Rank = Callable[[Engine, Image], Blocks]
 Entry = dict[str, Any]  # what was measured of one clip with one detector
 
 
@@ -60,9 +70,13 @@ class ClipsOptions:
     frames: int = 20
     """Frames of each clip."""
     height: int | None = None
-    """Of the low-resolution frames; the default is the most that leaves a true frame, up to 360."""
+    """Of the low-resolution frames; the default is the most that leaves a true frame, up to 288."""
     reduce: Reduction = "area"
     """How they are made."""
+    lr_codecs: tuple[str, ...] = (UNCODED,)
+    """How low-resolution videos are encoded: none, or for example h264:crf30; each is a comparison of its own."""
+    ways: Literal["all", "whole"] = "all"
+    """All ways, or only the interpolated and the whole super-resolved frame."""
     threads: int = 1
     """CPU threads of the networks."""
     page: Path | None = None
@@ -102,29 +116,37 @@ def parse_detectors(texts: Sequence[str]) -> dict[str, tuple[Path, str | None]]:
 
 def measure(options: ClipsOptions) -> list[Entry]:
     """All clips with all detectors; what is in the folder is not measured again."""
-    pairs = itertools.product(read_clips(options.clips), parse_detectors(options.detectors).items())
+    clips, detectors = read_clips(options.clips), parse_detectors(options.detectors)
     options.out.mkdir(parents=True, exist_ok=True)
     with EnhancerEngine(options.predictor, options.upscaler, options.threads) as engine:
-        return [_one(options, engine, clip, name, *detector) for clip, (name, detector) in pairs]
+        return [
+            _one(options, engine, clip, codec, name, *detector)
+            for clip, codec, (name, detector) in itertools.product(clips, options.lr_codecs, detectors.items())
+        ]
 
 
-def _one(options: ClipsOptions, engine: EnhancerEngine, clip: Entry, name: str, file: Path, size: str | None) -> Entry:
+def _one(
+    options: ClipsOptions, engine: EnhancerEngine, clip: Entry, codec: str, name: str, file: Path, size: str | None
+) -> Entry:
     """Read it, or measure and write it; what cannot be measured is said and tried again the next time."""
     source = Path(clip["path"])
     asked = {key: getattr(options, key) for key in ("frames", "height", "reduce", "threads")}
+    asked["lr_codec"] = None if codec == UNCODED else codec
     worth = WorthOptions(video=source, detector=file, detector_size=size, **asked)
+    asked["ways"] = options.ways
     networks = {"upscaler": options.upscaler or EMBEDDED, "predictor": options.predictor or GENERAL}
     used = networks | {"clip": source, "detector": file}
     asked |= {key: sha256_of(path) if path.is_file() else str(path) for key, path in used.items()} | {"size": size}
-    facts: Entry = clip | {"path": source.name, "clip": source.stem, "detector": name}
-    path = options.out / f"{source.stem}-{name}.json"
+    facts: Entry = clip | {"path": source.name, "clip": source.stem, "detector": name, "lr": codec}
+    kind = "" if codec == UNCODED else "-" + codec.replace(":", "-")
+    path = options.out / f"{source.stem}-{name}{kind}.json"
     if path.is_file():
         stored: Entry = json.loads(path.read_text("utf-8"))
         if others := ", ".join(key for key in asked if stored["settings"].get(key) != asked[key]):
             raise InputError(f"{path} was measured with another {others}", hint="Remove it, or give another --out.")
         return stored | facts
     try:
-        verdict = find_out(worth, engine, open_any_detector).verdict
+        verdict = find_out(worth, engine, open_any_detector, choose=partial(_chosen, options.ways, worth)).verdict
     except (InputError, OptionError) as error:
         return facts | {"verdict": f"left out: {error}".replace(str(source), source.name), "worth_it": None, "rows": []}
     rows = [asdict(row) for row in verdict.rows]
@@ -132,8 +154,68 @@ def _one(options: ClipsOptions, engine: EnhancerEngine, clip: Entry, name: str, 
         row["way"] = f"detector input x {factor:g}, interpolated"  # in pixels it is another size for each clip
     entry = facts | {"verdict": verdict.sentence, "worth_it": verdict.worth_it, "settings": asked, "rows": rows}
     write_text(path, json.dumps(entry, indent=1) + "\n")
-    print(f"{source.stem}, {name}: {verdict.sentence}", flush=True)
+    print(f"{source.stem}, {name}, {codec}: {verdict.sentence}", flush=True)
     return entry
+
+
+def _chosen(wanted: str, worth: WorthOptions, engine: Engine, detector: AnyDetector, ways: list[Way]) -> list[Way]:
+    """The ways of `deploy/worth.py` and three more rankings, whose own time does not count; or two of them."""
+    if wanted == "whole":
+        return [way for way in ways if way.name == SHOWN or way.kind in ("nothing", "everything")]
+    rankings = {EDGES: _by_edges, DIFFERENCE: _by_difference, LABEL: ByLabel(worth)}
+
+    def way_of(name: str, rank: Rank) -> Way:
+        ranked: list[Ranking] = []  # of the sample that comes next
+
+        def prepare(sample: Sample) -> None:
+            ranked[:] = [np.asarray(rank(engine, sample.lr), np.float32)]
+
+        def run(sample: Sample) -> Found:
+            enhanced = engine.enhance(sample.lr, CONTROL_BUDGET, ranked[0])
+            return Found(detector(enhanced.image), enhanced)
+
+        return Way(name, "control", run, prepare, CONTROL_BUDGET)
+
+    return [*ways, *itertools.starmap(way_of, rankings.items())]
+
+
+def _by_edges(engine: Engine, lr: Image) -> Blocks:
+    return edge_ranking(_planes(engine, lr, 0.0), engine.grid(lr))
+
+
+def _by_difference(engine: Engine, lr: Image) -> Blocks:
+    return difference_ranking(_planes(engine, lr, 0.0), _planes(engine, lr, 1.0), engine.grid(lr))
+
+
+def _planes(engine: Engine, lr: Image, budget: float) -> NDArray[np.float32]:
+    """(3, s H, s W) in [0, 1] with nothing, or everything, enhanced."""
+    planes: NDArray[np.float32] = engine.enhance(lr, budget).image.transpose(2, 0, 1).astype(np.float32) / 255
+    return planes
+
+
+class ByLabel:
+    """The importance that `make_labels.py` gives by default: what a perfect predictor would say."""
+
+    def __init__(self, worth: WorthOptions) -> None:
+        from labeling.detectors import create_detector
+
+        is_file = worth.detector.is_file()
+        self._detector = create_detector(
+            "onnx" if is_file else str(worth.detector),
+            weights=worth.detector if is_file else None,
+            input_size=parse_size(worth.detector_size),
+        )
+
+    def __call__(self, engine: Engine, lr: Image) -> Blocks:
+        """Importance of the blocks of a low-resolution frame."""
+        import torch
+
+        from labeling.maths.accuracy import SumOfScores
+        from labeling.maths.importance import accuracy_gradient, block_importance
+
+        nothing, everything = (torch.from_numpy(_planes(engine, lr, budget)) for budget in (0.0, 1.0))
+        gradient, _ = accuracy_gradient(SumOfScores(self._detector), nothing[None])
+        return block_importance(gradient, nothing, everything, engine.grid(lr), "delta").astype(np.float64)
 
 
 def recovery(entries: Sequence[Entry], way: str) -> str:
@@ -148,34 +230,95 @@ def recovery(entries: Sequence[Entry], way: str) -> str:
     return share if len(clips) < 2 else "{} ({:.0%} to {:.0%})".format(share, *middle_95(draws[:, 0] / draws[:, 1]))
 
 
+_GAIN = ("F1, nothing", "F1, everything", "gain, points", "95 %", "clips that gain")
+_HOW_GAIN = "Means over clips, the true frame being 1; in brackets 95 % over clips."
+
+
+def mean_gain(entries: Sequence[Entry], whole: Mapping[int, Entry]) -> tuple[str, ...]:
+    """The cells under `_GAIN`."""
+    rows = [whole[id(entry)] for entry in entries]
+    f1, gain = (np.array([row[key] for row in rows]) for key in ("f1", "gain"))
+    clips = np.unique([entry["clip"] for entry in entries], return_inverse=True)[1]
+    low, high = middle_95(resampled_means(gain[:, None], clips)[:, 0])
+    wins = f"{(gain > 0).sum()} of {len(gain)}"
+    return (
+        f"{(f1 - gain).mean():.3f}",
+        f"{f1.mean():.3f}",
+        f"{100 * gain.mean():+.1f}",
+        f"{100 * low:+.1f} to {100 * high:+.1f}",
+        wins,
+    )
+
+
+SHARES = (0.5, 0.75, 0.9)
+_TIMES = ("whole frame, ms", *(f"{share:.0%} of the gain" for share in SHARES))
+_HOW_TIMES = (
+    "Milliseconds a frame, detector included, at which the top blocks by predictor reach a share of the whole frame's "
+    "gain, between the budgets that were measured, and how many times as fast that is; same clips as for recovery."
+)
+
+
+def time_to_gain(entries: Sequence[Entry]) -> list[str]:
+    """The cells under `_TIMES`, from means over clips."""
+    ways = [NOTHING, *(f"top {budget:.0%} by predictor" for budget in BUDGETS), WHOLE]
+    rows = [{row["way"]: row for row in entry["rows"]} for entry in entries]
+    ways = [way for way in ways if all(way in of_entry for of_entry in rows)]
+    gain, ms = (
+        np.array([np.mean([of_entry[way][key] for of_entry in rows]) for way in ways])
+        for key in ("gain", "milliseconds")
+    )
+    cells = [f"{ms[-1]:.0f}"]
+    for share in SHARES:
+        after = int(np.argmax(gain >= share * gain[-1]))  # the first way that reaches it
+        found = float(np.interp(share * gain[-1], gain[after - 1 : after + 1], ms[after - 1 : after + 1]))
+        cells.append(f"{found:.0f} ({ms[-1] / found:.2f}x)")
+    return cells
+
+
 def tables_of(entries: Sequence[Entry]) -> list[Table]:
     """Pooled recovery, single clips, those of which nothing can be said, milliseconds."""
     whole = {id(entry): row for entry in entries for row in entry["rows"] if row["way"] == WHOLE}
     said = [entry for entry in entries if entry["worth_it"] is not None]
     said.sort(key=lambda entry: -whole[id(entry)]["gain"])
     worth = [entry for entry in said if whole[id(entry)]["gain"] >= LEAST_GAIN]
-    names, roles = (list(dict.fromkeys(entry[key] for entry in entries)) for key in ("detector", "role"))
-    pooled, single = [], []
-    for role, chosen in itertools.product(roles, [*([name] for name in names), *([names] if len(names) > 1 else [])]):
-        pool = [entry for entry in worth if entry["role"] == role and entry["detector"] in chosen]
+    names, roles, kinds = (list(dict.fromkeys(entry[key] for entry in entries)) for key in ("detector", "role", "lr"))
+    pooled, single, means, quick = [], [], [], []
+    groups = [*([name] for name in names), *([names] if len(names) > 1 else [])]
+    for role, kind, chosen in itertools.product(roles, kinds, groups):
+        group = [e for e in said if e["role"] == role and e["lr"] == kind and e["detector"] in chosen]
+        if not group:
+            continue
+        means.append((role, kind, ", ".join(chosen), str(len({e["clip"] for e in group})), *mean_gain(group, whole)))
+        pool = [entry for entry in group if entry in worth]
         count = len({entry["clip"] for entry in pool})
-        pooled.append((role, ", ".join(chosen), str(count), *(recovery(pool, way) for way in WAYS)))
+        pooled.append((role, kind, ", ".join(chosen), str(count), *(recovery(pool, way) for way in WAYS)))
+        if pool and all({NOTHING, SHOWN, WHOLE} <= {row["way"] for row in entry["rows"]} for entry in pool):
+            quick.append((role, kind, ", ".join(chosen), *time_to_gain(pool)))
     for entry in said:
         gain, low, high = (f"{100 * whole[id(entry)][key]:+.1f}" for key in ("gain", "gain_low", "gain_high"))
-        shares = [recovery([entry], way) for way in WAYS] if entry in worth else ["not worth it", *[""] * 3]
-        single.append((entry["clip"], entry["role"], entry["detector"], gain, f"{low} to {high}", *shares))
-    unsaid = [(entry["clip"], entry["detector"], entry["verdict"]) for entry in entries if entry["worth_it"] is None]
+        shares = ["not worth it", *[""] * (len(WAYS) - 1)]
+        if entry in worth:
+            shares = [recovery([entry], way) for way in WAYS]
+        single.append((entry["clip"], entry["role"], entry["lr"], entry["detector"], gain, f"{low} to {high}", *shares))
+    unsaid = [
+        (entry["clip"], entry["lr"], entry["detector"], entry["verdict"])
+        for entry in entries
+        if entry["worth_it"] is None
+    ]
     times: dict[str, dict[str, list[float]]] = {}
     for row, name in [(row, entry["detector"]) for entry in entries for row in entry["rows"]]:
         times.setdefault(row["way"], {}).setdefault(name, []).append(row["milliseconds"])
-    means = [(way, *(f"{np.mean(ms[n]):.0f}" if n in ms else "-" for n in names)) for way, ms in times.items()]
-    how = f"Gain of a way over that of the whole frame, of clips where that gains {100 * LEAST_GAIN:g} points or more."
-    head = ("clip", "role", "detector", "gain of the whole frame, points", "95 %", *WAYS)
+    timed = [(way, *(f"{np.mean(ms[n]):.0f}" if n in ms else "-" for n in names)) for way, ms in times.items()]
+    how = f"Gain of a way over that of the whole frame, of clips where that gains {100 * LEAST_GAIN:g} points or more. "
+    how += "In brackets 95 % over clips."
+    head = ("clip", "role", "LR", "detector", "gain of the whole frame, points", "95 %", *WAYS)
     tables = (
-        Table("Recovery", ("role", "detector", "clips", *WAYS), tuple(pooled), f"{how} In brackets 95 % over clips."),
+        Table("Gain of the whole frame", ("role", "LR", "detector", "clips", *_GAIN), tuple(means), _HOW_GAIN),
+        Table("Recovery", ("role", "LR", "detector", "clips", *WAYS), tuple(pooled), how),
+        Table("Time to a share of the gain", ("role", "LR", "detector", *_TIMES), tuple(quick), _HOW_TIMES),
         Table("Clips", head, tuple(single), f"Those that gain less than {100 * LEAST_GAIN:g} points are not worth it."),
-        Table("Clips of which nothing can be said", ("clip", "detector", "reason"), tuple(unsaid)),
-        Table("Milliseconds a frame, detector included", ("way", *names), tuple(means), "Mean over clips."),
+        Table("Clips of which nothing can be said", ("clip", "LR", "detector", "reason"), tuple(unsaid)),
+        Table("Milliseconds a frame, detector included", ("way", *names), tuple(timed), "Mean over clips."),
     )
     return [table for table in tables if table.rows]
 

@@ -156,9 +156,8 @@ def make_stages(options: FaultOptions, material: Path) -> dict[str, Stage]:
         ),
         Stage(
             "deploy",
-            ("deploy/trt_infer.py", "--model", exported / "model.onnx", *seen, "--out", "OUT/maps", "--overwrite"),
+            ("deploy/trt_infer.py", "--model", exported / "model.onnx", *seen, "--out", "OUT/maps"),
             reads=("label", "train", "export"),
-            appears_whole=True,
         ),
         Stage(
             "zoo",

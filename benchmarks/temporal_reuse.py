@@ -177,7 +177,7 @@ def utilities(
     methods = [*rules, "label", "random"]
     frames = list(read_split(options.dataset, manifest, "test"))
     counts: dict[str, list[Any]] = {}
-    for frame, pair in track(with_pairs(frames, bench), total=len(frames), label="evaluating"):
+    for frame, pair in track(with_pairs(frames, bench.manifest), total=len(frames), label="evaluating"):
         for (method, budget), matched in evaluate_frame(frame, pair, rankers, methods, (BUDGET,))["sr"].items():
             if budget == BUDGET:
                 counts.setdefault(method, []).append(matched)

@@ -5,6 +5,7 @@
 Writes into DIR:
     enhanced.mp4         the enhanced frames at their exact times (see --segment-seconds); for images, enhanced/*.png
     blocks.jsonl         sizes in the first line, then one line per frame: selected macroblocks, super-resolved regions
+    importance.npz       importance maps, levels and selected macroblocks, with --maps npz
     latency.json         time by stage
 With several inputs, each has its own folder, DIR/stream-00-NAME and so on. You can read lines and closed segments while
 it runs; DIR contains a file UNFINISHED until the end. After an interruption, run the same command again to resume after

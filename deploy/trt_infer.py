@@ -7,8 +7,9 @@ Writes into DIR:
     blocks.jsonl         the macroblocks to enhance as rectangles, one line per frame
     overlays/*.png, overlay.mp4 (pictures to look at)
     latency.json         time by stage
-With several inputs, each has its own folder, DIR/stream-00-NAME and so on. DIR is created only when everything is
-written.
+With several inputs, each has its own folder, DIR/stream-00-NAME and so on. You can read lines and closed segments while
+it runs; DIR contains a file UNFINISHED until the end. After an interruption, run the same command again to resume after
+the last closed segment.
 
     python deploy/trt_infer.py benchmark --model model.onnx
 times the stages of a model on this machine.
@@ -42,9 +43,11 @@ def main() -> None:
     from deploy.inference.run import infer
 
     report = infer(options, say=lambda line: print(line, file=sys.stderr))
-    print(table(report["stages"]))
-    print(f"{report['num_frames']} frames in {report['wall_seconds']} s: {report['frames_per_second']} frames/s")
-    print(f"results: {options.out}")
+    where = sys.stderr if options.blocks else sys.stdout
+    print(table(report["stages"]), file=where)
+    speed = f"{report['frames_per_second']} frames/s"
+    print(f"{report['num_frames']} frames in {report['wall_seconds']} s: {speed}", file=where)
+    print(f"results: {options.out}", file=where)
 
 
 def _benchmark(arguments: list[str]) -> None:
@@ -61,4 +64,4 @@ def _benchmark(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, resumes=True)

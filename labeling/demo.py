@@ -8,6 +8,7 @@ outputs are unchanged.
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,10 +21,13 @@ from deploy.core.ranges import require_ranges
 from deploy.inputs.video import probe
 from labeling.core.stages import ROOT, Stage, execute, run_stage
 from labeling.dataset.manifest import read_manifest
+from labeling.dataset.reader import read_split
 
 CLIP = Path("datasets/cache/vtest.avi")
 GENERAL = Path("deploy/models/general.onnx")
 """The predictor that comes with the project: it predicts before anything is trained."""
+UPSCALER = Path("deploy/models/edsr_x3.onnx")
+"""The upscaler that comes with the project."""
 SCALE = 3
 MAX_HEIGHT_PX = 360
 DEMO_PIXELS = 256 * 192
@@ -45,7 +49,7 @@ class DemoOptions:
     """Approximate number of frames to label (fewer if they are large)."""
     iters: int = 300
     """Training iterations."""
-    evaluate_frames: int = 20
+    evaluate_frames: int = 12
     """Number of test frames to evaluate on."""
 
     def __post_init__(self) -> None:
@@ -112,6 +116,7 @@ def _later_stages(
 ) -> tuple[Stage, ...]:
     manifest, weights = dataset / "manifest.json", training / "best_model" / "model.pdparams"
     predictions, utility, report = out / "predictions", out / "utility.json", out / "report.html"
+    enhanced, whole, test_frames = out / "enhanced", out / "whole-frame", _test_frames(video, dataset)
     every = str(read_manifest(dataset).options["every"])
     config = str(options.config)
     return (
@@ -136,6 +141,8 @@ def _later_stages(
             (model, video),
             (predictions / "importance.npz", predictions / "overlay.mp4"),
         ),
+        _enhance_stage("enhance", test_frames, enhanced, ("--predictor", str(model)), video, manifest, model),
+        _enhance_stage("whole-frame", test_frames, whole, ("--budget", "100%"), video, manifest),
         Stage(
             "utility",
             ("labeling/evaluate_utility.py", str(dataset), "--models", str(model), f"zero-shot={GENERAL}",
@@ -146,10 +153,28 @@ def _later_stages(
         Stage(
             "report",
             ("labeling/make_report.py", str(dataset), "--out", str(report), "--utility", str(utility), "--predictions",
-             str(predictions), "--training", str(training), "--model", str(model)),
-            (utility, predictions / "importance.npz", training / "metrics.jsonl", manifest),
+             str(predictions), "--training", str(training), "--model", str(model), "--enhanced", str(enhanced),
+             "--whole", str(whole)),
+            (utility, predictions / "importance.npz", training / "metrics.jsonl", manifest,
+             enhanced / "latency.json", whole / "latency.json"),
             (report,),
         ),
+    )  # fmt: skip
+
+
+def _enhance_stage(name: str, common: tuple[str, ...], out: Path, options: tuple[str, ...], *inputs: Path) -> Stage:
+    command = ("deploy/enhance.py", *common, *options, "--out", str(out), "--overwrite")
+    return Stage(name, command, (*inputs, ROOT / UPSCALER), (out / "blocks.jsonl", out / "latency.json"))
+
+
+def _test_frames(video: Path, dataset: Path) -> tuple[str, ...]:
+    """Options of enhance.py: the test frames as they were labelled, each as an image."""
+    manifest, seconds = read_manifest(dataset), probe(video).seconds
+    milliseconds = [math.floor(seconds[frame.index] * 1000) for frame in read_split(dataset, manifest, "test")]
+    return (
+        "--input", str(video), "--input-height", str(manifest.frame_height_px),
+        "--every", str(manifest.options["every"]), "--frames", "png", "--no-video",
+        "--start-seconds", str(min(milliseconds) / 1000), "--stop-seconds", str((max(milliseconds) + 1) / 1000),
     )  # fmt: skip
 
 

@@ -2,9 +2,10 @@
 
     python labeling/train_upscaler.py VIDEO_OR_IMAGE ... --scale 3 --out edsr_x3.safetensors
 
-High-resolution frames are reduced by area filtering, as the labelling pipeline does, and the network learns the way
-back. `--init` starts from existing weights. Frames named by `--validate` are never trained on; the PSNR printed at the
-end is theirs, beside that of bicubic interpolation.
+High-resolution frames are reduced as labeling reduces them, and the network learns the way back. `--lr-codec` also
+encodes the reduced videos, as a camera does. `--detectors` adds a loss on what detectors say of the super-resolved
+frame, compared with what they say of the true one. `--init` starts from existing weights. Frames named by `--validate`
+are never trained on; the PSNR printed at the end is theirs, beside that of bicubic interpolation.
 """
 
 from __future__ import annotations

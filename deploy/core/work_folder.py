@@ -111,16 +111,16 @@ def work_folder(out: Path) -> Iterator[Path]:
     with hold(root / "lock"):
         draft, replaced = root / "draft", root / "replaced"
         try:
-            _put_back(replaced, out)
+            put_back(replaced, out)
             shutil.rmtree(draft, ignore_errors=True)
             draft.mkdir()
             yield draft
         finally:
-            _put_back(replaced, out)
+            put_back(replaced, out)
             clear(root)
 
 
-def _put_back(replaced: Path, out: Path) -> None:
+def put_back(replaced: Path, out: Path) -> None:
     """Give an output that was about to be replaced its place again, unless something has taken it."""
     if replaced.exists() and not out.exists():
         replaced.rename(out)
@@ -144,7 +144,7 @@ def replace_folder(draft: Path, out: Path) -> None:
     try:
         draft.rename(out)
     except BaseException:
-        _put_back(replaced, out)
+        put_back(replaced, out)
         raise
 
 

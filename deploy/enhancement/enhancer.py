@@ -100,7 +100,7 @@ class Enhancer(Closing):
         self._bicubic: Bicubic | None = None
         self._grid = Grid(1, 1)
         self._importance: Importance | None = None
-        self._num_frames = 0
+        self._num_frames = self._num_since = 0
 
     @property
     def scale(self) -> int:
@@ -130,10 +130,10 @@ class Enhancer(Closing):
             self._grid = Grid(rgb.shape[0], rgb.shape[1], scale=self.scale)
         seconds: dict[str, float] = {}
         with _timed(seconds, "predict"):
-            is_own = self._importance is None or self._num_frames % self.predict_every == 0
+            is_own = self._importance is None or self._num_since % self.predict_every == 0
             importance = self._predicted(rgb) if self._importance is None or is_own else self._importance
         self._importance = importance
-        self._num_frames += 1
+        self._num_frames, self._num_since = self._num_frames + 1, self._num_since + 1
         return PredictedFrame(rgb, importance.copy(), self._grid, seconds, is_own, pts_seconds, self._num_frames - 1)
 
     def choose(self, predicted: PredictedFrame) -> NDArray[np.bool_]:
@@ -217,8 +217,13 @@ class Enhancer(Closing):
 
     def reset(self) -> None:
         """Begin a new stream: nothing of the last frames is used any more."""
-        self._importance, self.previous, self._num_frames = None, None, 0
+        self.predict_anew()
+        self.previous, self._num_frames = None, 0
         self._chooser.reset()
+
+    def predict_anew(self) -> None:
+        """Predict the next frame, and every so many from there: no importance of the last frames is used any more."""
+        self._importance, self._num_since = None, 0
 
     def close(self) -> None:
         """Free the models that were opened here. Closing twice is harmless."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from argparse import BooleanOptionalAction
 from dataclasses import dataclass
 from fractions import Fraction
-from hashlib import sha256
 from pathlib import Path
 from typing import Literal
 
@@ -67,8 +66,14 @@ class EnhanceOptions(SourceOptions):
     raw: Literal["-"] | None = option(
         None, choices=("-",), help="write raw RGB frames, 3 bytes per pixel, to standard output"
     )
+    maps: Literal["npz", "jsonl"] | None = option(
+        None, choices=("npz", "jsonl"), help="write importance maps, as trt_infer.py does (default: none)"
+    )
     segment_seconds: float | None = option(
-        None, type=float, metavar="S", help="start a new video file every S seconds (default: one file)"
+        None,
+        type=float,
+        metavar="S",
+        help="start a new video file, and a new .npz file, every S seconds (default: one file)",
     )
     engine: Literal["local", "ray"] = option(
         "local",
@@ -89,6 +94,8 @@ class EnhanceOptions(SourceOptions):
             raise OptionError("neither --out nor --raw is given", hint="Add --out DIR, or --raw - to pipe frames.")
         if self.raw is not None and len(self.input) > 1:
             raise OptionError(f"--raw takes one input, not {len(self.input)}", hint="Run one command per input.")
+        if self.maps is not None and self.out is None:
+            raise OptionError("--maps needs a folder", hint="Add --out DIR.")
         if self.engine == "ray" and (len(self.input) < 2 or self.out is None or self.window_seconds is not None):
             raise OptionError(
                 "--engine ray needs several inputs and --out, and does not take --window-seconds",
@@ -108,8 +115,3 @@ class EnhanceOptions(SourceOptions):
     def segment(self) -> Fraction | None:
         """Length of a segment in seconds; None writes one file."""
         return None if self.segment_seconds is None else Fraction(str(self.segment_seconds))
-
-    def work(self) -> str:
-        """All that determines the results: a run goes on only where this is the same."""
-        given = {name: value for name, value in vars(self).items() if name not in ("out", "overwrite", "threads")}
-        return sha256(repr(given).encode("utf-8", "backslashreplace")).hexdigest()  # an input's address may hold a key

@@ -1,33 +1,35 @@
-"""What a run leaves behind of one stream: blocks.jsonl, video in segments, images, raw frames."""
+"""What a run leaves behind of one stream: blocks.jsonl, maps, video in segments, images, raw frames."""
 
 from __future__ import annotations
 
-import json
-import math
-import re
 import sys
 from contextlib import ExitStack
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TextIO
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from deploy.core.files import write_image, write_text
+from deploy.cards.model_card import ModelCard
+from deploy.core.files import write_image
 from deploy.detectors.detections import Detections
 from deploy.enhancement.frames import EnhancedFrame
 from deploy.enhancement.regions import Region
 from deploy.inputs.frame import Frame
+from deploy.outputs.growing_files import LineFiles, Segments
+from deploy.outputs.map_files import MapFiles, MapFormat, MapOptions
 from deploy.outputs.video_writer import VideoWriter
-from deploy.prediction.postprocess import block_rectangles
+from deploy.prediction.postprocess import block_rectangles, levels_of
+from deploy.prediction.predictor import Prediction
 
 BLOCKS_SCHEMA_VERSION = 2
+_BLOCKS = "blocks.jsonl"
 _BOX_COLOR = "#facc15"
-_SEGMENT = re.compile(r"enhanced-(\d{6,})\.mp4")
 
 
 @dataclass(frozen=True)
@@ -43,27 +45,37 @@ class Wanted:
     """Whether each frame becomes ``enhanced/000000.png``."""
     raw: bool
     """Whether each frame goes to standard output."""
+    maps: MapFormat | None = None
+    """Format of the importance maps; None writes none."""
 
 
 class EnhancedWriter:
     """Streams results into a folder.
 
     Args:
-        folder: where they go; None for raw frames alone.
+        folder: of the stream, where results go; what it holds stays. None for raw frames alone.
         wanted: which.
         about: what the first line of ``blocks.jsonl`` says besides sizes.
+        card: of the predictor, for maps: their levels are those nearest to the importance.
     """
 
-    def __init__(self, folder: Path | None, wanted: Wanted, about: dict[str, Any]) -> None:
+    def __init__(
+        self, folder: Path | None, wanted: Wanted, about: dict[str, Any], card: ModelCard | None = None
+    ) -> None:
         self._folder, self._wanted, self._about = folder, wanted, about
-        self._video = ExitStack()
-        self._segment: int | None = None
-        self._lines: dict[str, TextIO] = {}
-        self._is_empty = True
+        self._stack = ExitStack()
+        if folder is not None:
+            self._lines = self._stack.enter_context(LineFiles(folder))
+            self._is_empty = not (folder / _BLOCKS).exists()
+        self._maps: MapFiles | None = None
+        if folder is not None and wanted.maps is not None and card is not None:
+            kind = MapOptions(wanted.maps, wanted.segment_seconds if wanted.maps == "npz" else None)
+            self._maps, self._card = self._stack.enter_context(MapFiles(folder, kind, self._lines)), card
+        if folder is not None and wanted.video_rate is not None:
+            begin = partial(VideoWriter, frame_rate=wanted.video_rate)
+            self._video = self._stack.enter_context(Segments(folder / "enhanced.mp4", wanted.segment_seconds, begin))
         self.num_frames = 0
         """Frames written so far, by this run."""
-        self.start_seconds = self._go_on()
-        """Since the first frame: what comes before is done."""
 
     def __enter__(self) -> Self:
         return self
@@ -81,13 +93,21 @@ class EnhancedWriter:
         """
         image = enhanced.image if found is None else drawn(enhanced.image, found)
         if self._folder is not None:
+            if self._maps is not None:
+                levels = levels_of(enhanced.importance, self._card)
+                prediction = Prediction(enhanced.importance, levels, enhanced.grid)
+                self._maps.append(frame, prediction, enhanced.selected, predicted=enhanced.is_predicted)
             if self._wanted.video_rate is not None:
-                self._write_video(frame, image)
+                video, seconds = self._video.at(frame.seconds)
+                video.write(image, pts_seconds=seconds)
             if self._wanted.images:
                 write_image(self._folder / "enhanced" / f"{frame.index:06d}.png", Image.fromarray(image))
-            self._write_lines(frame, source_size, enhanced)
+            if self._is_empty:
+                self._lines.append(_BLOCKS, _header(source_size, enhanced) | self._about)
+                self._is_empty = False
+            self._lines.append(_BLOCKS, _line(frame, enhanced))
             if found is not None:
-                self._append("detections.jsonl", _found_line(frame, found))
+                self._lines.append("detections.jsonl", _found_line(frame, found))
         if self._wanted.raw:
             sys.stdout.buffer.write(np.ascontiguousarray(image).data)
             sys.stdout.buffer.flush()
@@ -96,58 +116,7 @@ class EnhancedWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for stream in self._lines.values():
-            stream.close()
-        self._video.__exit__(kind, error, trace)
-
-    def _write_video(self, frame: Frame, image: NDArray[np.uint8]) -> None:
-        assert self._folder is not None and self._wanted.video_rate is not None  # noqa: S101  # asked before
-        length = self._wanted.segment_seconds
-        segment = 0 if length is None else math.floor(frame.seconds / length)
-        if segment != self._segment:
-            self._video.close()
-            name = "enhanced.mp4" if length is None else f"enhanced-{segment:06d}.mp4"
-            self._writer = VideoWriter(self._folder / name, frame_rate=self._wanted.video_rate)
-            self._video.enter_context(self._writer)
-            self._segment = segment
-        self._writer.write(image, pts_seconds=frame.seconds - segment * (length or 0))
-
-    def _write_lines(self, frame: Frame, source_size: tuple[int, int], enhanced: EnhancedFrame) -> None:
-        if self._is_empty:
-            self._append("blocks.jsonl", _header(source_size, enhanced) | self._about)
-            self._is_empty = False
-        self._append("blocks.jsonl", _line(frame, enhanced))
-
-    def _append(self, name: str, record: dict[str, Any]) -> None:
-        assert self._folder is not None  # noqa: S101  # asked before
-        if name not in self._lines:
-            self._lines[name] = (self._folder / name).open("a", encoding="utf-8")
-        self._lines[name].write(json.dumps(record) + "\n")
-        self._lines[name].flush()
-
-    def _go_on(self) -> Fraction:
-        """Keep what closed segments hold of an interrupted run, but for the last one; the rest is done again."""
-        if self._folder is None:
-            return Fraction(0)
-        names = (_SEGMENT.fullmatch(path.name) for path in self._folder.iterdir())
-        start = max((int(match[1]) for match in names if match), default=0) * (
-            self._wanted.segment_seconds or Fraction(0)
-        )
-        for lines in self._folder.glob("*.jsonl"):
-            kept = [line for line in lines.read_text(encoding="utf-8").splitlines() if _is_before(line, start)]
-            write_text(lines, "".join(f"{line}\n" for line in kept))
-        blocks = self._folder / "blocks.jsonl"
-        self._is_empty = not blocks.exists() or blocks.stat().st_size == 0
-        return start
-
-
-def _is_before(line: str, seconds: Fraction) -> bool:
-    """Whether a line is of a frame before this time. The first line, of sizes, stays if any other may."""
-    try:
-        record = json.loads(line)
-    except ValueError:  # cut off in the middle
-        return False
-    return float(record.get("seconds", 0)) < float(seconds)
+        self._stack.__exit__(kind, error, trace)
 
 
 def _header(source_size: tuple[int, int], enhanced: EnhancedFrame) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -10,12 +9,12 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from functools import partial
+from pathlib import Path
 from typing import Any
 
-from deploy.core.errors import InputError
+from deploy.cards.model_card import ModelCard
+from deploy.core.errors import InputError, OptionError
 from deploy.core.files import write_text
-from deploy.core.interrupts import on_interrupt
-from deploy.core.progress import track
 from deploy.core.resize import reduce_frame
 from deploy.detectors.detections import Detections
 from deploy.detectors.onnx_detector import OnnxDetector
@@ -26,16 +25,18 @@ from deploy.enhancement.options import EnhanceOptions
 from deploy.enhancement.results import EnhancedWriter, Wanted
 from deploy.enhancement.upscaler import Upscaler
 from deploy.enhancement.windows import chosen
-from deploy.inference.background import Ahead, Behind
+from deploy.inference.background import Behind
 from deploy.inference.latency import StageClock
-from deploy.inputs.frame import Frame, FrameSelection
-from deploy.inputs.sources import FrameSource, open_source
+from deploy.inference.streams import DEPTH, Streams, keep, open_streams
+from deploy.inputs.frame import Frame
+from deploy.inputs.sources import FrameSource
+from deploy.outputs.going_on import Kept
+from deploy.outputs.growing_files import segment_of
 from deploy.outputs.growing_folder import growing
 from deploy.outputs.output_folder import folder_of_stream
+from deploy.prediction.predictor import Predictor
 
 LATENCY_SCHEMA_VERSION = 1
-DEPTH = 4
-"""Frames that may wait between two stages."""
 
 
 @dataclass(frozen=True)
@@ -114,30 +115,23 @@ def _open_enhancers(options: EnhanceOptions, upscaler: Upscaler, stack: ExitStac
 def _enhance_into(options: EnhanceOptions, enhancers: list[Enhancer], say: Callable[[str], None]) -> dict[str, Any]:
     clock, started, about = StageClock(), time.perf_counter(), _about(enhancers[0], options)
     detector = None if options.detector is None else OnnxDetector(options.detector, threads=options.threads)
+    card = _card_for_maps(enhancers[0], options)
+    fits = [_ToHeight(options.input_height) for _ in options.input]
     with ExitStack() as stack:
-        writers, sources = [], []
-        fits = [_ToHeight(options.input_height) for _ in options.input]
-        for position, name in enumerate(options.input):
-            source = open_source(name, _selection(options), fits[position], options.reading)
-            folder = None if options.out is None else folder_of_stream(options.out, options.input, position)
-            writer = stack.enter_context(EnhancedWriter(folder, _wanted(source, options), about))
-            if writer.start_seconds:
-                say(f"{source.report.name}: resuming at {float(writer.start_seconds)} s")
-                source = open_source(name, _selection(options, writer.start_seconds), fits[position], options.reading)
-            writers.append(writer)
-            sources.append(source)
-        write = stack.enter_context(Behind(_write_to(writers, clock), DEPTH))
-        streams = [
-            Ahead(_decoded(position, source, fits[position], clock), DEPTH, drop_oldest=source.is_live)
-            for position, source in enumerate(sources)
+        folders: list[Path | None] = [None for _ in options.input]
+        kept = [Kept() for _ in options.input]
+        if options.out is not None:
+            of_streams = [folder_of_stream(options.out, options.input, n) for n in range(len(options.input))]
+            folders, kept = [*of_streams], keep(options.input, of_streams, options.segment, options.window)
+        sources = open_streams(options, fits, kept, say)
+        writers = [
+            stack.enter_context(EnhancedWriter(folder, _wanted(source, options), about, card))
+            for folder, source in zip(folders, sources, strict=True)
         ]
-        if any(source.is_live for source in sources):  # Ctrl-C is the only end that they have
-            stack.enter_context(on_interrupt(partial(_stop, sources, streams)))
-        for stream in streams:
-            stack.enter_context(stream)
-        merged = heapq.merge(*streams, key=lambda work: (work.frame.seconds, work.stream))
-        total = sum(source.num_frames for source in sources) if all(s.num_frames for s in sources) else 0
-        predicted = _predicted(track(merged, total=total, label="enhance"), enhancers, streams, say)
+        write = stack.enter_context(Behind(_write_to(writers, clock), DEPTH))
+        decode = partial(_decoded, fits=fits, clock=clock)
+        streams = stack.enter_context(Streams(sources, decode, "enhance"))
+        predicted = _predicted(streams, sources, enhancers, options.segment, say)
         for work, seen, selected in chosen(predicted, enhancers, options.window):
             enhanced = enhancers[work.stream].enhance(seen, selected)
             for stage, seconds in enhanced.seconds.items():
@@ -146,7 +140,6 @@ def _enhance_into(options: EnhanceOptions, enhancers: list[Enhancer], say: Calla
             if sources[work.stream].is_live:
                 clock.add("lag", time.monotonic() - work.arrived)
             write.put((work, enhanced, found))
-        dropped = sum(stream.num_dropped for stream in streams)
     for source in sources:
         source.report.show()
     num_frames, wall_seconds = sum(writer.num_frames for writer in writers), time.perf_counter() - started
@@ -156,7 +149,7 @@ def _enhance_into(options: EnhanceOptions, enhancers: list[Enhancer], say: Calla
         "num_frames": num_frames,
         "wall_seconds": round(wall_seconds, 3),
         "frames_per_second": round(num_frames / wall_seconds, 2),
-        "num_dropped": dropped,
+        "num_dropped": streams.num_dropped,
         "stages": clock.summary(),
         "inputs": [
             {
@@ -182,6 +175,17 @@ def _about(enhancer: Enhancer, options: EnhanceOptions) -> dict[str, Any]:
     }
 
 
+def _card_for_maps(enhancer: Enhancer, options: EnhanceOptions) -> ModelCard | None:
+    if options.maps is None:
+        return None
+    if not isinstance(enhancer.predictor, Predictor):
+        raise OptionError(
+            f"--maps with --budget {options.budget}: nothing is predicted",
+            hint="Name a --predictor, or leave out --maps.",
+        )
+    return enhancer.predictor.card
+
+
 def _threads(upscaler: Upscaler) -> str:
     return "1 thread" if upscaler.threads == 1 else f"{upscaler.threads} threads"
 
@@ -194,10 +198,6 @@ def _cost(work: Decoded, upscaler: Upscaler) -> str:
     return f"{width} x {height} becomes {size}; super-resolving the whole frame would take about {whole:.2f} s"
 
 
-def _selection(options: EnhanceOptions, done_seconds: Fraction = Fraction(0)) -> FrameSelection:
-    return replace(options.selection, start_seconds=max(options.start_seconds, float(done_seconds)))
-
-
 def _wanted(source: FrameSource, options: EnhanceOptions) -> Wanted:
     wants_video = source.is_video if options.video is None else options.video
     return Wanted(
@@ -205,11 +205,13 @@ def _wanted(source: FrameSource, options: EnhanceOptions) -> Wanted:
         segment_seconds=options.segment,
         images=options.frames == "png" or not source.is_video,
         raw=options.raw is not None,
+        maps=options.maps,
     )
 
 
-def _decoded(position: int, source: FrameSource, fit: _ToHeight, clock: StageClock) -> Iterator[Decoded]:
+def _decoded(position: int, source: FrameSource, fits: list[_ToHeight], clock: StageClock) -> Iterator[Decoded]:
     """Decode one stream; runs in a thread of its own. Images come in their own size and are reduced here."""
+    fit = fits[position]
     for frame in clock.timed(source.frames, "decode"):
         if not source.is_video:
             height, width = fit(*frame.image.shape[:2])
@@ -218,15 +220,26 @@ def _decoded(position: int, source: FrameSource, fit: _ToHeight, clock: StageClo
 
 
 def _predicted(
-    items: Iterator[Decoded], enhancers: list[Enhancer], streams: list[Ahead[Decoded]], say: Callable[[str], None]
+    streams: Streams[Decoded],
+    sources: list[FrameSource],
+    enhancers: list[Enhancer],
+    segment_seconds: Fraction | None,
+    say: Callable[[str], None],
 ) -> Iterator[Predicted]:
-    """Predict each frame. Where live frames wait, less is enhanced before any is dropped."""
-    for number, work in enumerate(items):
-        enhancer, stream = enhancers[work.stream], streams[work.stream]
+    """Predict each frame; a segment begins with a prediction of its own.
+
+    Where live frames wait, less is enhanced before any is dropped.
+    """
+    segments = [0 for _ in enhancers]
+    for number, work in enumerate(streams):
+        enhancer, segment = enhancers[work.stream], segment_of(work.frame.seconds, segment_seconds)
+        if segment != segments[work.stream]:
+            segments[work.stream] = segment
+            enhancer.predict_anew()
         if number == 0:
             say(_cost(work, enhancer.upscaler))
-        if stream.drops_oldest:
-            enhancer.relief = relieved(enhancer.relief, stream.num_waiting)
+        if sources[work.stream].is_live:
+            enhancer.relief = relieved(enhancer.relief, streams.num_waiting(work.stream))
         try:
             yield work, enhancer.predict(work.frame.image, pts_seconds=work.frame.pts_seconds)
         except InputError as error:
@@ -257,9 +270,3 @@ def _write_to(writers: list[EnhancedWriter], clock: StageClock) -> Callable[[Don
             writers[work.stream].write(work.frame, work.source_size, enhanced, found)
 
     return write
-
-
-def _stop(sources: list[FrameSource], streams: list[Ahead[Decoded]]) -> None:
-    for source, stream in zip(sources, streams, strict=True):
-        source.stop.set()
-        stream.stop()

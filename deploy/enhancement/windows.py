@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
-from typing import Literal, Protocol, TypeVar
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ from deploy.enhancement.budgets import Budget, BudgetKind
 from deploy.enhancement.enhancer import Enhancer
 from deploy.enhancement.frames import PredictedFrame
 from deploy.enhancement.importance import value_for_area
-from deploy.inputs.frame import Frame
+from deploy.inference.streams import SomeWork
 from deploy.prediction.selection import SelectionRule
 
 _RULES: dict[BudgetKind, Literal["top", "threshold", "budget"]] = {
@@ -22,23 +22,6 @@ _RULES: dict[BudgetKind, Literal["top", "threshold", "budget"]] = {
     "threshold": "threshold",
     "rate": "budget",
 }
-
-
-class Work(Protocol):
-    """One frame of one stream."""
-
-    @property
-    def stream(self) -> int:
-        """Position of its stream."""
-        ...
-
-    @property
-    def frame(self) -> Frame:
-        """The frame with its times."""
-        ...
-
-
-SomeWork = TypeVar("SomeWork", bound=Work)
 
 
 def chosen(

@@ -97,7 +97,8 @@ class Ahead(Generic[Item]):
 class Behind(Generic[Item]):
     """Hands items to a function in a thread, in order.
 
-    Leaving the context waits until all is done, or, after an error, drops what is left.
+    Leaving the context waits until all is done. What is left is dropped after an error of the function, and when the
+    process is to end at once (Ctrl-C).
 
     Args:
         work: called with each item, in the thread.
@@ -122,8 +123,8 @@ class Behind(Generic[Item]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is not None and self._error is None:
-            self._error = error
+        if kind is not None and not issubclass(kind, Exception):
+            self._error = self._error or error
         self._queue.put(_END)
         self._thread.join()
         if kind is None and self._error is not None:

@@ -6,7 +6,7 @@ from argparse import BooleanOptionalAction
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from deploy.backends.selection import AUTO, CHOICES
 from deploy.core.options import option
@@ -70,6 +70,8 @@ class InferenceOptions(SourceOptions, RuntimeOptions):
         OptionError: a number is out of its range.
     """
 
+    WITHOUT_EFFECT: ClassVar[frozenset[str]] = SourceOptions.WITHOUT_EFFECT | {"spinning", "blocks"}
+
     out: Path = option(type=Path, help="folder for the results")
     overwrite: bool = option(False, action="store_true", help="replace the results of an earlier run in --out")
     top: float = option(0.2, type=float, metavar="F", help="fraction of macroblocks to enhance")
@@ -97,7 +99,13 @@ class InferenceOptions(SourceOptions, RuntimeOptions):
     )
     maps: Literal["npz", "jsonl"] = option("npz", choices=("npz", "jsonl"), help="format of the importance maps")
     segment_seconds: float | None = option(
-        None, type=float, metavar="S", help="start a new file of maps every S seconds (default: one file)"
+        None,
+        type=float,
+        metavar="S",
+        help="start a new file of maps and of the overlay video every S seconds (default: one file)",
+    )
+    blocks: Literal["-"] | None = option(
+        None, choices=("-",), help="also write the lines of blocks.jsonl to standard output, as they come"
     )
     overlays: int = option(5, type=int, metavar="N", help="number of overlay PNGs")
     overlay_video: bool | None = option(

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import heapq
 import json
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from fractions import Fraction
@@ -19,22 +18,22 @@ from numpy.typing import NDArray
 
 from deploy.core.errors import InputError
 from deploy.core.files import write_text
-from deploy.core.interrupts import on_interrupt
-from deploy.core.progress import track
-from deploy.inference.background import Ahead, Behind
+from deploy.inference.background import Behind
 from deploy.inference.latency import StageClock
 from deploy.inference.options import InferenceOptions, RuntimeOptions
+from deploy.inference.streams import DEPTH, Streams, keep, open_streams
 from deploy.inputs.live import shown_name
-from deploy.inputs.sources import FrameSource, open_source
+from deploy.inputs.sources import FrameSource
 from deploy.inputs.video import Fit, Frame
-from deploy.outputs.output_folder import check_output, folder_of_stream, replacing
+from deploy.outputs.going_on import Kept
+from deploy.outputs.growing_files import segment_of
+from deploy.outputs.growing_folder import growing
+from deploy.outputs.output_folder import folder_of_stream
 from deploy.outputs.results import PictureOptions, ResultWriter
 from deploy.prediction.predictor import Prediction, Predictor
 from deploy.prediction.view import View
 
 LATENCY_SCHEMA_VERSION = 1
-DEPTH = 4
-"""Frames that may wait between two stages."""
 
 
 @dataclass(frozen=True)
@@ -90,62 +89,48 @@ def infer(options: InferenceOptions, *, say: Callable[[str], None]) -> dict[str,
 
     Args:
         options: what to do.
-        say: told in one line which backend runs, and why.
+        say: told in a line each which backend runs, and where an interrupted run goes on.
 
     Returns:
         What latency.json holds: backend, number of frames, frames a second, and milliseconds by stage.
 
     Raises:
-        RegenError: the model, the input, the output folder or an option cannot be used. Nothing is left behind.
+        RegenError: the model, the input, the output folder or an option cannot be used. What was done stays.
     """
-    check_output(options.out, options.input, overwrite=options.overwrite)
     with open_predictor(options) as predictor:
         if options.model is None:
             say(f"predictor: {predictor.card.name}, included with the project (use your own with --model)")
         say(f"backend: {predictor.backend_report}")
-        sources = [
-            open_source(name, options.selection, _fit(name, predictor), options.reading) for name in options.input
-        ]
-        with replacing(options.out) as folder:
-            # Once more: another process may have finished since. From here on this one is alone.
-            check_output(options.out, options.input, overwrite=options.overwrite)
-            report = _infer_into(folder, sources, predictor, options)
-            write_text(folder / "latency.json", json.dumps(report, indent=2) + "\n")
+        with growing(options.out, options.work(), options.input, overwrite=options.overwrite):
+            folders = [folder_of_stream(options.out, options.input, n) for n in range(len(options.input))]
+            kept = keep(options.input, folders, options.map_options.segment_seconds, options.window)
+            sources = open_streams(options, [_fit(name, predictor) for name in options.input], kept, say)
+            with ExitStack() as stack:
+                writers = [
+                    stack.enter_context(_writer(folder, source, options, done))
+                    for folder, source, done in zip(folders, sources, kept, strict=True)
+                ]
+                report = _infer_into(writers, sources, predictor, options)
+            write_text(options.out / "latency.json", json.dumps(report, indent=2) + "\n")
     for source in sources:
         source.report.show()
     return report
 
 
 def _infer_into(
-    folder: Path, sources: list[FrameSource], predictor: Predictor, options: InferenceOptions
+    writers: list[ResultWriter], sources: list[FrameSource], predictor: Predictor, options: InferenceOptions
 ) -> dict[str, Any]:
     clock, started = StageClock(), time.perf_counter()
-    with ExitStack() as stack:
-        writers = [
-            stack.enter_context(_writer(folder_of_stream(folder, options.input, position), source, options))
-            for position, source in enumerate(sources)
-        ]
-        write = stack.enter_context(Behind(_write_to(writers, clock), DEPTH))
-        streams = [
-            Ahead(_prepare(position, source, predictor, clock), DEPTH, drop_oldest=source.is_live)
-            for position, source in enumerate(sources)
-        ]
-        if any(source.is_live for source in sources):  # Ctrl-C is the only end that they have
-            stack.enter_context(on_interrupt(partial(_stop, sources, streams)))
-        for stream in streams:
-            stack.enter_context(stream)
-        merged = heapq.merge(*streams, key=lambda work: (work.frame.seconds, work.stream))
-        total = sum(source.num_frames for source in sources) if all(s.num_frames for s in sources) else 0
-        tracked = track(merged, total=total, label="inference")
-        for work in _selected(_predicted(tracked, predictor, clock, options), clock, options):
+    decode = partial(_prepare, predictor=predictor, clock=clock)
+    with Behind(_write_to(writers, clock, options), DEPTH) as write, Streams(sources, decode, "inference") as streams:
+        for work in _selected(_predicted(streams, predictor, clock, options), clock, options):
             write.put(work)
-        dropped = sum(stream.num_dropped for stream in streams)
     for name, writer in zip(options.input, writers, strict=True):
         if writer.num_frames == 0:
             raise InputError(f"no frame of {shown_name(name)} could be decoded", hint="Check that the file plays.")
     num_frames = sum(writer.num_frames for writer in writers)
     report = _report(predictor, num_frames, time.perf_counter() - started, clock)
-    return report | {"num_dropped": dropped, "inputs": list(map(_about, sources, writers))}
+    return report | {"num_dropped": streams.num_dropped, "inputs": list(map(_about, sources, writers))}
 
 
 def _about(source: FrameSource, writer: ResultWriter) -> dict[str, Any]:
@@ -176,16 +161,11 @@ def _naming(name: str) -> Iterator[None]:
         raise InputError(f"{name}: {error}", hint=error.hint) from None
 
 
-def _stop(sources: list[FrameSource], streams: list[Ahead[Decoded]]) -> None:
-    for source, stream in zip(sources, streams, strict=True):
-        source.stop.set()
-        stream.stop()
-
-
-def _writer(folder: Path, source: FrameSource, options: InferenceOptions) -> ResultWriter:
+def _writer(folder: Path, source: FrameSource, options: InferenceOptions, done: Kept) -> ResultWriter:
     wants_video = source.is_video if options.overlay_video is None else options.overlay_video
-    pictures = PictureOptions(source.frame_rate if wants_video else None, options.overlays, source.num_frames)
-    return ResultWriter(folder, pictures, options.map_options)
+    num_frames = source.num_frames and done.num_frames + source.num_frames
+    pictures = PictureOptions(source.frame_rate if wants_video else None, options.overlays, num_frames)
+    return ResultWriter(folder, pictures, options.map_options, num_before=done.num_frames)
 
 
 def _prepare(position: int, source: FrameSource, predictor: Predictor, clock: StageClock) -> Iterator[Decoded]:
@@ -200,12 +180,16 @@ def _prepare(position: int, source: FrameSource, predictor: Predictor, clock: St
 
 
 def _predicted(
-    items: Iterator[Decoded], predictor: Predictor, clock: StageClock, options: InferenceOptions
+    items: Iterable[Decoded], predictor: Predictor, clock: StageClock, options: InferenceOptions
 ) -> Iterator[Predicted]:
-    """Predict each frame, or reuse the last prediction of its stream."""
+    """Predict each frame, or reuse the last prediction of its stream: a segment begins with one of its own."""
     rules = [options.reuse() for _ in options.input]
+    segments = [0 for _ in options.input]
     last: dict[int, Prediction] = {}
     for work in items:
+        segment = segment_of(work.frame.seconds, options.map_options.segment_seconds)
+        if segment != segments[work.stream]:
+            segments[work.stream], rules[work.stream] = segment, options.reuse()
         wanted = rules[work.stream].wants(work.lr)
         if wanted:
             with clock.stage("infer"):
@@ -236,11 +220,14 @@ def _selected(items: Iterator[Predicted], clock: StageClock, options: InferenceO
     yield from choose()
 
 
-def _write_to(writers: list[ResultWriter], clock: StageClock) -> Callable[[Selected], None]:
+def _write_to(writers: list[ResultWriter], clock: StageClock, options: InferenceOptions) -> Callable[[Selected], None]:
     def write(item: Selected) -> None:
         work, selected = item
         with clock.stage("write"):
-            writers[work.stream].write(work.frame, work.lr, work.prediction, selected, predicted=work.is_own)
+            writer = writers[work.stream]
+            line = writer.write(work.frame, work.lr, work.prediction, selected, predicted=work.is_own)
+            if options.blocks:
+                print(json.dumps({"stream": work.stream} | line), flush=True)
 
     return write
 

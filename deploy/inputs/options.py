@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from deploy.core.options import option
 from deploy.core.ranges import require_ranges
@@ -20,6 +22,9 @@ class SourceOptions:
     Raises:
         OptionError: a number is out of its range.
     """
+
+    WITHOUT_EFFECT: ClassVar[frozenset[str]] = frozenset({"out", "overwrite", "threads"})
+    """Options that do not change results."""
 
     input: tuple[str, ...] = option(
         nargs="+",
@@ -53,3 +58,15 @@ class SourceOptions:
         from deploy.inputs.video import FrameSelection
 
         return FrameSelection(self.start_seconds, self.stop_seconds, self.every)
+
+    def work(self) -> str:
+        """A hash of all that determines the results: a run goes on only where this is the same."""
+        given = {name: _identity(value) for name, value in vars(self).items() if name not in self.WITHOUT_EFFECT}
+        return sha256(repr(given).encode("utf-8", "backslashreplace")).hexdigest()  # an input's address may hold a key
+
+
+def _identity(value: Any) -> Any:
+    """The value; of a file also its size and time, so that a network that was made again counts as another."""
+    if isinstance(value, Path) and value.is_file():
+        return str(value), value.stat().st_size, value.stat().st_mtime_ns
+    return value

@@ -24,16 +24,17 @@ class MapSpool:
     """Collects block values in scratch files, then packs them.
 
     Args:
-        folder: where the scratch files lie while the context is open.
+        folder: where the scratch files lie while the context is open, named as temporary files are.
         grid: the macroblock grid of all maps.
     """
 
     def __init__(self, folder: Path, grid: Grid) -> None:
         self._grid = grid
-        self._paths = {name: folder / f".{name}.raw" for name in _TYPES}
+        self._paths = {name: folder / f".tmp-{name}.raw" for name in _TYPES}
         # Numbers, not objects: a stream may be long.
         self._indices, self._numerators, self._denominators = array("q"), array("q"), array("q")
         self._predicted = array("b")
+        self._image_names: list[str] = []
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
@@ -55,8 +56,10 @@ class MapSpool:
         self._numerators.append(frame.pts_seconds.numerator)
         self._denominators.append(frame.pts_seconds.denominator)
         self._predicted.append(predicted)
+        if frame.image_name:
+            self._image_names.append(frame.image_name)
 
-    def save(self, path: Path, image_names: tuple[str, ...]) -> None:
+    def save(self, path: Path) -> None:
         """Write all maps of N frames as one .npz.
 
         Its arrays: ``importance`` (N, rows, cols) float32 in [0, 1], ``levels`` (N, rows, cols) uint8, ``selected``
@@ -67,7 +70,6 @@ class MapSpool:
 
         Args:
             path: the .npz file.
-            image_names: file name of each frame; empty for a video.
         """
         for file in self._files.values():
             file.flush()
@@ -86,7 +88,7 @@ class MapSpool:
             scale=np.array(grid.scale),
             height_px=np.array(grid.height_px),
             width_px=np.array(grid.width_px),
-            image_names=np.array(image_names, np.str_),
+            image_names=np.array(self._image_names, np.str_),
         )
 
     def __exit__(

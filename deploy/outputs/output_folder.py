@@ -1,21 +1,20 @@
-"""A folder of results that is whole or absent, and that never replaces what it did not write."""
+"""A folder of results that never replaces what it did not write."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from deploy.core.errors import OptionError, OutputError
-from deploy.core.work_folder import replace_folder, work_folder
 from deploy.inputs.live import file_name_of
 
 _OWN_FILES = re.compile(
     r"\.stream-\d+-[^/]+\.partial(/lock)?|"
     r"(stream-\d+-[^/]+(/|$))?"
-    r"(importance(-\d{6,})?\.npz|importance\.jsonl|blocks\.jsonl|detections\.jsonl|latency\.json|overlay\.mp4|overlays(/\d{6,}\.png)?"
-    r"|enhanced(-\d{6,})?\.mp4|enhanced(/\d{6,}\.png)?|UNFINISHED)?"
+    r"(importance(-\d{6,})?\.npz|(importance|blocks|detections)\.jsonl|latency\.json|UNFINISHED"
+    r"|(overlay|enhanced)(-\d{6,})?\.mp4|(overlays|enhanced)(/\d{6,}\.png)?)?"
 )
 
 
@@ -56,50 +55,28 @@ def folder_of_stream(folder: Path, names: Sequence[str], position: int) -> Path:
     return stream
 
 
-@contextmanager
-def replacing(out: Path) -> Iterator[Path]:
-    """Yield a temporary folder beside `out`; it becomes `out` on success and vanishes on failure.
+def make_parents(out: Path) -> list[Path]:
+    """Create the folders above `out`; return those that were missing, innermost first.
 
     Raises:
-        OutputError: the folder cannot be created, or another process is working on it.
+        OutputError: one cannot be created.
     """
-    out = out.resolve()
-    created = _make_parents(out)
-    try:
-        with ExitStack() as stack:
-            try:
-                draft = stack.enter_context(work_folder(out))
-            except OSError as error:
-                raise _cannot_create(out, error) from None
-            yield draft
-            try:
-                replace_folder(draft, out)
-            except OSError as error:
-                raise OutputError(
-                    f"cannot replace {out} with the results: {error.strerror}",
-                    hint="Use a folder inside it that does not exist yet.",
-                ) from None
-    except BaseException:
-        _remove_empty(created)
-        raise
-
-
-def _make_parents(out: Path) -> list[Path]:
-    """Create the folders above `out`; return those that were missing, innermost first."""
     missing = [parent for parent in out.parents if not parent.exists()]
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        _remove_empty(missing)
-        raise _cannot_create(out, error) from None
+        remove_empty(missing)
+        raise cannot_create(out, error) from None
     return missing
 
 
-def _remove_empty(folders: list[Path]) -> None:
+def remove_empty(folders: list[Path]) -> None:
+    """Remove those of these folders that hold nothing, in this order."""
     for folder in folders:
         with suppress(OSError):
             folder.rmdir()
 
 
-def _cannot_create(out: Path, error: OSError) -> OutputError:
-    return OutputError(f"cannot create {out}: {error.strerror}", hint="Choose a folder that you can write to.")
+def cannot_create(out: Path, error: OSError) -> OutputError:
+    """The error that a folder cannot be made."""
+    return OutputError(f"cannot create {out}: {error.strerror}", hint="Choose a folder that you may write to.")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import ExitStack
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from deploy.core.errors import InputError
 from deploy.core.files import write_image
 from deploy.core.grid import Grid
 from deploy.inputs.video import Frame
+from deploy.outputs.growing_files import LineFiles, Segments
 from deploy.outputs.map_files import MapFiles, MapOptions
 from deploy.outputs.overlay import importance_overlay, with_legend
 from deploy.outputs.video_writer import VideoWriter
@@ -48,28 +49,28 @@ class ResultWriter:
     """Streams results into a folder: maps (`MapFiles`), ``blocks.jsonl``, ``overlays/*.png``, ``overlay.mp4``.
 
     Args:
-        folder: an empty folder.
+        folder: of the stream; what it holds stays.
         pictures: which overlays to make.
-        maps: how importance maps are written.
+        maps: how importance maps are written; the overlay video has the same segments.
+        num_before: how many frames were written by the run that this one goes on with.
     """
 
-    def __init__(self, folder: Path, pictures: PictureOptions, maps: MapOptions) -> None:
-        self._folder, self._pictures, self._map_options = folder, pictures, maps
+    def __init__(self, folder: Path, pictures: PictureOptions, maps: MapOptions, *, num_before: int = 0) -> None:
+        self._folder, self._pictures, self._num_before = folder, pictures, num_before
         self._grid: Grid | None = None
+        self._stack = ExitStack()
+        self._lines = self._stack.enter_context(LineFiles(folder))
+        self._maps = self._stack.enter_context(MapFiles(folder, maps, self._lines))
+        self._video: Segments[VideoWriter] | None = None
+        if pictures.video_rate is not None:
+            begin = partial(VideoWriter, frame_rate=pictures.video_rate)
+            self._video = self._stack.enter_context(Segments(folder / "overlay.mp4", maps.segment_seconds, begin))
         self.num_frames = 0
-        """Frames written so far."""
+        """Frames written so far, by this run."""
         self.first_pts_seconds = Fraction(0)
         """Time of the source's first frame by its own clock, once a frame was written."""
 
     def __enter__(self) -> Self:
-        with ExitStack() as stack:
-            self._maps = stack.enter_context(MapFiles(self._folder, self._map_options))
-            self._blocks = stack.enter_context((self._folder / "blocks.jsonl").open("w", encoding="utf-8"))
-            self._video = None
-            if self._pictures.video_rate is not None:
-                writer = VideoWriter(self._folder / "overlay.mp4", frame_rate=self._pictures.video_rate)
-                self._video = stack.enter_context(writer)
-            self._stack = stack.pop_all()
         return self
 
     def write(
@@ -80,7 +81,7 @@ class ResultWriter:
         selected: NDArray[np.bool_],
         *,
         predicted: bool = True,
-    ) -> None:
+    ) -> dict[str, Any]:
         """Write all that belongs to one frame.
 
         Args:
@@ -90,21 +91,27 @@ class ResultWriter:
             selected: (rows, cols) bool, the macroblocks to enhance.
             predicted: whether the prediction is the frame's own, not an earlier one's.
 
+        Returns:
+            The frame's line of ``blocks.jsonl``.
+
         Raises:
             InputError: another grid than before.
         """
         grid = self._require_grid(frame, prediction.grid)
         self.first_pts_seconds = frame.first_pts_seconds
         self._maps.append(frame, prediction, selected, predicted=predicted)
-        self._write_blocks(frame, selected)
-        wants_image = self._pictures.wants_image(self.num_frames)
+        wants_image = self._pictures.wants_image(self._num_before + self.num_frames)
         if wants_image or self._video:
             overlay = with_legend(importance_overlay(lr, prediction.importance, grid, selected=selected))
             if wants_image:
                 write_image(self._folder / "overlays" / f"{frame.index:06d}.png", Image.fromarray(overlay))
             if self._video:
-                self._video.write(overlay, pts_seconds=frame.seconds)
+                video, seconds = self._video.at(frame.seconds)
+                video.write(overlay, pts_seconds=seconds)
+        line = self._line(frame, selected)
+        self._lines.append("blocks.jsonl", line)
         self.num_frames += 1
+        return line
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -123,13 +130,12 @@ class ResultWriter:
             )
         return grid
 
-    def _write_blocks(self, frame: Frame, selected: NDArray[np.bool_]) -> None:
+    def _line(self, frame: Frame, selected: NDArray[np.bool_]) -> dict[str, Any]:
         rectangles = self._rectangles[selected]
         record = {
             "index": frame.index,
             "pts_seconds": float(frame.pts_seconds),
+            "seconds": float(frame.seconds),
             "blocks": rectangles[rectangles[:, 2:].all(axis=1)].tolist(),
         }
-        if frame.image_name:
-            record["image"] = frame.image_name
-        self._blocks.write(json.dumps(record) + "\n")
+        return record | ({"image": frame.image_name} if frame.image_name else {})

@@ -47,10 +47,15 @@ class WorthOptions:
     frames: int = option(20, type=int, metavar="N", help="number of frames to test, spread over the video")
     height: int | None = option(
         None, type=int, metavar="H", help="height of the low-resolution frame (default: the largest with a true frame "
-        "to compare with, up to 360)"
+        "to compare with, up to 288)"
     )  # fmt: skip
     reduce: Reduction = option(
         "area", choices=("area", "bicubic", "lanczos"), help="how low-resolution frames are made"
+    )
+    lr_codec: str | None = option(
+        None,
+        metavar="CODEC",
+        help="encode the low-resolution video first, as a camera does: h264:crf30, h264:600k",
     )
     threads: int | None = option(None, type=int, help="CPU threads (default: one per CPU of this process)")
     out: Path | None = option(None, type=Path, metavar="PAGE.html", help="write a page with a curve and pictures")

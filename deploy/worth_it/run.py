@@ -12,6 +12,7 @@ from deploy.core.progress import track
 from deploy.core.tables import Table
 from deploy.detectors.detections import Detections
 from deploy.detectors.geometry import rounded_up
+from deploy.outputs.lr_codec import LrCodec
 from deploy.worth_it.annotations import Annotations, read_annotations
 from deploy.worth_it.detectors import AnyDetector, Detectors, OpenDetector
 from deploy.worth_it.measuring import Bench, Look
@@ -52,7 +53,11 @@ class Answer:
 
 
 def find_out(
-    options: WorthOptions, engine: Engine, open_detector: OpenDetector, lighter: Engine | None = None
+    options: WorthOptions,
+    engine: Engine,
+    open_detector: OpenDetector,
+    lighter: Engine | None = None,
+    choose: Callable[[Engine, AnyDetector, list[Way]], list[Way]] = lambda engine, detector, ways: ways,
 ) -> Answer:
     """Measure and judge.
 
@@ -61,6 +66,7 @@ def find_out(
         engine: enlarges frames.
         open_detector: makes the detector.
         lighter: another engine of the same factor, whose upscaler is tried on whole frames.
+        choose: the ways to try, given the usual ones; it may leave out any but the first two, and `SHOWN`.
 
     Raises:
         RegenError: an input that cannot be used.
@@ -68,6 +74,7 @@ def find_out(
     annotations = None if options.annotations is None else read_annotations(options.annotations)
     if annotations is not None:
         require_library()
+    codec = None if options.lr_codec is None else LrCodec.parse(options.lr_codec)
     samples = read_samples(
         options.video,
         engine.scale,
@@ -75,10 +82,11 @@ def find_out(
         options.height,
         options.reduce,
         (lambda index, image_name: True) if annotations is None else annotations.knows,
+        codec,
     )
     plan = samples.plan
     detectors = Detectors(options, open_detector, plan.sr_size)
-    notes = [_of_sizes(plan, len(samples)), *detectors.notes]
+    notes = [_of_sizes(plan, len(samples), options.lr_codec), *detectors.notes]
     situation: Situation = "fair" if plan.has_true else "no true frame"
     if detectors.own.zoom(plan.sr_size) * engine.scale <= 1:
         situation = "detector too small"
@@ -93,6 +101,7 @@ def find_out(
     ]
     if lighter is not None:
         ways.append(lighter_way("the embedded upscaler", lighter, detectors.own))
+    ways = choose(engine, detectors.own, ways)
     truth = None if annotations is None else _truth_of(annotations, detectors.own, plan)
     bench = Bench(ways, detectors.own, SHOWN, options.score_threshold, truth)
     measured = bench.run(track(samples, total=len(samples), label="trying"))
@@ -151,11 +160,12 @@ def _truth_of(annotations: Annotations, detector: AnyDetector, plan: Plan) -> Ca
     return truth
 
 
-def _of_sizes(plan: Plan, count: int) -> str:
+def _of_sizes(plan: Plan, count: int, codec: str | None) -> str:
     low, high = f"{plan.width_px} x {plan.height_px}", f"{plan.sr_size[1]} x {plan.sr_size[0]}"
     reference = "the true frames" if plan.has_true else "the super-resolved frames: the source holds no true ones"
+    made = plan.reduction if codec is None else f"{plan.reduction}, {codec}"
     return (
-        f"{count} frames of {low} ({plan.reduction}), x{plan.scale} to {high}; F1 against the same detector's "
+        f"{count} frames of {low} ({made}), x{plan.scale} to {high}; F1 against the same detector's "
         f"detections on {reference}."
     )
 

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 from numpy.typing import NDArray
 
 from deploy.core.errors import InputError, OptionError
 from deploy.core.resize import Reduction, area_resize, reduce_frame
-from deploy.inputs.frame import FrameSelection
+from deploy.inputs.frame import Frame, FrameSelection
 from deploy.inputs.report import ReadOptions, SourceReport
 from deploy.inputs.sources import probe_source, read_source
+from deploy.inputs.video import read_frames
+from deploy.outputs.lr_codec import LrCodec, encode_frames
 
 Image = NDArray[np.uint8]
 """(H, W, 3) uint8 RGB."""
-MOST_LINES = 360
+MOST_LINES = 288
 """Of the low-resolution frame unless its height is given: a comparison of larger ones takes long."""
 LEAST_LINES = 64
 """With fewer a detector finds nothing, and the source counts as too small for a true frame."""
@@ -120,6 +124,7 @@ def read_samples(
     height: int | None,
     reduction: Reduction,
     usable: Callable[[int, str], bool] = lambda index, image_name: True,
+    codec: LrCodec | None = None,
 ) -> Samples:
     """Find the frames to try.
 
@@ -130,10 +135,11 @@ def read_samples(
         height: of the low-resolution frame; None chooses it.
         reduction: how it is made.
         usable: whether a frame, by its index and its image's file name, may be tried.
+        codec: what the low-resolution video is encoded with; None leaves it as it is.
 
     Raises:
         InputError: the source cannot be read, or none of its frames may be tried.
-        OptionError: a height above the source's.
+        OptionError: a height above the source's, or a codec for images.
     """
     report = SourceReport(str(path))
     info = probe_source(path, FrameSelection(), ReadOptions(), report)
@@ -147,7 +153,9 @@ def read_samples(
         raise InputError(f"none of the {len(shown)} frames of {path} can be used", hint="Check the annotations.")
     picks = np.unique(np.linspace(0, len(chosen) - 1, min(frames, len(chosen))).round().astype(int))
     wanted = {chosen[pick]: before[chosen[pick]] for pick in picks.tolist()}
-    return Samples(path, plan, wanted, ReadOptions(frame_threads=not report.losses))
+    if codec is not None and info.image_names:
+        raise OptionError("lr_codec is for videos, and these are images", hint="Leave --lr-codec out.")
+    return Samples(path, plan, wanted, ReadOptions(frame_threads=not report.losses), codec, info.frame_rate)
 
 
 @dataclass(frozen=True)
@@ -159,16 +167,20 @@ class Samples:
     wanted: dict[int, int | None]
     """Index of a frame -> that of the frame before it."""
     reading: ReadOptions
+    codec: LrCodec | None = None
+    """What the low-resolution video is encoded with."""
+    frame_rate: Fraction = Fraction(1)
+    """Of the source."""
 
     def __len__(self) -> int:
         return len(self.wanted)
 
     def __iter__(self) -> Iterator[Sample]:
         needed = frozenset(self.wanted) | {index for index in self.wanted.values() if index is not None}
-        selection = FrameSelection(indices=needed)
+        coded = {} if self.codec is None else self._coded(self.codec, needed)
         before: dict[int, Image] = {}
-        for frame in read_source(self.path, selection, self.reading, SourceReport(str(self.path))):
-            lr = self.plan.reduce(frame.image)
+        for frame in self._read(FrameSelection(indices=needed)):
+            lr = coded[frame.index] if coded else self.plan.reduce(frame.image)
             if frame.index in self.wanted:
                 previous = self.wanted[frame.index]
                 found = None if previous is None else before.get(previous)
@@ -178,3 +190,25 @@ class Samples:
             if frame.index >= max(needed):
                 return
         raise InputError(f"{self.path} ends before frame {max(needed)}", hint="Check that it plays to the end.")
+
+    def _read(self, selection: FrameSelection) -> Iterator[Frame]:
+        return read_source(self.path, selection, self.reading, SourceReport(str(self.path)))
+
+    def _coded(self, codec: LrCodec, needed: frozenset[int]) -> dict[int, Image]:
+        """Low-resolution frames as they come out of a codec that has seen every frame up to the last one needed."""
+        indices: list[int] = []
+
+        def reduced() -> Iterator[Image]:
+            for frame in self._read(FrameSelection()):
+                indices.append(frame.index)
+                yield self.plan.reduce(frame.image)
+                if frame.index >= max(needed):
+                    return
+
+        with TemporaryDirectory() as folder:
+            encoded = Path(folder) / "lr.mkv"
+            encode_frames(reduced(), self.frame_rate, codec, encoded)
+            positions = {position for position, index in enumerate(indices) if index in needed}
+            frames = read_frames(encoded, selection=FrameSelection(indices=frozenset(positions)))
+            size = np.s_[: self.plan.height_px, : self.plan.width_px]
+            return {indices[frame.index]: np.ascontiguousarray(frame.image[size]) for frame in frames}

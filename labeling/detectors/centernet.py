@@ -15,6 +15,7 @@ from torchvision.ops import batched_nms
 from deploy.core.errors import WeightsError
 from labeling.detectors.base import Detections, DetectorSettings
 from labeling.detectors.coco_detector import CocoDetector
+from labeling.detectors.places import Places
 from labeling.detectors.tfjs_graph import TfjsGraph
 
 DEFAULT_MODEL = Path(__file__).parents[2] / "datasets" / "cache" / "centernet" / "centernet.json"
@@ -44,15 +45,28 @@ class CenterNetDetector(CocoDetector):
         """See `Detector.detect`."""
         least_score = score_threshold or self.score_threshold
         height, width = images.shape[2:]
-        padding = (0, -width % INPUT_MULTIPLE_PX, 0, -height % INPUT_MULTIPLE_PX)
-        heat, sides = self._graph.run(
-            {"tower_0/images": functional.pad(images * 255.0, padding)}, ("tower_0/keypoints", "tower_0/wh")
-        )
-        heat = heat[:, self._kept_classes.to(heat.device)]
+        heat, sides = self._run(images)
         peaks = heat.detach() == functional.max_pool2d(heat.detach(), 3, stride=1, padding=1)
         size = torch.tensor([width, height, width, height], dtype=torch.float32, device=images.device)
         peaks &= heat.detach() >= least_score
         return [self._decode(*frame, size) for frame in zip(heat, peaks, sides.detach(), strict=True)]
+
+    def places(self, image: Tensor) -> Places:
+        """See `DenseDetector.places`."""
+        heat, sides = (output[0] for output in self._run(image))
+        y, x = torch.meshgrid(*(torch.arange(n, device=heat.device) for n in heat.shape[1:]), indexing="ij")
+        centers = torch.stack([x, y, x, y]) * OUTPUT_STRIDE_PX
+        boxes = centers + sides * sides.new_tensor([-1.0, -1.0, 1.0, 1.0]).view(4, 1, 1)
+        return Places(boxes.flatten(1).T, heat.flatten(1).T)
+
+    def _run(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Heat of the kept classes (N, C, h, w) and sides (N, 4, h, w)."""
+        height, width = images.shape[2:]
+        padding = (0, -width % INPUT_MULTIPLE_PX, 0, -height % INPUT_MULTIPLE_PX)
+        heat, sides = self._graph.run(
+            {"tower_0/images": functional.pad(images * 255.0, padding)}, ("tower_0/keypoints", "tower_0/wh")
+        )
+        return heat[:, self._kept_classes.to(heat.device)].float(), sides.float()
 
     def _decode(self, heat: Tensor, peaks: Tensor, sides: Tensor, size: Tensor) -> Detections:
         """One frame: heat and peaks (C, h, w), sides (4, h, w) distances in pixels to left, top, right, bottom."""

@@ -9,10 +9,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from deploy.core.errors import OptionError
+from deploy.core.errors import OptionError, WeightsError
 from deploy.core.files import sha256_of
 from deploy.detectors.classes import names_in_metadata, settle_class_names
-from deploy.detectors.geometry import Size, rounded_up
+from deploy.detectors.geometry import Placement, Size, rounded_up
 from deploy.detectors.layout import Layout
 from deploy.detectors.trial import find_layout
 from labeling.detectors.base import Detections, DetectorSettings
@@ -21,6 +21,7 @@ from labeling.detectors.coco_detector import DetectorWithClasses
 from labeling.detectors.framing import prepare_frame
 from labeling.detectors.onnx_graph import DetectorGraph, for_size, read_graph, run_once
 from labeling.detectors.onnx_operators import convert_to_torch
+from labeling.detectors.places import Places
 
 warnings.filterwarnings("ignore", module="onnx2torch")  # what it says of PyTorch is for its authors
 
@@ -49,6 +50,7 @@ class OnnxDetector(DetectorWithClasses):
         super().__init__(settings, class_names)
         self._graph, self._layout, self.input_size = graph, layout, size
         self._networks: dict[Size, nn.Module] = {}
+        self._sizes: dict[Size, bool] = {}
         self.weights_sha256 = sha256_of(graph.path)
         shown = "any size" if size is None else f"{size[1]} x {size[0]}"
         few = ", ".join(class_names[:5]) + (", …" if len(class_names) > 5 else "")
@@ -64,17 +66,45 @@ class OnnxDetector(DetectorWithClasses):
     def _detect_one(self, image: Tensor, least_score: float) -> Detections:
         frame = (image.shape[2], image.shape[3])
         size = self.input_size or rounded_up(frame)
-        prepared, placement = prepare_frame(image, self._layout.preparation, size)
-        found = self._network(size).to(image.device)(prepared)
-        outputs = list(found) if isinstance(found, tuple | list) else [found]
+        outputs, placement = self._run(image, size)
         with torch.no_grad():
-            boxes = placement.to_frame(self._layout.boxes([output.detach().float() for output in outputs], size))
+            boxes = placement.to_frame(self._layout.boxes([output.detach() for output in outputs], size))
         kept = self._kept_classes
         scores = self._layout.scores(outputs, len(self.class_names))
         scores = scores.where(scores == scores.amax(dim=1, keepdim=True), 0.0)  # a box has one class
         scores = scores[:, kept.to(image.device)]
         nms_iou = 0.5 if self._layout.suppress else 1.0
         return select_detections(boxes, scores, kept, frame, least_score, nms_iou=nms_iou)
+
+    def places(self, image: Tensor) -> Places:
+        """See `DenseDetector.places`."""
+        size = rounded_up((image.shape[2], image.shape[3]))
+        if self.input_size is not None and not self._runs_at(size):
+            size = self.input_size
+        outputs, placement = self._run(image, size)
+        scores = self._layout.scores(outputs, len(self.class_names))
+        return Places(
+            placement.to_frame(self._layout.boxes(outputs, size)), scores[:, self._kept_classes.to(image.device)]
+        )
+
+    def _runs_at(self, size: Size) -> bool:
+        """Whether the file can be given frames of this size, with the same layout."""
+        if size not in self._sizes:
+            frame = np.zeros((1, 3, *size), np.float32)
+            try:
+                outputs = run_once(for_size(self._graph, size), frame, self._graph.path)
+                shapes = [output.shape for output in outputs]
+                self._sizes[size] = self._layout.num_classes(shapes, size) is not None
+            except WeightsError:
+                self._sizes[size] = False
+        return self._sizes[size]
+
+    def _run(self, image: Tensor, size: Size) -> tuple[list[Tensor], Placement]:
+        """The network's outputs for one frame brought to a size, and where the frame lies in it."""
+        prepared, placement = prepare_frame(image, self._layout.preparation, size)
+        found = self._network(size).to(image.device)(prepared)
+        outputs = list(found) if isinstance(found, tuple | list) else [found]
+        return [output.float() for output in outputs], placement
 
     def _network(self, size: Size) -> nn.Module:
         if size not in self._networks:

@@ -12,9 +12,10 @@ from deploy.core.errors import InputError
 from deploy.core.files import write_image
 from deploy.core.progress import track
 from deploy.inputs.video import FrameSelection
+from deploy.outputs.lr_codec import LrCodec
 from labeling.core.frames import FramePair, LrStream, read_pairs
 from labeling.dataset.layout import frame_file_name
-from labeling.labels.coded_lr import LrCodec, encode_lr
+from labeling.labels.coded_lr import encode_lr
 from labeling.labels.draft import WorkFolder
 from labeling.labels.job import LabelJob, PlannedVideo
 from labeling.labels.options import LabelOptions

@@ -9,10 +9,10 @@ from itertools import chain
 
 from deploy.core.errors import OutputError
 from deploy.core.work_folder import clear, hold
+from deploy.outputs.lr_codec import LrCodec
 from labeling.dataset.findings import resolution_findings
 from labeling.labels.assemble import assemble_dataset
 from labeling.labels.calibration import read_calibration
-from labeling.labels.coded_lr import LrCodec
 from labeling.labels.compatibility import is_complete
 from labeling.labels.draft import WorkFolder
 from labeling.labels.importance_reuse import reuse_importance

@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 
 import tyro
 
+from deploy.core.errors import OptionError
+
 
 @dataclass(frozen=True)
 class MakeReportOptions:
@@ -25,7 +27,15 @@ class MakeReportOptions:
     """Output folder of paddleseg.tools.train."""
     model: Path | None = None
     """Exported predictor (.onnx), for its model card."""
+    enhanced: Path | None = None
+    """Folder of deploy/enhance.py --frames png, of the video that the dataset was made from; with --whole."""
+    whole: Path | None = None
+    """The same with --budget 100%: every frame super-resolved as a whole."""
     split: Literal["train", "val", "test"] = "test"
     """Split to show frames of."""
     samples: int = 4
     """Number of frames to show."""
+
+    def __post_init__(self) -> None:
+        if (self.enhanced is None) != (self.whole is None):
+            raise OptionError("--enhanced and --whole go together", hint="Give both, or neither.")

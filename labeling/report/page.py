@@ -26,6 +26,7 @@ from labeling.maths.split import SPLITS, SplitName, evenly_spaced
 from labeling.report import figures as report_figures
 from labeling.report.lost_and_found import detection_samples
 from labeling.report.options import MakeReportOptions
+from labeling.report.side_by_side import side_by_side, time_table
 from labeling.utility.findings import utility_findings
 from labeling.utility.record import UtilityReport, read_utility
 
@@ -69,7 +70,9 @@ def make_report(options: MakeReportOptions) -> None:
         meanings=MEANINGS,
         training=_training(options.training),
         card=_card(options.model),
-        latency=_latency(options.predictions),
+        latency=_latency(options.predictions, "deploy/trt_infer.py"),
+        enhanced=_enhanced(options, manifest, frames[options.split]),
+        times=_times(options),
     )
     write_text(options.out, page)
     print(f"wrote {options.out}")
@@ -177,12 +180,33 @@ def _card(model: Path | None) -> ModelCard | None:
     return read_card(model) if model else None
 
 
-def _latency(folder: Path | None) -> dict[str, Any] | None:
+def _enhanced(options: MakeReportOptions, manifest: Manifest, frames: list[LabelledFrame]) -> list[dict[str, Any]]:
+    """Title and rows of pictures by caption of some enhanced frames."""
+    if options.enhanced is None or options.whole is None:
+        return []
+    return [
+        {
+            "title": sample.title,
+            "rows": [
+                {caption: _picture(picture, f"{sample.title}: {caption}{which}") for caption, picture in row.items()}
+                for row, which in ((sample.whole, ""), (sample.detail, ", a part"))
+            ],
+        }
+        for sample in side_by_side(options.enhanced, options.whole, manifest, frames)
+    ]
+
+
+def _times(options: MakeReportOptions) -> list[tuple[str, float | None, float | None]]:
+    enhanced, whole = (_latency(folder, "deploy/enhance.py") for folder in (options.enhanced, options.whole))
+    return [] if enhanced is None or whole is None else time_table(enhanced, whole)
+
+
+def _latency(folder: Path | None, command: str) -> dict[str, Any] | None:
     if folder is None:
         return None
     path = folder / "latency.json"
     try:
         latency: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise InputError(f"cannot read {path}: {error}", hint="Run deploy/trt_infer.py again.") from None
+        raise InputError(f"cannot read {path}: {error}", hint=f"Run {command} again.") from None
     return latency

@@ -9,43 +9,68 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
 from deploy.core.errors import InputError, OptionError, WeightsError
-from deploy.core.files import IMAGE_SUFFIXES, read_image, sha256_of
+from deploy.core.files import sha256_of
 from deploy.core.progress import track
 from deploy.core.ranges import require_ranges
-from deploy.core.resize import reduce_frame
 from deploy.core.work_folder import clear, hold
-from deploy.inputs.video import FrameSelection, read_frames
+from deploy.outputs.lr_codec import LrCodec
+from labeling.core.frames import to_tensor
 from labeling.core.training_checkpoint import TrainingCheckpoint
+from labeling.detectors.places import DenseDetector
+from labeling.upscalers.detector_loss import detector_loss, object_centers, open_dense_detectors
 from labeling.upscalers.edsr import Edsr, read_edsr, save_edsr
 from labeling.upscalers.simple import interpolate
-from labeling.upscalers.training_options import TrainUpscalerOptions
-
-Pair = tuple[NDArray[np.uint8], NDArray[np.uint8]]
-"""An LR frame (H, W, 3) and its HR twin (H * scale, W * scale, 3), RGB."""
+from labeling.upscalers.training_frames import TrainingFrame, sample_batch, training_frames
+from labeling.upscalers.training_options import UNCODED, TrainUpscalerOptions
 
 
 def train_upscaler(options: TrainUpscalerOptions) -> None:
     """Train, save the weights to ``options.out`` and print the PSNR on the validation frames."""
+    _check(options)
+    record = _record(options)
+    torch.manual_seed(options.seed)
+    network = _network(options)
+    detectors = open_dense_detectors(options.detectors)
+    work = options.out.with_name(f".{options.out.name}.partial")
+    with hold(work / "lock"):
+        frames = _frames(options, work / "lr", detectors)
+        print(f"{len(frames)} training frames")
+        _optimise(network, frames, detectors, options, work, record)
+        network.eval()
+        record["psnr_db"] = {
+            name: value for path in options.validate for name, value in _psnr_of(network, path, options, work).items()
+        }
+        save_edsr(network, options.out, record)
+        clear(work)
+    print(f"wrote {options.out}: {sum(p.numel() for p in network.parameters())} parameters")
+    for name, value in record["psnr_db"].items():  # type: ignore[attr-defined]
+        print(f"{name}: PSNR {value['edsr']:.2f} dB, bicubic {value['bicubic']:.2f} dB")
+
+
+def _check(options: TrainUpscalerOptions) -> None:
+    """Raise OptionError for options that cannot be."""
     if options.scale not in (2, 3, 4):
         raise OptionError(f"scale={options.scale} is not 2, 3 or 4", hint="Use --scale 2, 3 or 4.")
     if options.out.suffix != ".safetensors":
         raise OptionError(f"--out {options.out} must end in .safetensors", hint="Rename it.")
     require_ranges(options, "features", "blocks", "steps", "batch", "patch_px", "every", "checkpoint_every", low=1)
-    record = _record(options)
-    pairs = [pair for path in options.sources for pair in _pairs_of(path, options)]
-    pairs = [pair for pair in pairs if min(pair[0].shape[:2]) >= options.patch_px]
-    if not pairs:
-        raise InputError(
-            f"no source frame is at least {options.patch_px * options.scale} px on both sides",
-            hint="Give larger frames or a smaller --patch-px.",
-        )
-    print(f"{len(pairs)} training frames")
-    torch.manual_seed(options.seed)
+    require_ranges(options, "detector_weight", low=0)
+    for name in ("reduce", "lr_codec"):
+        if not getattr(options, name):
+            raise OptionError(f"{name} is empty", hint="Leave it out for the default.")
+    for height in options.height:
+        if height < options.patch_px:
+            raise OptionError(f"height={height} is less than patch_px={options.patch_px}", hint="Give larger heights.")
+    for codec in options.lr_codec:
+        if codec != UNCODED:
+            LrCodec.parse(codec)
+
+
+def _network(options: TrainUpscalerOptions) -> Edsr:
     network = (
         read_edsr(options.init).train().requires_grad_(True)
         if options.init
@@ -57,21 +82,40 @@ def train_upscaler(options: TrainUpscalerOptions) -> None:
         )
     for shift in (network.sub_mean, network.add_mean):
         shift.requires_grad_(False)
-    work = options.out.with_name(f".{options.out.name}.partial")
-    with hold(work / "lock"):
-        _optimise(network, pairs, options, work, record)
-        network.eval()
-        record["psnr_db"] = {str(path.name): _psnr_of(network, path, options) for path in options.validate}
-        save_edsr(network, options.out, record)
-        clear(work)
-    print(f"wrote {options.out}: {sum(p.numel() for p in network.parameters())} parameters")
-    for name, value in record["psnr_db"].items():  # type: ignore[attr-defined]
-        print(f"{name}: PSNR {value['edsr']:.2f} dB, bicubic {value['bicubic']:.2f} dB")
+    return network
+
+
+def _frames(options: TrainUpscalerOptions, folder: Path, detectors: Sequence[DenseDetector]) -> list[TrainingFrame]:
+    """All frames that hold a patch, with their objects where there are detectors.
+
+    Raises:
+        InputError: there is none.
+    """
+    sources = track(options.sources, total=len(options.sources), label="reading", unit="source")
+    frames = [frame for path in sources for frame in training_frames(path, options, folder)]
+    frames = [frame for frame in frames if min(frame.hr.shape[:2]) >= options.patch_px * options.scale]
+    if not frames:
+        raise InputError(
+            f"no source frame is at least {options.patch_px * options.scale} px on both sides",
+            hint="Give larger frames or a smaller --patch-px.",
+        )
+    if detectors:
+        for frame in track(frames, total=len(frames), label="looking for objects", unit="frame"):
+            centers = object_centers(detectors[0], to_tensor(frame.hr, "cpu")) / options.scale
+            frame.objects.extend((int(y), int(x)) for x, y in centers.tolist())
+    return frames
 
 
 def _optimise(
-    network: Edsr, pairs: Sequence[Pair], options: TrainUpscalerOptions, work: Path, record: dict[str, object]
+    network: Edsr,
+    frames: Sequence[TrainingFrame],
+    detectors: Sequence[DenseDetector],
+    options: TrainUpscalerOptions,
+    work: Path,
+    record: dict[str, object],
 ) -> None:
+    if options.precision == "bfloat16":
+        network.to(memory_format=torch.channels_last)
     trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
     optimiser = torch.optim.Adam(trained, lr=options.learning_rate)
     warm_up = max(1, options.steps // 50)
@@ -85,8 +129,13 @@ def _optimise(
         print(f"going on from step {first}")
     steps = range(first, options.steps)
     for step in track(steps, total=options.steps, done=first, label="training", unit="step"):
-        lr, hr = _sample(pairs, options, step)
-        loss = functional.l1_loss(network(lr), hr)
+        lr, hr = sample_batch(frames, options, step, upright=bool(detectors))
+        sr = _forward(network, lr, options)
+        pixels = functional.l1_loss(sr, hr)
+        loss, shown = pixels, f"L1 loss {pixels.item():.3f} of 255"
+        if detectors:  # one after the other
+            answer = detector_loss(detectors[step % len(detectors)], sr / 255, hr / 255)
+            loss, shown = pixels + options.detector_weight * answer, f"{shown}, detector loss {answer.item():.3f}"
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(trained, 20.0)
@@ -94,51 +143,37 @@ def _optimise(
         schedule.step()
         if (step + 1) % options.checkpoint_every == 0 or step + 1 == options.steps:
             checkpoint.save(step=step + 1)
-            print(f"step {step + 1}: L1 loss {loss.item():.3f} of 255")
+            print(f"step {step + 1}: {shown}")
 
 
-def _sample(pairs: Sequence[Pair], options: TrainUpscalerOptions, step: int) -> tuple[Tensor, Tensor]:
-    """A batch that depends only on the seed and the step: (N, 3, p, p) LR and its HR, RGB in [0, 255]."""
-    random = np.random.default_rng((options.seed, step))
-    side, scale = options.patch_px, options.scale
-    patches = []
-    for number in random.integers(len(pairs), size=options.batch):
-        lr, hr = pairs[number]
-        y = random.integers(lr.shape[0] - side + 1)
-        x = random.integers(lr.shape[1] - side + 1)
-        turn, flip = int(random.integers(4)), bool(random.integers(2))
-        patch = (lr[y : y + side, x : x + side], hr[y * scale : (y + side) * scale, x * scale : (x + side) * scale])
-        patches.append([np.rot90(p[:, ::-1] if flip else p, turn) for p in patch])
-    lr_batch, hr_batch = (np.stack(column).transpose(0, 3, 1, 2) for column in zip(*patches, strict=True))
-    return torch.from_numpy(lr_batch.astype(np.float32)), torch.from_numpy(hr_batch.astype(np.float32))
+def _forward(network: Edsr, lr: Tensor, options: TrainUpscalerOptions) -> Tensor:
+    """The network's answer, its body in the precision that was asked for; colors stay float32."""
+    if options.precision == "float32":
+        return network(lr)  # type: ignore[no-any-return]
+    x = network.head(network.sub_mean(lr.contiguous(memory_format=torch.channels_last)))
+    with torch.autocast("cpu", torch.bfloat16):
+        enlarged = network.tail[0](x + network.body(x))
+    return network.add_mean(network.tail[1](enlarged.float()))  # type: ignore[no-any-return]
 
 
-def _psnr_of(network: Edsr, path: Path, options: TrainUpscalerOptions) -> dict[str, float]:
-    """Mean PSNR over frames, in dB, RGB rounded to 8 bits, `scale` pixels cut off each side."""
-    psnr: dict[str, list[float]] = {"edsr": [], "bicubic": []}
+def _psnr_of(network: Edsr, path: Path, options: TrainUpscalerOptions, work: Path) -> dict[str, dict[str, float]]:
+    """Mean PSNR over frames, in dB, RGB rounded to 8 bits, `scale` pixels cut off each side, of each kind of LR."""
+    psnr: dict[str, dict[str, list[float]]] = {}
     cut = slice(options.scale, -options.scale)
-    for lr_frame, hr_frame in _pairs_of(path, options):
-        lr = torch.from_numpy(lr_frame.copy()).permute(2, 0, 1)[None].float()
-        hr = torch.from_numpy(hr_frame.copy()).permute(2, 0, 1)[None].float()
-        with torch.no_grad():
-            enlarged = {"edsr": network(lr), "bicubic": interpolate(lr / 255, options.scale) * 255}
-        for name, sr in enlarged.items():
-            error = (sr.round().clamp(0, 255) - hr)[..., cut, cut].square().mean()
-            psnr[name].append(10 * math.log10(255**2 / max(float(error), 1e-9)))
-    return {name: round(float(np.mean(values)), 3) for name, values in psnr.items()}
-
-
-def _pairs_of(path: Path, options: TrainUpscalerOptions) -> list[Pair]:
-    if path.suffix.lower() in IMAGE_SUFFIXES:
-        frames = [read_image(path)]
-    else:
-        frames = [frame.image for frame in read_frames(path, selection=FrameSelection(every=options.every))]
-    pairs, scale = [], options.scale
-    for hr in frames:
-        height, width = hr.shape[0] // scale, hr.shape[1] // scale
-        hr = np.ascontiguousarray(hr[: height * scale, : width * scale])
-        pairs.append((reduce_frame(hr, height_px=height, width_px=width, reduction=options.reduce), hr))
-    return pairs
+    for frame in training_frames(path, options, work / "lr"):
+        hr = to_tensor(frame.hr, "cpu") * 255
+        for kind, lr_frame in frame.lr.items():
+            lr = to_tensor(lr_frame, "cpu") * 255
+            with torch.no_grad():
+                enlarged = {"edsr": network(lr), "bicubic": interpolate(lr / 255, options.scale) * 255}
+            name = path.name if len(frame.lr) == 1 else f"{path.name}, {kind}"
+            values = psnr.setdefault(name, {"edsr": [], "bicubic": []})
+            for way, sr in enlarged.items():
+                error = (sr.round().clamp(0, 255) - hr)[..., cut, cut].square().mean()
+                values[way].append(10 * math.log10(255**2 / max(float(error), 1e-9)))
+    return {
+        name: {way: round(float(np.mean(ways)), 3) for way, ways in values.items()} for name, values in psnr.items()
+    }
 
 
 def _record(options: TrainUpscalerOptions) -> dict[str, object]:
@@ -151,4 +186,11 @@ def _record(options: TrainUpscalerOptions) -> dict[str, object]:
                 raise InputError(f"{field}: file not found: {path}", hint="Check the path.")
         record[field] = [{"name": path.name, "sha256": sha256_of(path)} for path in paths]
     record["init"] = sha256_of(options.init) if options.init else None
+    files = {name: Path(name) for name in options.detectors if Path(name).is_file()}
+    record["detectors"] = [
+        {"name": files[name].name, "sha256": sha256_of(files[name])}
+        if name in files and files[name].is_file()
+        else name
+        for name in options.detectors
+    ]
     return record

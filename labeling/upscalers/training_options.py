@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
 from deploy.core.resize import Reduction
+
+UNCODED = "none"
 
 
 @dataclass(frozen=True)
@@ -37,10 +39,20 @@ class TrainUpscalerOptions:
     """Side of a low-resolution patch."""
     learning_rate: float = 1e-3
     """Peak rate of Adam; warm-up, then cosine decay to zero."""
-    reduce: Reduction = "area"
-    """How frames are reduced: area, or Pillow's antialiased bicubic or lanczos; as for labelling."""
+    reduce: tuple[Reduction, ...] = ("area",)
+    """How frames are reduced: area, or Pillow's antialiased bicubic or lanczos, as for labeling; several are mixed."""
+    lr_codec: tuple[str, ...] = (UNCODED,)
+    """How the reduced video is encoded: none, or for example h264:crf30; several are mixed."""
+    height: tuple[int, ...] = ()
+    """Heights of the low-resolution frames; the default is each source's own height over --scale."""
+    detectors: tuple[str, ...] = ()
+    """Detectors whose answer on the super-resolved frame is to be that on the true one: centernet, or ONNX files."""
+    detector_weight: float = 10.0
+    """Weight of the detectors' loss beside the L1 loss in levels of 255."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Of the network's body while it trains; bfloat16 is several times as fast on processors that have it."""
     every: int = 5
-    """Take one video frame in so many."""
+    """Take every Nth video frame."""
     seed: int = 0
     """Seed of the weights and of the patches."""
     checkpoint_every: int = 500

@@ -88,7 +88,9 @@ def _evaluate_frames(
     cache = UtilityCache(kept, made_of, rankers.identities())
     left = [frame for frame in frames if cache.missing(frame.key, options.budgets)]
     done = len(frames) - len(left)
-    for frame, pair in track(with_pairs(left, rankers.bench), total=len(frames), done=done, label="evaluating"):
+    for frame, pair in track(
+        with_pairs(left, rankers.bench.manifest), total=len(frames), done=done, label="evaluating"
+    ):
         missing = cache.missing(frame.key, options.budgets)
         cache.add(frame.key, evaluate_frame(frame, pair, rankers, missing, options.budgets))
     counts: dict[ReferenceName, list[Counts]] = {"true": [], "sr": []}

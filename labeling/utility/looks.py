@@ -24,7 +24,7 @@ BUDGET = 0.2
 def look_at(frames: Sequence[LabelledFrame], rankers: Rankers) -> tuple[DetectionLook, ...]:
     """Detect in some of the frames, enhanced by the first predictor, or without one by importance itself."""
     chosen = evenly_spaced(frames, NUM_LOOKS)
-    return tuple(_look(frame, pair, rankers) for frame, pair in with_pairs(chosen, rankers.bench))
+    return tuple(_look(frame, pair, rankers) for frame, pair in with_pairs(chosen, rankers.bench.manifest))
 
 
 def _look(frame: LabelledFrame, pair: FramePair, rankers: Rankers) -> DetectionLook:

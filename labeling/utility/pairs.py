@@ -39,16 +39,16 @@ def enlarge(pair: FramePair, bench: Bench, scale: int) -> Enlarged:
         return Enlarged(interpolate(lr, scale, bench.interpolation), bench.upscaler.upscale(lr, true), true)
 
 
-def with_pairs(frames: Sequence[LabelledFrame], bench: Bench) -> Iterator[tuple[LabelledFrame, FramePair]]:
-    """The chosen frames as they were labeled, and what the source has at high resolution."""
-    for source in bench.manifest.sources:
+def with_pairs(frames: Sequence[LabelledFrame], manifest: Manifest) -> Iterator[tuple[LabelledFrame, FramePair]]:
+    """The chosen frames as they were labelled, and what the source has at high resolution."""
+    for source in manifest.sources:
         wanted = {frame.index: frame for frame in frames if frame.video_id == source.video_id}
         if not wanted:
             continue
         path = _checked_source(source)
-        grid = bench.manifest.make_grid(source.video_id)
+        grid = manifest.make_grid(source.video_id)
         size = FrameSize.of(grid.height_px, grid.width_px, grid.scale, source)
-        for pair in read_pairs(path, size, FrameSelection(indices=frozenset(wanted)), _reading(bench.manifest, source)):
+        for pair in read_pairs(path, size, FrameSelection(indices=frozenset(wanted)), _reading(manifest, source)):
             frame = wanted.pop(pair.frame.index)
             yield frame, replace(pair, lr=read_image(frame.image))
             if not wanted:

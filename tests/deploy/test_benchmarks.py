@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -129,10 +130,25 @@ def clip_entry(clip: str, whole: float, *gains: float, **known: Any) -> dict[str
     """What `benchmarks/clips.py` keeps of a clip: gain of the whole frame and of its ways."""
     ways = zip((clips.WHOLE, *clips.WAYS), (whole, *gains), strict=False)
     rows = [
-        {"way": way, "gain": gain, "gain_low": gain - 0.01, "gain_high": gain + 0.01, "milliseconds": 100 * whole}
+        {
+            "way": way,
+            "f1": 0.5 + gain,
+            "gain": gain,
+            "gain_low": gain - 0.01,
+            "gain_high": gain + 0.01,
+            "milliseconds": 100 * whole,
+        }
         for way, gain in ways
     ]
-    return {"clip": clip, "detector": "d", "role": "test", "worth_it": False, "verdict": "v", "rows": rows} | known
+    return {
+        "clip": clip,
+        "detector": "d",
+        "role": "test",
+        "lr": "none",
+        "worth_it": False,
+        "verdict": "v",
+        "rows": rows,
+    } | known
 
 
 def test_recovery_is_of_sums_and_resamples_clips() -> None:
@@ -152,20 +168,44 @@ def test_clips_that_do_not_gain_are_listed_apart() -> None:
         {**clip_entry("blind", 0.5), "worth_it": None, "verdict": "cannot be said", "rows": []},
     ]
     tables = {table.title: table for table in clips.tables_of(entries)}
+    none = ("-",) * len(clips.WAYS)
+    large, learnt = ("50%", "100%", "20%", "80%", *none[4:]), ("50%",) * 4 + none[4:]
     assert tables["Recovery"].rows == (
-        ("test", "d", "1", "50%", "100%", "20%", "80%"),
-        ("test", "e", "0", "-", "-", "-", "-"),
-        ("test", "d, e", "1", "50%", "100%", "20%", "80%"),
-        ("train", "d", "0", "-", "-", "-", "-"),
-        ("train", "e", "1", "50%", "50%", "50%", "50%"),
-        ("train", "d, e", "1", "50%", "50%", "50%", "50%"),
+        ("test", "none", "d", "1", *large),
+        ("test", "none", "d, e", "1", *large),
+        ("train", "none", "e", "1", *learnt),
+        ("train", "none", "d, e", "1", *learnt),
     ), "roles are never pooled"
+    assert tables["Gain of the whole frame"].rows[0] == (
+        *("test", "none", "d", "2", "0.500", "0.565", "+6.5", "+2.9 to +10.0", "2 of 2"),
+    ), "those that gain little count, too"
     assert tables["Clips"].rows[1:] == (
-        ("large", "test", "d", "+10.0", "+9.0 to +11.0", "50%", "100%", "20%", "80%"),
-        ("small", "test", "d", "+2.9", "+1.9 to +3.9", "not worth it", "", "", ""),
+        ("large", "test", "none", "d", "+10.0", "+9.0 to +11.0", *large),
+        ("small", "test", "none", "d", "+2.9", "+1.9 to +3.9", "not worth it", *[""] * (len(clips.WAYS) - 1)),
     )
-    assert tables["Clips of which nothing can be said"].rows == (("blind", "d", "cannot be said"),)
+    assert tables["Clips of which nothing can be said"].rows == (("blind", "none", "d", "cannot be said"),)
     assert tables["Milliseconds a frame, detector included"].rows[0] == (clips.WHOLE, "6", "20")
+
+
+def test_time_to_a_share_of_the_gain() -> None:
+    """Half of the gain lies halfway between two budgets; what one clip gains early counts for the mean."""
+    gains = {clips.NOTHING: (0.0, 10), "top 10% by predictor": (0.04, 30), "top 20% by predictor": (0.08, 50)}
+    rows = [
+        {"way": way, "gain": gain, "milliseconds": ms}
+        for way, (gain, ms) in (gains | {clips.WHOLE: (0.1, 200)}).items()
+    ]
+    assert clips.time_to_gain([{"rows": rows}]) == ["200", "35 (5.71x)", "48 (4.21x)", "125 (1.60x)"]
+
+
+def test_rankings_of_clips(vtest: Path) -> None:
+    """Edges, difference and label get their share of the blocks, and the label is that of labelling."""
+    worth = clips.WorthOptions(video=vtest, detector=Path("hog"), height=64, frames=2)
+    with clips.EnhancerEngine(None, None) as engine:
+        answer = clips.find_out(worth, engine, clips.open_any_detector, choose=partial(clips._chosen, "all", worth))
+        few = clips.find_out(worth, engine, clips.open_any_detector, choose=partial(clips._chosen, "whole", worth))
+    ways = [row.way for row in answer.verdict.rows]
+    assert {clips.WHOLE, *clips.WAYS} <= set(ways)
+    assert [row.way for row in few.verdict.rows] == ["nothing (interpolated)", clips.WHOLE, clips.SHOWN]
 
 
 def test_lists_of_clips_and_detectors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -198,7 +238,7 @@ def test_a_clip_is_measured_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
     asked: list[str] = []
 
-    def find_out(options: Any, *_: Any) -> Any:
+    def find_out(options: Any, *_: Any, **__: Any) -> Any:
         asked.append(options.video.name)
         if options.video.name == "broken.mp4":
             raise InputError(f"cannot read {options.video}", hint="")
@@ -211,6 +251,10 @@ def test_a_clip_is_measured_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     (tmp_path / "good.mp4").write_bytes(b"1")
     options = clips.ClipsOptions(detectors=("d=d.onnx",), clips=listed, out=tmp_path / "out")
     first, second = clips.measure(options), clips.measure(options)
+    coded = clips.measure(replace(options, lr_codecs=("h264:crf30",)))
+    assert coded[0]["lr"] == "h264:crf30" and (options.out / "good-d-h264-crf30.json").is_file()
+    (options.out / "good-d-h264-crf30.json").unlink()
+    del asked[-2:]
     assert first == second and asked == ["good.mp4", "broken.mp4", "broken.mp4"], "what failed is tried again"
     assert [path.name for path in options.out.glob("*.json")] == ["good-d.json"]
     assert first[0]["rows"][1]["way"] == "detector input x 1.25, interpolated"

@@ -48,6 +48,7 @@ def test_prints_every_command_before_it_runs_it(finished: tuple[Path, str]) -> N
         "-m paddleseg.tools.train",
         "export/export_onnx.py",
         "deploy/trt_infer.py",
+        "deploy/enhance.py",
         "labeling/evaluate_utility.py",
         "labeling/make_report.py",
     )
@@ -83,7 +84,7 @@ def test_second_run_takes_seconds_and_does_nothing(finished: tuple[Path, str], c
     before = {path: path.stat().st_mtime_ns for path in out.rglob("*")}
     started = time.monotonic()
     result = run_demo(clip, out)
-    assert result.returncode == 0 and result.stdout.count("up to date") == 7
+    assert result.returncode == 0 and result.stdout.count("up to date") == 9
     assert time.monotonic() - started < 30
     assert {path: path.stat().st_mtime_ns for path in out.rglob("*")} == before
 
@@ -116,9 +117,16 @@ def test_page_renders_in_a_browser(finished: tuple[Path, str], tmp_path: Path) -
         alt_missing = page.eval_on_selector_all("img", "images => images.filter(image => !image.alt).length")
         overflow = page.evaluate("document.documentElement.scrollWidth > window.innerWidth")
         rows = page.eval_on_selector_all("tbody tr", "rows => rows.map(row => row.cells[0].textContent)")
+        shown = page.inner_text("body")
         browser.close()
     assert complaints == []
     assert len(widths) >= 2 * 4 + 1 + 2 + 1 and min(widths) > 0  # two frames, histogram, two curves, training
     assert {"frame", "importance", "levels", "prediction"} <= set(captions)
     assert {"label", MODEL, "|SR - IN|", "edges", "detector boxes", "random", "infer"} <= set(rows)
+    versions = ["LR frame", "selection, 20% of the blocks", "enhanced", "whole-frame SR", "true frame"]
+    begins = [number for number, caption in enumerate(captions) if caption == "LR frame"]
+    assert 4 <= len(begins) <= 6, "two or three frames, each whole and a part"
+    assert all(captions[number : number + 5] == versions for number in begins)
+    assert {"decode", "predict", "select", "regions", "network", "paste", "together"} <= set(rows)
+    assert "times as long" in shown
     assert alt_missing == 0 and not overflow

@@ -18,10 +18,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import deploy.inference.run as inference
+import deploy.inference.streams as streams
 import labeling.labels.label_videos as label_pipeline
 from deploy.core.errors import RegenError
 from deploy.core.work_folder import hold, work_folder
+from deploy.outputs.growing_folder import UNFINISHED
 from paddleseg_configs.training.data.loading import load_batches
 from paddleseg_configs.training.run import checkpoint
 from tests.helpers.deploy_helpers import card_of, striped_frame, write_model
@@ -64,6 +65,10 @@ def command(stage: str, material: dict[str, Path], folder: Path) -> tuple[str, l
     return INFER, ["--model", material["model"], "--input", material["video"], "--out", folder / "out"], folder / "out"
 
 
+def is_finished(out: Path) -> bool:
+    return out.exists() and not (out / UNFINISHED).exists()
+
+
 @pytest.mark.parametrize(
     ("stage", "size"),
     [("label", "48k"), ("train", "600k"), ("train", "2600k"), ("export", "64k"), ("export", "1600k"), ("infer", "24k")],
@@ -81,10 +86,10 @@ def test_full_disk(
         assert call(monkeypatch, module, *arguments) == 2
         message = one_message(capsys)
         assert "No space left" in message, message
-        assert not out.exists()
+        assert not is_finished(out)
         disk.remount("size=64m")
         assert call(monkeypatch, module, *arguments) == 0
-        assert out.exists() and not list(disk.root.glob(".*"))
+        assert is_finished(out) and not list(disk.root.rglob(".*"))
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -210,7 +215,7 @@ def test_an_image_that_vanishes(
     for number in range(3):
         Image.fromarray(striped_frame(shift=number)).save(tmp_path / "images" / f"{number}.png")
     module, arguments, out = command("infer", {**material, "video": tmp_path / "images"}, tmp_path)
-    original = inference.open_source
+    original = streams.open_source
 
     def gone(*values: object) -> object:
         source = original(*values)  # type: ignore[arg-type]
@@ -218,15 +223,17 @@ def test_an_image_that_vanishes(
         return source
 
     with monkeypatch.context() as patch:
-        patch.setattr(inference, "open_source", gone)
+        patch.setattr(streams, "open_source", gone)
         assert call(monkeypatch, module, *arguments) == 2
     assert "image not found" in one_message(capsys)
-    assert [path.name for path in tmp_path.iterdir()] == ["images"]
-    assert call(monkeypatch, module, *arguments) == 0 and out.exists()
+    assert len((out / "blocks.jsonl").read_text().splitlines()) == 1 and not is_finished(out), "the first image is done"
+    Image.fromarray(striped_frame()).save(tmp_path / "images" / "2.png")
+    assert call(monkeypatch, module, *arguments) == 0 and is_finished(out)
+    assert len((out / "blocks.jsonl").read_text().splitlines()) == 3
 
 
 @pytest.mark.parametrize(
-    ("stage", "started"), [("label", ".out.partial-*/frames/*/*.npz"), ("infer", ".out.partial/draft")]
+    ("stage", "started"), [("label", ".out.partial-*/frames/*/*.npz"), ("infer", "out/blocks.jsonl")]
 )
 def test_ctrl_c(stage: str, started: str, material: dict[str, Path], tmp_path: Path) -> None:
     frames = [striped_frame(shift=number) for number in range(3000)]
@@ -240,11 +247,9 @@ def test_ctrl_c(stage: str, started: str, material: dict[str, Path], tmp_path: P
     process.send_signal(signal.SIGINT)
     said = process.communicate(timeout=60)[1]
     assert process.returncode == 130 and "interrupted: " in said and "Traceback" not in said, said
-    assert not out.exists()
-    if stage == "infer":
-        assert [path.name for path in tmp_path.iterdir()] == ["long.mp4"]
-    else:
-        assert run_module(module, *arguments).returncode == 0 and out.exists()
+    assert not is_finished(out)
+    assert run_module(module, *arguments).returncode == 0 and is_finished(out)
+    assert not list(tmp_path.rglob(".*"))
 
 
 class _Deadly:

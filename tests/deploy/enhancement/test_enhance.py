@@ -22,7 +22,7 @@ from deploy.core.cli import EXIT_USER_ERROR, run
 from deploy.core.resize import area_resize
 from deploy.inputs.sources import FrameSource
 from deploy.outputs.growing_folder import UNFINISHED
-from tests.helpers.deploy_helpers import card_of, striped_frame, write_model, write_video
+from tests.helpers.deploy_helpers import card_of, striped_frame, trt_infer_command, write_model, write_video
 
 SCRIPT = Path(enhance.__file__)
 RATE = Fraction(30000, 1001)
@@ -93,6 +93,36 @@ def test_video_end_to_end(
     assert report["num_frames"] == 6 and set(stages) == set(report["stages"])
 
 
+def test_without_a_prediction_there_are_no_maps(
+    video: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = ("--input", video, "--out", tmp_path / "out", "--maps", "npz", "--budget", "100%")
+    assert command(monkeypatch, *given) == EXIT_USER_ERROR
+    assert "nothing is predicted" in capsys.readouterr().err and not (tmp_path / "out").exists()
+
+
+def test_maps_are_those_of_inference(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of frames of the model's own size both have the same grid."""
+    video = write_video(tmp_path / "v.mp4", [striped_frame(shift=shift) for shift in range(10)])
+    given = ("--predictor", model, "--input", video, "--no-video", "--predict-every", 2)
+    assert command(monkeypatch, *given, "--out", tmp_path / "npz", "--maps", "npz", "--segment-seconds", 0.2) == 0
+    assert command(monkeypatch, *given, "--out", tmp_path / "jsonl", "--maps", "jsonl", "--segment-seconds", 0.2) == 0
+    known = ("--model", model, "--input", video, "--no-overlay-video", "--predict-every", 2, "--segment-seconds", 0.2)
+    assert trt_infer_command(monkeypatch, *known, "--out", tmp_path / "known") == 0
+    lines = [json.loads(line) for line in (tmp_path / "jsonl" / "importance.jsonl").read_text().splitlines()]
+    selected = lines_of(tmp_path / "npz")[1:]
+    for number in range(2):
+        name = f"importance-{number:06d}.npz"
+        maps, expected = np.load(tmp_path / "npz" / name), np.load(tmp_path / "known" / name)
+        assert set(maps) == set(expected)
+        for array in ("importance", "levels", "frame_index", "pts_numerator", "pts_denominator", "grid_name", "scale"):
+            np.testing.assert_array_equal(maps[array], expected[array], err_msg=array)
+        part = slice(5 * number, 5 * number + 5)
+        np.testing.assert_array_equal(maps["predicted"], [True, False, True, False, True])
+        assert maps["selected"].sum(axis=(1, 2)).tolist() == [len(line["blocks"]) for line in selected[part]]
+        np.testing.assert_allclose([line["importance"] for line in lines[part]], maps["importance"], atol=6e-5)
+
+
 def test_several_inputs_reduced_with_images_and_maps(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -147,7 +177,7 @@ def test_a_live_input_gets_less_rather_than_late(model: Path, tmp_path: Path, mo
     def source(*_: object) -> FrameSource:
         return FrameSource(paced(), 0, Fraction(50), is_live=True)
 
-    monkeypatch.setattr("deploy.enhancement.run.open_source", source)
+    monkeypatch.setattr("deploy.inference.streams.open_source", source)
     given = ("--predictor", model, "--input", "webcam:0", "--out", tmp_path / "out", "--no-video", "--budget", "80%")
     assert command(monkeypatch, *given) == 0
     report = json.loads((tmp_path / "out" / "latency.json").read_text())
@@ -281,7 +311,8 @@ def test_two_processes_do_not_share_an_output(model: Path, tmp_path: Path) -> No
     [
         ("--input {video}", "neither --out nor --raw"),
         ("--input {video} {video} --raw -", "--raw takes one input"),
-        ("--input {video} --out {out} --budget 20", "budget='20' is not a valid budget"),
+        ("--input {video} --raw - --maps npz", "--maps needs a folder"),
+        ("--input {video} --out {out} --budget 20", "budget='20' is none"),
         ("--input {video} --out {out} --predict-every 0", "predict_every=0"),
         ("--input {video} --out {out} --upscaler missing.onnx", "upscaler not found: missing.onnx"),
         ("--input {video} --out {out} --upscaler {model}", "upscaler card"),

@@ -369,7 +369,7 @@ def test_ctrl_c_ends_a_camera_and_keeps_its_results(
 
     monkeypatch.setattr(Predictor, "postprocess", watched("predicting", Predictor.postprocess))
     monkeypatch.setattr(Behind, "put", watched("writing", Behind.put))
-    monkeypatch.setattr("deploy.inference.run.open_source", lambda *_: FrameSource(frames(), 0, RATE, is_live=True))
+    monkeypatch.setattr("deploy.inference.streams.open_source", lambda *_: FrameSource(frames(), 0, RATE, is_live=True))
     out = tmp_path / "out"
     assert command(monkeypatch, "--model", model, "--input", "rtsp://me:secret@camera", "--out", out) == 0
     assert 4 <= len(np.load(out / "importance.npz")["frame_index"]) < 20

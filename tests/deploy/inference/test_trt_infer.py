@@ -74,7 +74,8 @@ def test_video_end_to_end(
     np.testing.assert_array_equal(results["selected"].sum(axis=(1, 2)), [3] * 6)
 
     lines = [json.loads(line) for line in (out / "blocks.jsonl").read_text().splitlines()]
-    assert lines[0] == {"index": 0, "pts_seconds": 0.0, "blocks": [[64, 0, 16, 16], [64, 16, 16, 16], [64, 32, 16, 16]]}
+    blocks = [[64, 0, 16, 16], [64, 16, 16, 16], [64, 32, 16, 16]]
+    assert lines[0] == {"index": 0, "pts_seconds": 0.0, "seconds": 0.0, "blocks": blocks}
     assert [line["index"] for line in lines] == list(range(6))
 
     overlay = list(read_frames(out / "overlay.mp4"))

@@ -367,15 +367,15 @@ def test_an_interrupted_run_ends_as_an_undisturbed_one(
 ) -> None:
     undisturbed = replace(options, out=options.out.with_name("undisturbed.safetensors"))
     train_upscaler(undisturbed)
-    sample = upscaler_training._sample
+    sample = upscaler_training.sample_batch
 
-    def interrupted(pairs: Any, options: TrainUpscalerOptions, step: int) -> tuple[Tensor, Tensor]:
+    def interrupted(frames: Any, options: TrainUpscalerOptions, step: int, **how: bool) -> tuple[Tensor, Tensor]:
         if step == 3:
             raise KeyboardInterrupt
-        return sample(pairs, options, step)
+        return sample(frames, options, step, **how)
 
     with monkeypatch.context() as patch:
-        patch.setattr(upscaler_training, "_sample", interrupted)
+        patch.setattr(upscaler_training, "sample_batch", interrupted)
         with pytest.raises(KeyboardInterrupt):
             train_upscaler(options)
     assert not options.out.exists()
@@ -403,8 +403,8 @@ def test_other_options_never_resume(
 
 
 def test_training_lowers_the_loss(options: TrainUpscalerOptions) -> None:
-    patches = upscaler_training._pairs_of(options.sources[0], options)
-    lr, hr = upscaler_training._sample(patches, replace(options, batch=8), step=10**6)
+    frames = upscaler_training.training_frames(options.sources[0], options, options.out.parent)
+    lr, hr = upscaler_training.sample_batch(frames, replace(options, batch=8), step=10**6)
 
     def loss_after(steps: int) -> float:
         out = options.out.with_name(f"{steps}.safetensors")
