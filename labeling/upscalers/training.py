@@ -122,7 +122,8 @@ def _optimise(
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimiser, lambda step: min(1.0, (step + 1) / warm_up) * 0.5 * (1 + math.cos(math.pi * step / options.steps))
     )
-    checkpoint = TrainingCheckpoint(work, record, {"network": network, "optimizer": optimiser, "schedule": schedule})
+    made_of = {name: value for name, value in record.items() if name != "validate"}
+    checkpoint = TrainingCheckpoint(work, made_of, {"network": network, "optimizer": optimiser, "schedule": schedule})
     progress = checkpoint.restore()
     first = 0 if progress is None else int(progress["step"])
     if progress is not None:
