@@ -79,7 +79,7 @@ def read_live(
         fit: the size to scale frames to; None keeps the stream's own.
         stop: once it is set, a stream that broke is not connected again.
         reading: which of its video streams, and what to do about damage.
-        report: gathers what is lost, such as frames of another shape than the first.
+        report: gathers what is lost, such as frames of another shape than the first, and whether the stream is gone.
 
     Raises:
         InputError: no frame ever came, or one is lost and `reading` does not allow it.
@@ -122,6 +122,7 @@ def read_live(
         raise InputError(
             f"no frame from {shown_name(name)}: {reason}", hint="Check the address, and that it plays elsewhere."
         )
+    report.gone = "" if stop.is_set() else reason
 
 
 def _connection(
