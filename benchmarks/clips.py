@@ -38,11 +38,11 @@ from deploy.worth_it.engine import EnhancerEngine
 from deploy.worth_it.options import WorthOptions
 from deploy.worth_it.run import SHOWN, find_out
 from deploy.worth_it.samples import Image, Sample
-from deploy.worth_it.ways import CONTROL_BUDGET, Engine, Found, Ranking, Way
+from deploy.worth_it.ways import BUDGETS, CONTROL_BUDGET, Engine, Found, Ranking, Way
 from labeling.networks.array_detector import open_any_detector
 
 ASSETS = Path(__file__).resolve().parents[2] / "shared" / "assets"
-WHOLE = "everything super-resolved"
+NOTHING, WHOLE = "nothing (interpolated)", "everything super-resolved"
 LABEL, EDGES, DIFFERENCE = "label, 20%", "edges, 20%", "|SR - IN|, 20%"
 RANKED = ("random 20%", "boxes of the frame before, 20%", EDGES, DIFFERENCE, LABEL)
 WAYS = ("top 10% by predictor", "top 20% by predictor", *RANKED)
@@ -70,7 +70,7 @@ class ClipsOptions:
     frames: int = 20
     """Frames of each clip."""
     height: int | None = None
-    """Of the low-resolution frames; the default is the most that leaves a true frame, up to 360."""
+    """Of the low-resolution frames; the default is the most that leaves a true frame, up to 288."""
     reduce: Reduction = "area"
     """How they are made."""
     lr_codecs: tuple[str, ...] = (UNCODED,)
@@ -250,6 +250,31 @@ def mean_gain(entries: Sequence[Entry], whole: Mapping[int, Entry]) -> tuple[str
     )
 
 
+SHARES = (0.5, 0.75, 0.9)
+_TIMES = ("whole frame, ms", *(f"{share:.0%} of the gain" for share in SHARES))
+_HOW_TIMES = (
+    "Milliseconds a frame, detector included, at which the top blocks by predictor reach a share of the whole frame's "
+    "gain, between the budgets that were measured, and how many times as fast that is; same clips as for recovery."
+)
+
+
+def time_to_gain(entries: Sequence[Entry]) -> list[str]:
+    """The cells under `_TIMES`, from means over clips."""
+    ways = [NOTHING, *(f"top {budget:.0%} by predictor" for budget in BUDGETS), WHOLE]
+    rows = [{row["way"]: row for row in entry["rows"]} for entry in entries]
+    ways = [way for way in ways if all(way in of_entry for of_entry in rows)]
+    gain, ms = (
+        np.array([np.mean([of_entry[way][key] for of_entry in rows]) for way in ways])
+        for key in ("gain", "milliseconds")
+    )
+    cells = [f"{ms[-1]:.0f}"]
+    for share in SHARES:
+        after = int(np.argmax(gain >= share * gain[-1]))  # the first way that reaches it
+        found = float(np.interp(share * gain[-1], gain[after - 1 : after + 1], ms[after - 1 : after + 1]))
+        cells.append(f"{found:.0f} ({ms[-1] / found:.2f}x)")
+    return cells
+
+
 def tables_of(entries: Sequence[Entry]) -> list[Table]:
     """Pooled recovery, single clips, those of which nothing can be said, milliseconds."""
     whole = {id(entry): row for entry in entries for row in entry["rows"] if row["way"] == WHOLE}
@@ -257,7 +282,7 @@ def tables_of(entries: Sequence[Entry]) -> list[Table]:
     said.sort(key=lambda entry: -whole[id(entry)]["gain"])
     worth = [entry for entry in said if whole[id(entry)]["gain"] >= LEAST_GAIN]
     names, roles, kinds = (list(dict.fromkeys(entry[key] for entry in entries)) for key in ("detector", "role", "lr"))
-    pooled, single, means = [], [], []
+    pooled, single, means, quick = [], [], [], []
     groups = [*([name] for name in names), *([names] if len(names) > 1 else [])]
     for role, kind, chosen in itertools.product(roles, kinds, groups):
         group = [e for e in said if e["role"] == role and e["lr"] == kind and e["detector"] in chosen]
@@ -267,11 +292,13 @@ def tables_of(entries: Sequence[Entry]) -> list[Table]:
         pool = [entry for entry in group if entry in worth]
         count = len({entry["clip"] for entry in pool})
         pooled.append((role, kind, ", ".join(chosen), str(count), *(recovery(pool, way) for way in WAYS)))
+        if pool and all({NOTHING, SHOWN, WHOLE} <= {row["way"] for row in entry["rows"]} for entry in pool):
+            quick.append((role, kind, ", ".join(chosen), *time_to_gain(pool)))
     for entry in said:
         gain, low, high = (f"{100 * whole[id(entry)][key]:+.1f}" for key in ("gain", "gain_low", "gain_high"))
-        shares = (
-            [recovery([entry], way) for way in WAYS] if entry in worth else ["not worth it", *[""] * (len(WAYS) - 1)]
-        )
+        shares = ["not worth it", *[""] * (len(WAYS) - 1)]
+        if entry in worth:
+            shares = [recovery([entry], way) for way in WAYS]
         single.append((entry["clip"], entry["role"], entry["lr"], entry["detector"], gain, f"{low} to {high}", *shares))
     unsaid = [
         (entry["clip"], entry["lr"], entry["detector"], entry["verdict"])
@@ -287,9 +314,8 @@ def tables_of(entries: Sequence[Entry]) -> list[Table]:
     head = ("clip", "role", "LR", "detector", "gain of the whole frame, points", "95 %", *WAYS)
     tables = (
         Table("Gain of the whole frame", ("role", "LR", "detector", "clips", *_GAIN), tuple(means), _HOW_GAIN),
-        Table(
-            "Recovery", ("role", "LR", "detector", "clips", *WAYS), tuple(pooled), f"{how} In brackets 95 % over clips."
-        ),
+        Table("Recovery", ("role", "LR", "detector", "clips", *WAYS), tuple(pooled), how),
+        Table("Time to a share of the gain", ("role", "LR", "detector", *_TIMES), tuple(quick), _HOW_TIMES),
         Table("Clips", head, tuple(single), f"Those that gain less than {100 * LEAST_GAIN:g} points are not worth it."),
         Table("Clips of which nothing can be said", ("clip", "LR", "detector", "reason"), tuple(unsaid)),
         Table("Milliseconds a frame, detector included", ("way", *names), tuple(timed), "Mean over clips."),

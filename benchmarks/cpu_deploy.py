@@ -2,7 +2,7 @@
 
     python benchmarks/cpu_deploy.py --dataset runs/demo/dataset --runs runs/zoo --json cpu.json --page cpu.md
 
-Weights are looked for at RUNS/NAME/best_model/model.pdparams; a model without is timed as initialised and marked.
+Weights are looked for at RUNS/NAME/best_model/model.pdparams; a model without is timed as initialized and marked.
 Each model is exported once into --exports (benchmarks/export_variants.py) and then timed in rounds: every combination
 once, then again, so that what disturbs the machine disturbs all alike. The baseline (--baseline, fp32 logits on ONNX
 Runtime with one thread) is in every model's rounds, and "speed-up" is the ratio within them. The ceiling is the
@@ -328,7 +328,7 @@ def _introduction(report: dict[str, Any]) -> list[str]:
         "",
         "Made by `python benchmarks/cpu_deploy.py`; all combinations of a model in turn, with the baseline "
         f"(`{report['baseline']}`, logits, fp32, ONNX Runtime, one thread) in every round. *Ends*: `logits` is "
-        "normalised planes in, logits out, pre- and post-processing in numpy; `graph` has both in the file, uint8 in, "
+        "normalized planes in, logits out, pre- and post-processing in numpy; `graph` has both in the file, uint8 in, "
         "importance out. *Of peak*: of the quickest product of matrices seen, both by CPU time. *Labels*: share of "
         "macroblocks at Paddle's level. *Recall*: of the label's top 20 % macroblocks. *Speed-up*: over the baseline, "
         "median within the rounds. † untrained weights: good for times only.",

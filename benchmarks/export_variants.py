@@ -2,9 +2,9 @@
 
     python benchmarks/export_variants.py --config CONFIG.yml --dataset DIR --out DIR [--weights FILE]
 
-Writes NAME.ENDS.PRECISION.onnx with its card for each variant; ENDS is "logits" (normalised planes in, logits out) or
+Writes NAME.ENDS.PRECISION.onnx with its card for each variant; ENDS is "logits" (normalized planes in, logits out) or
 "graph" (uint8 frames in, importance out). And reference.npz: frames of the validation split, their label's blocks, and
-what the Paddle model says of them. Without weights the model is as it was initialised: good for times only.
+what the Paddle model says of them. Without weights the model is as it was initialized: good for times only.
 """
 
 from __future__ import annotations

@@ -55,7 +55,7 @@ Labeller.label = counted
 sys.argv = sys.argv[1:]
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
-"""Runs labelling as it is, and notes every frame that it begins."""
+"""Runs labeling as it is, and notes every frame that it begins."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class Tally:
     trials: int = 0
     equal: int = 0
     frames_done_again: list[int] = field(default_factory=list)
-    """By run: frames it began although an earlier one had begun them; labelling only."""
+    """By run: frames it began although an earlier one had begun them; labeling only."""
     seconds_undisturbed: float = 0.0
     failures: list[str] = field(default_factory=list)
 

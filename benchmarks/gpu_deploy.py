@@ -52,7 +52,7 @@ class GpuOptions:
     dataset: Path
     """Dataset folder; it decides the frame size."""
     runs: Path = Path("runs/zoo")
-    """Folder of training runs by model name; a model without is measured as initialised and marked."""
+    """Folder of training runs by model name; a model without is measured as initialized and marked."""
     models: tuple[str, ...] = ("mobileseg_mobilenetv2", "mobileseg_mobilenetv3_small_x035")
     """Names of configurations."""
     exports: Path = Path("runs/gpu_deploy")

@@ -1,4 +1,4 @@
-"""Frames a second of labelling's networks on a GPU: detectors x number types x batch sizes, and the share of the peak.
+"""Frames a second of labeling's networks on a GPU: detectors x number types x batch sizes, and the share of the peak.
 
     python benchmarks/label_gpu.py VIDEO [--out runs/results/label_gpu.md]
 
@@ -29,7 +29,7 @@ class GpuOptions:
     """What to time."""
 
     video: Annotated[Path, tyro.conf.Positional] = Path(__file__).parents[1] / "datasets" / "cache" / "vtest.avi"
-    """Video whose first frame is labelled again and again."""
+    """Video whose first frame is labeled again and again."""
     height: int = 360
     """Height of the low-resolution frame."""
     scale: int = 3
@@ -65,7 +65,7 @@ def _table(options: GpuOptions) -> list[str]:
 
     name = torch.cuda.get_device_name() if options.device.startswith("cuda") else "CPU"
     lines = [
-        "# Labelling's networks on a GPU",
+        "# Labeling's networks on a GPU",
         "",
         "<!-- parsed only: needs an NVIDIA GPU -->",
         "```bash",

@@ -1,4 +1,4 @@
-"""Does labelling a long video take ever more memory or time? Labels one of many frames and watches from outside.
+"""Does labeling a long video take ever more memory or time? Labels one of many frames and watches from outside.
 
     python benchmarks/label_memory.py [VIDEO] [--frames 10000] [--json FILE]
 
@@ -94,7 +94,7 @@ def _watch(options: MemoryOptions, video: Path, out: Path) -> list[tuple[float, 
         except psutil.NoSuchProcess:
             break
     if process.wait() or not seen:
-        raise InputError(f"labelling ended with {process.returncode}", hint="Run it by hand to see why.")
+        raise InputError(f"labeling ended with {process.returncode}", hint="Run it by hand to see why.")
     return seen
 
 

@@ -1,4 +1,4 @@
-"""Labelling against the released procedure: seconds a frame by stage, in turn, in one process.
+"""Labeling against the released procedure: seconds a frame by stage, in turn, in one process.
 
     python benchmarks/label_speed.py VIDEO [--frames 5] [--json FILE]           the comparison, 360p to 1080p
     python benchmarks/label_speed.py VIDEO --detector hog --baseline none       stages of any detector, no comparison
@@ -41,7 +41,7 @@ class BenchmarkOptions:
     """What to time."""
 
     video: Annotated[Path, tyro.conf.Positional] = Path(__file__).parents[1] / "datasets" / "cache" / "vtest.avi"
-    """Video whose frames are labelled; enlarged where it is too small for true SR-size frames."""
+    """Video whose frames are labeled; enlarged where it is too small for true SR-size frames."""
     height: int = 360
     """Height of the low-resolution frame."""
     scale: int = 3

@@ -16,7 +16,7 @@ from deploy.core.runtimes import import_onnxruntime
 ort = import_onnxruntime()
 
 SIDES = (768, 1536)
-"""Of the square matrices: small ones run undisturbed now and then beside busy neighbours, large ones are quicker."""
+"""Of the square matrices: small ones run undisturbed now and then beside busy neighbors, large ones are quicker."""
 
 
 def measure_peaks(seconds: float) -> dict[str, float]:
@@ -67,7 +67,7 @@ def _keep_best(peaks: dict[str, float], precision: str, rate: float) -> None:
 
 
 def _write_products(folder: Path, side: int) -> tuple[Path, Path]:
-    """Write a product with a constant as an ONNX file, in fp32 and quantised."""
+    """Write a product with a constant as an ONNX file, in fp32 and quantized."""
     weights = np.random.default_rng(1).normal(size=(side, side)).astype(np.float32)
     ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [side, side]) for name in "xy"]
     node = helper.make_node("MatMul", ["x", "w"], ["y"], name="product")

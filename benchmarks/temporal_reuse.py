@@ -1,9 +1,9 @@
-"""What reusing predictions costs: recall and F1 when one labelled frame in n is predicted, or only changed ones.
+"""What reusing predictions costs: recall and F1 when one labeled frame in n is predicted, or only changed ones.
 
     python benchmarks/temporal_reuse.py --dataset runs/demo/dataset --model runs/demo/model.onnx --page reuse.md
 
 Also whether the change measure knows when the label changes: rank correlation of `frame_change` with the
-mean change of the levels, over pairs of labelled frames. One labelled frame in n is --every times n frames of the video
+mean change of the levels, over pairs of labeled frames. One labeled frame in n is --every times n frames of the video
 if the dataset took one in --every.
 """
 
@@ -42,7 +42,7 @@ class ReuseOptions:
     """What to measure."""
 
     dataset: Path
-    """Dataset folder whose labelled frames follow each other."""
+    """Dataset folder whose labeled frames follow each other."""
     model: Path
     """An exported predictor."""
     detector_weights: Path | None = None
@@ -127,7 +127,7 @@ def _wants(images: Sequence[NDArray[np.uint8]], change: float) -> list[bool]:
 
 
 def correlations(frames: list[LabelledFrame], manifest: Any) -> list[dict[str, float]]:
-    """Spearman's rank correlation of the frames' change with the levels' change, over pairs k labelled frames apart."""
+    """Spearman's rank correlation of the frames' change with the levels' change, over pairs k labeled frames apart."""
     images = [read_image(frame.image) for frame in frames]
     levels = [read_levels(frame, manifest).astype(float) for frame in frames]
     rows = []
@@ -196,7 +196,7 @@ def page_of(report: dict[str, Any]) -> str:
     lines = [
         "# Reusing predictions between frames",
         "",
-        f"`{report['model']}`, {report['num_frames']} held-out labelled frames. By `benchmarks/temporal_reuse.py`.",
+        f"`{report['model']}`, {report['num_frames']} held-out labeled frames. By `benchmarks/temporal_reuse.py`.",
         "",
         Table("", header, tuple(rules)).markdown(),
     ]
@@ -205,7 +205,7 @@ def page_of(report: dict[str, Any]) -> str:
         lines += ["", f"F1 is that of the test split's frames against the super-resolved frame's detections; {bounds}."]
     fields = ("apart", "pairs", "spearman", "p_value", "mean_level_change")
     changes = tuple(tuple(str(row[name]) for name in fields) for row in report["correlation"])
-    header = ("labelled frames apart", "pairs", "Spearman", "p", "mean change in levels")
+    header = ("labeled frames apart", "pairs", "Spearman", "p", "mean change in levels")
     question = "Does the change of the frame (`frame_change`) tell the change of the label (mean of levels)?"
     lines += ["", question, "", Table("", header, changes).markdown()]
     return "\n".join(lines) + "\n"

@@ -2,8 +2,8 @@
 
     python datasets/get_demo_clip.py [--out datasets/cache/vtest.avi]
 
-Taken out of Debian's and Ubuntu's package opencv-doc (no root needed), else downloaded from OpenCV's public repository.
-Either way the checksum must be the one below.
+Extracts it from Debian's or Ubuntu's package opencv-doc (no root needed), or downloads it from OpenCV's repository, and
+checks its checksum.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ TIMEOUT_SECONDS = 300
 def main() -> None:
     """Parse the command line and get the clip."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=DEFAULT_OUT, help="where to put it (default: %(default)s)")
+    parser.add_argument("--out", type=Path, default=DEFAULT_OUT, help="file to write (default: %(default)s)")
     get_demo_clip(parser.parse_args().out)
 
 
@@ -40,7 +40,7 @@ def get_demo_clip(out: Path) -> None:
         InputError: no source worked; the message says what each of them answered.
     """
     if out.is_file() and sha256_of(out) == SHA256:
-        print(f"{out} is there already")
+        print(f"{out} already exists")
         return
     failures = []
     for name, source in (("Debian package opencv-doc", _from_debian), ("OpenCV's repository", _from_url)):
@@ -55,7 +55,7 @@ def get_demo_clip(out: Path) -> None:
         return
     raise InputError(
         "cannot get the demo clip; " + "; ".join(failures),
-        hint=f"Download {URL} with a browser and put it at {out}, or use your own video: make demo VIDEO=path",
+        hint=f"Download {URL} with a browser to {out}, or use your own video: make demo VIDEO=path",
     )
 
 
@@ -64,7 +64,7 @@ def _fetch(source: Callable[[Path], Path], out: Path) -> None:
         found = source(Path(folder))
         digest = sha256_of(found)
         if digest != SHA256:
-            raise InputError(f"checksum {digest}, expected {SHA256}", hint="The file was changed on its way.")
+            raise InputError(f"checksum {digest}, expected {SHA256}", hint="The file was changed during the download.")
         with atomic_path(out) as temporary:
             shutil.copyfile(found, temporary)
 
@@ -73,7 +73,7 @@ def _from_debian(folder: Path) -> Path:
     """Download the package without installing it, and take the clip out."""
     for tool in ("apt-get", "dpkg-deb"):
         if shutil.which(tool) is None:
-            raise InputError(f"{tool} is not on this machine", hint="Not Debian or Ubuntu.")
+            raise InputError(f"{tool} is not installed", hint="This is not Debian or Ubuntu.")
     try:
         _quiet(["apt-get", "download", "opencv-doc"], folder)
     except InputError:  # a fresh machine may have no package lists yet; private ones need no root
@@ -85,7 +85,7 @@ def _from_debian(folder: Path) -> Path:
     _quiet(["dpkg-deb", "-x", package.name, "contents"], folder)
     clip = next((folder / "contents").rglob("vtest.avi"), None)
     if clip is None:
-        raise InputError(f"{package.name} holds no vtest.avi", hint="Another release of the package.")
+        raise InputError(f"{package.name} contains no vtest.avi", hint="This is another release of the package.")
     return clip
 
 

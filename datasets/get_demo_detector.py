@@ -1,8 +1,8 @@
-"""Get CenterNet-MobileNetV3, a COCO detector of 2 million parameters, out of the npm package @vladmandic/human (MIT).
+"""Get CenterNet-MobileNetV3, a COCO detector of 2 million parameters, from the npm package @vladmandic/human (MIT).
 
     python datasets/get_demo_detector.py [--out datasets/cache/centernet]
 
-Needs npm, as a client of the package registry only: nothing of the package is installed or run.
+Needs npm, only to download the package: nothing in it is installed or run.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ TIMEOUT_SECONDS = 300
 def main() -> None:
     """Parse the command line and get the detector."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=DEFAULT_OUT, help="folder to put it in (default: %(default)s)")
+    parser.add_argument("--out", type=Path, default=DEFAULT_OUT, help="folder to write to (default: %(default)s)")
     get_demo_detector(parser.parse_args().out)
 
 
@@ -41,13 +41,11 @@ def get_demo_detector(out: Path) -> None:
         InputError: npm is missing or fails, or a checksum differs.
     """
     if all((out / name).is_file() and sha256_of(out / name) == digest for name, digest in SHA256.items()):
-        print(f"{out} is there already")
+        print(f"{out} already exists")
         return
     npm = shutil.which("npm")
     if npm is None:
-        raise InputError(
-            "npm is not on this machine", hint="Install it, or use --detector hog, which needs no download."
-        )
+        raise InputError("npm is not installed", hint="Install npm, or use --detector hog, which needs no download.")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         try:

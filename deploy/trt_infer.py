@@ -2,13 +2,14 @@
 
     python deploy/trt_infer.py --model model.onnx --input VIDEO_OR_FOLDER_OR_IMAGE_OR_STREAM [...] --out DIR
 
-writes into DIR:
-    importance.npz       importance maps, levels and selected macroblocks of every frame (--maps, --segment-seconds)
-    blocks.jsonl         the macroblocks to enhance as rectangles, one line a frame
+Writes into DIR:
+    importance.npz       importance maps, levels and selected macroblocks of every frame (see --maps)
+    blocks.jsonl         the macroblocks to enhance as rectangles, one line per frame
     overlays/*.png, overlay.mp4 (pictures to look at)
     latency.json         time by stage
-with several inputs into DIR/stream-00-NAME and so on. Lines and closed segments can be read while it runs; until it has
-ended DIR holds a file UNFINISHED. Where that is left, the same command goes on behind the closed segments.
+With several inputs, each has its own folder, DIR/stream-00-NAME and so on. You can read lines and closed segments while
+it runs; DIR contains a file UNFINISHED until the end. After an interruption, run the same command again to resume after
+the last closed segment.
 
     python deploy/trt_infer.py benchmark --model model.onnx
 times the stages of a model on this machine.

@@ -2,9 +2,9 @@
 
     python deploy/worth.py VIDEO --detector FILE.onnx [--out PAGE.html] [--json FILE]
 
-reduces frames of the video, detects in them enlarged in many ways (interpolated, super-resolved whole, or only the
-blocks that the predictor chooses; a larger detector input, slices, blocks around the boxes of the frame before), and
-compares accuracy and milliseconds with the same detector on the true frames. No data set, no training; minutes.
+Reduces frames of the video, enlarges them in several ways (interpolation; super-resolution of the whole frame or of the
+blocks that the predictor chooses; a larger detector input; slices; blocks around the previous frame's boxes), and
+compares accuracy and time with the same detector on the true frames. Takes minutes; needs no dataset and no training.
 """
 
 from __future__ import annotations

@@ -19,8 +19,8 @@ from export.engine_options import EngineOptions
 Batch = tuple[int, int, int]
 _MIB = 1024 * 1024
 _PARSER_HINT = (
-    "Export again with --batch 1 or another --opset, and for int8 with --precision int8-trt; if the operator stays, "
-    "this model is not for TensorRT: deploy it with --backend onnxruntime or openvino."
+    "Export again with --batch 1 or another --opset (for int8, with --precision int8-trt). If it still fails, "
+    "TensorRT does not support this model: deploy it with --backend onnxruntime or openvino."
 )
 
 
@@ -111,18 +111,19 @@ def parse_network(trt: Any, builder: Any, model: Path, logger: Any) -> Any:
 
 def _check(options: EngineOptions) -> ModelCard:
     if not options.model.is_file():
-        raise WeightsError(f"model not found: {options.model}", hint="Give the .onnx file that export wrote.")
+        raise WeightsError(f"model not found: {options.model}", hint="Use an .onnx file made by export/export_onnx.py.")
     if options.out.suffix != ".engine":
         raise OptionError(f"--out {options.out} must end in .engine", hint="Rename it.")
     require_range("workspace", options.workspace, 0, open_ends=True)
     card = read_card(options.model)
     if card.precision == "int8-cpu":
         raise OptionError(
-            f"{options.model} is int8 for CPUs, which TensorRT refuses", hint="Export with --precision int8-trt."
+            f"{options.model} is int8 for CPUs, which TensorRT does not accept",
+            hint="Export with --precision int8-trt.",
         )
     if card.any_size:
         raise OptionError(
-            f"{options.model} takes frames of any size, for which no engine is built yet",
+            f"{options.model} takes frames of any size, which engines do not support yet",
             hint="Deploy it with --backend onnxruntime or openvino, or export with --size dataset.",
         )
     return card
@@ -138,7 +139,7 @@ def _build(
         profile = builder.create_optimization_profile()
         profile.set_shape(card.input_name, *((size, *card.input_shape) for size in batch))
         if config.add_optimization_profile(profile) < 0:
-            raise WeightsError(f"TensorRT refuses batches {batch}: {what_it_said(logger)}", hint=_PARSER_HINT)
+            raise WeightsError(f"TensorRT does not accept batches {batch}: {what_it_said(logger)}", hint=_PARSER_HINT)
     cache = _read_timing_cache(config, options.timing_cache)
     plan = builder.build_serialized_network(network, config)
     if plan is None:
@@ -155,7 +156,8 @@ def _read_timing_cache(config: Any, path: Path | None) -> Any:
     cache = config.create_timing_cache(path.read_bytes() if path.is_file() else b"")
     if cache is None or not config.set_timing_cache(cache, ignore_mismatch=False):
         raise OptionError(
-            f"--timing-cache {path} is of another GPU or TensorRT version", hint="Name a file that does not exist yet."
+            f"--timing-cache {path} belongs to another GPU or TensorRT version",
+            hint="Use a file that does not exist yet.",
         )
     return cache
 

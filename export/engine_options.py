@@ -13,26 +13,28 @@ from deploy.core.options import option
 class EngineOptions:
     """Options of one build."""
 
-    model: Path = option(type=Path, positional=True, help="the .onnx file; its card (.json) lies beside it")
-    out: Path = option(type=Path, help="the .engine file to write; deployment looks for MODEL.engine beside MODEL.onnx")
+    model: Path = option(type=Path, positional=True, help="the .onnx file, with its card (.json) next to it")
+    out: Path = option(
+        type=Path, help="the .engine file to write; deployment looks for MODEL.engine next to MODEL.onnx"
+    )
     batch: str | None = option(
         None,
         metavar="MIN,OPT,MAX",
-        help="smallest, best and largest batch (default: 1,8,64 for a free batch, 1 for a fixed one)",
+        help="smallest, best and largest batch (default: 1,8,64 for a dynamic batch, 1 for a fixed one)",
     )
     workspace: float | None = option(
         None,
         type=float,
         metavar="MIB",
-        help="scratch memory on the GPU that the build may use, in MiB (default: all of it)",
+        help="scratch GPU memory that the build may use, in MiB (default: all of it)",
     )
     timing_cache: Path | None = option(
         None,
         type=Path,
         metavar="FILE",
-        help="measured kernels, read if the file is there and written: later builds are faster",
+        help="file of kernel timings, read if it exists and updated: makes later builds faster",
     )
     runtime: Literal["tensorrt", "tensorrt-rtx"] = option(
-        "tensorrt", choices=("tensorrt", "tensorrt-rtx"), help="which of NVIDIA's two products"
+        "tensorrt", choices=("tensorrt", "tensorrt-rtx"), help="which NVIDIA product to build for"
     )
-    verbose: bool = option(False, action="store_true", help="print all that the library says")
+    verbose: bool = option(False, action="store_true", help="print all messages of the library")

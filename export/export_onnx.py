@@ -1,11 +1,11 @@
-"""Export a trained model to ONNX, with its model card, and prove that it computes the same.
+"""Export a trained model to ONNX, with its model card, and check that both give the same results.
 
     python export/export_onnx.py --config paddleseg_configs/mobileseg_mobilenetv3_small_x035.yml \
         --weights runs/models/mobileseg_mobilenetv3_small_x035/best_model/model.pdparams --out runs/predictor.onnx
 
-Writes predictor.onnx and predictor.json (the card, which is inside the ONNX file as well). Frames of the dataset go
-through the file as deployment runs it and through the Paddle model as training ran it; if the two disagree, nothing is
-written.
+Writes predictor.onnx and predictor.json (the card, which is also embedded in the ONNX file). Runs frames of the dataset
+through the exported file as deployment does and through the Paddle model as training does; if the results disagree,
+writes nothing.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""Export an upscaler to ONNX, with its card, and prove that it computes the same.
+"""Export an upscaler to ONNX, with its card, and check that both give the same results.
 
     python export/export_upscaler.py --frames datasets/cache/vtest.avi --out runs/edsr_x3.onnx
 
-Writes edsr_x3.onnx, for frames and regions of any size, and edsr_x3.json (the card, which is inside the ONNX file as
-well). Real frames go through the file as deployment runs it and through the PyTorch network; if the two differ by more
-than 1 of 255, nothing is written. The same frames say how many pixels of surroundings a region needs.
+Writes edsr_x3.onnx, for frames and regions of any size, and edsr_x3.json (the card, which is also embedded in the ONNX
+file). Runs real frames through the exported file and through the PyTorch network; if the results differ by more than 1
+of 255, writes nothing. The same frames determine how large a margin a region needs.
 """
 
 from __future__ import annotations

@@ -53,11 +53,13 @@ def export_onnx(options: ExportOptions) -> Parity:
     model, dataset = load_trained(settings, options.weights), split_dataset(settings, options.split)
     if options.size == "any" and not getattr(model, "any_size", False):
         raise OptionError(
-            f"--size any: {options.config.stem} pools over the frame or has bins of a fixed size",
-            hint="Train anysize_mobilenetv2_x025, or export without --size any.",
+            f"--size any: {options.config.stem} pools over the whole frame or into a fixed number of bins",
+            hint="Train anysize_mobilenetv2_x025, or omit --size any.",
         )
     if options.size == "dataset" and getattr(model, "in_channels", 3) != 3:
-        raise OptionError(f"{options.config.stem} looks at the frame before", hint="Export it with --size any.")
+        raise OptionError(
+            f"{options.config.stem} uses the previous frame's detections", hint="Export it with --size any."
+        )
     require_frames(dataset)
     options.out.parent.mkdir(parents=True, exist_ok=True)
     with work_folder(options.out) as temporary:
@@ -87,18 +89,18 @@ def _check(options: ExportOptions) -> None:
         asked = options.input, options.output, options.batch, options.precision
         if asked not in ((*ends, "dynamic", "fp32") for ends in (("normalised", "logits"), ("rgb8", "importance"))):
             raise OptionError(
-                "--size any gives fp32 files with input rgb8, output importance and a free batch",
-                hint="Leave out --input, --output, --batch and --precision.",
+                "--size any writes fp32 files with input rgb8, output importance and a dynamic batch",
+                hint="Omit --input, --output, --batch and --precision.",
             )
     for note in options.trained_on:
         if not note.partition("=")[2]:
-            raise OptionError(f"--trained-on {note!r} is not KEY=TEXT", hint="Write --trained-on licences=MIT.")
+            raise OptionError(f"--trained-on {note!r} is not KEY=TEXT", hint="Use the form --trained-on licenses=MIT.")
     require_ranges(options, "opset", low=11, high=21)
     require_ranges(options, "frames", "calibration_frames", low=1)
 
 
 def plain_card(graph: onnx.ModelProto, settings: Settings, name: str, *, dynamic_batch: bool) -> ModelCard:
-    """The card of a network as it was converted: fp32, normalised frames in, logits out."""
+    """The card of a network as it was converted: fp32, normalized frames in, logits out."""
     mean, std = normalization_of(settings)
     return ModelCard(
         name=name,
@@ -133,7 +135,7 @@ def finish_graph(core: onnx.ModelProto, card: ModelCard, calibration: Calibratio
     """Bring a network to the precision, the input and the output that its card states.
 
     Args:
-        core: the network in fp32, normalised frames in, logits out; used up.
+        core: the network in fp32, normalized frames in, logits out; used up.
         card: what the file is to be; its tensor names are those of `core`.
         calibration: frames for int8.
 
@@ -156,7 +158,7 @@ def finish_graph(core: onnx.ModelProto, card: ModelCard, calibration: Calibratio
 
 
 def _calibration(settings: Settings, options: ExportOptions) -> Iterator[NDArray[np.float32]]:
-    """Normalised frames spread over the train split."""
+    """Normalized frames spread over the train split."""
     dataset = split_dataset(settings, "train")
     for index in evenly_spaced(range(len(dataset)), options.calibration_frames):
         yield dataset[index][0][None]

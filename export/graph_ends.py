@@ -1,4 +1,4 @@
-"""Work at the two ends of a network, put into the ONNX graph: normalisation before it, block pooling after it.
+"""Work at the two ends of a network, put into the ONNX graph: normalization before it, block pooling after it.
 
 A network of PaddleSeg ends by enlarging its logits to the frame's size, and deployment then averages them over the
 macroblocks. Both are linear along rows and along columns, so both together are two small products with constant
@@ -37,7 +37,7 @@ def blank_unused_scales(model: onnx.ModelProto) -> None:
 
 
 def attach_rgb_input(model: onnx.ModelProto, card: ModelCard) -> None:
-    """Put normalisation in front: the input becomes (batch, H, W, 3) uint8 RGB, named "rgb".
+    """Put normalization in front: the input becomes (batch, H, W, 3) uint8 RGB, named "rgb".
 
     Args:
         model: takes (batch, 3, H, W) float32; changed in place.
@@ -47,7 +47,7 @@ def attach_rgb_input(model: onnx.ModelProto, card: ModelCard) -> None:
 
 
 def _normalise(model: onnx.ModelProto, card: ModelCard, result: str, size: list[int | str]) -> None:
-    """From "rgb", of `size`, to normalised planes named `result`, in front of all other nodes."""
+    """From "rgb", of `size`, to normalized planes named `result`, in front of all other nodes."""
     graph = model.graph
     more = (0.5,) * (card.num_channels - 3)  # scores go from 0 to 1
     mean, std = (np.array((*numbers, *more), np.float32).reshape(1, -1, 1, 1) for numbers in (card.mean, card.std))
@@ -138,7 +138,7 @@ def attach_any_size_ends(model: onnx.ModelProto, card: ModelCard) -> None:
     Inside, frames are padded by their last row and column to multiples of 32.
 
     Args:
-        model: from normalised (batch, 3, H, W) planes, sides multiples of 32, to (batch, num_levels, H / 16, W / 16)
+        model: from normalized (batch, 3, H, W) planes, sides multiples of 32, to (batch, num_levels, H / 16, W / 16)
             logits; changed in place.
         card: says mean, std, level values and block size.
     """

@@ -2,9 +2,9 @@
 
     python export/onnx2trt.py runs/demo/model.onnx --out runs/demo/model.engine --batch 1,8,64
 
-Writes model.engine and its record model.engine.json, which deployment checks before it loads the engine. TensorRT needs
-the GPU that the engine is for; TensorRT-RTX (--runtime tensorrt-rtx) builds on any machine and finishes where it runs.
-Precision is the ONNX file's: export with --precision fp16 or int8-trt.
+Writes model.engine and its record model.engine.json, which deployment checks before it loads the engine. TensorRT must
+run on the GPU that the engine is for; TensorRT-RTX (--runtime tensorrt-rtx) builds on any machine and compiles its
+kernels on the target. The precision is that of the ONNX file: export with --precision fp16 or int8-trt.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What an export may be told."""
+"""The options of an export."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ class ExportOptions:
     out: Path
     """The .onnx file to write; the card goes beside it."""
     dataset: Path | None = None
-    """Dataset folder, instead of the configuration's."""
+    """Dataset folder; overrides the configuration's."""
     size: Literal["dataset", "any"] = "dataset"
-    """Frame size of the file: that of the dataset's frames, or any of at least 64 x 64, for models that can (the ladder
-    names them). A file of any size takes rgb8 and gives importance."""
+    """Frame size of the file: that of the dataset's frames, or any size from 64 x 64, for models that support it (see
+    paddleseg_configs/README.md). A file of any size takes rgb8 and returns importance."""
     trained_on: tuple[str, ...] = ()
-    """KEY=TEXT notes for the card on what the model learnt from, such as clips=... licences=..."""
+    """KEY=TEXT notes for the card on the training data, such as clips=... licenses=..."""
     batch: Literal["1", "dynamic"] = "dynamic"
-    """Batch size of the file: 1, or free."""
+    """Batch size of the file: 1 or dynamic."""
     input: Literal["normalised", "rgb8"] = "normalised"
-    """What the file takes: normalised float32 planes, or uint8 RGB frames (batch, H, W, 3), normalised in the graph."""
+    """Input of the file: normalized float32 planes, or uint8 RGB frames (batch, H, W, 3) normalized in the graph."""
     output: Literal["logits", "levels", "importance"] = "logits"
-    """What it gives: logits of every pixel, or each macroblock's level or importance."""
+    """Output of the file: logits of every pixel, or the level or importance of each macroblock."""
     precision: Literal["fp32", "fp16", "int8-cpu", "int8-trt"] = "fp32"
     """Arithmetic. int8 is calibrated on frames of the train split; CPUs and TensorRT need different files."""
     calibration_frames: int = 32
-    """How many frames, for int8."""
+    """Number of calibration frames, for int8."""
     opset: int = 17
     """ONNX operator set, 11 to 21."""
     split: Literal["val", "test", "train"] = "val"
-    """Split whose frames are compared."""
+    """Split to take the compared frames from."""
     frames: int = 8
-    """How many frames are compared."""
+    """Number of frames to compare."""
     opts: tuple[str, ...] = ()
     """KEY=VALUE overrides of the configuration, as in training."""

@@ -36,9 +36,9 @@ CHANCE = 0.2
 """Recall of macroblocks chosen at random."""
 _HINTS = {
     "fp32": "Try another --opset, or --batch 1.",
-    "fp16": "Train longer: levels of a hardly trained model lie too close together; or stay with fp32.",
+    "fp16": "Train longer, since a barely trained model's levels lie too close together; or use fp32.",
 }
-_INT8 = "Networks of depthwise convolutions often lose that much (export/README.md): stay with fp32 or fp16."
+_INT8 = "Networks with depthwise convolutions often lose this much (export/README.md): use fp32 or fp16."
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Parity:
     def __str__(self) -> str:
         recall = f"recall of the top 20 % macroblocks {self.recall_top20:.4f}, Paddle's {self.recall_top20_paddle:.4f}"
         if math.isnan(self.recall_top20):
-            recall = "no recall: each frame has one level only"
+            recall = "no recall: each frame has only one level"
         elif self.recall_top20_paddle <= CHANCE:
             recall += ", which is no better than chance"
         return (
@@ -176,7 +176,7 @@ def _batch(dataset: MacroblockLevels, index: int, card: ModelCard) -> NDArray[An
 
 
 def _paddle_logits(model: Any, image: NDArray[np.float32], card: ModelCard) -> NDArray[np.float32]:
-    """(num_levels, H, W) logits of (3, H, W) normalised pixels."""
+    """(num_levels, H, W) logits of (3, H, W) normalized pixels."""
     with paddle.no_grad():
         if card.any_size:
             return any_size_logits(model, image)

@@ -2,7 +2,7 @@
 
 The precision lives in the file: half-precision tensors, or QuantizeLinear and DequantizeLinear nodes ("QDQ"), which
 ONNX Runtime, OpenVINO and TensorRT all read. The two integer files differ because the hardware does: CPUs multiply
-unsigned activations by signed weights, TensorRT takes signed symmetric ones only and no quantised bias.
+unsigned activations by signed weights, TensorRT takes signed symmetric ones only and no quantized bias.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from deploy.cards.model_card import Precision
 
 Calibration = Callable[[], Iterable[NDArray[np.float32]]]
-"""Gives batches of one normalised frame."""
+"""Gives batches of one normalized frame."""
 
 
 def convert_precision(model: onnx.ModelProto, precision: Precision, calibration: Calibration) -> onnx.ModelProto:
@@ -44,7 +44,7 @@ def _to_half(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 class _Frames:
-    """Calibration batches, one by one, as the quantiser asks for them."""
+    """Calibration batches, one by one, as the quantizer asks for them."""
 
     def __init__(self, name: str, batches: Iterable[NDArray[np.float32]]) -> None:
         self._feeds: Iterator[dict[str, NDArray[np.float32]]] = ({name: batch} for batch in batches)

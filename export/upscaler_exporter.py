@@ -70,7 +70,8 @@ def _load(options: UpscalerExportOptions) -> tuple[NetworkUpscaler, UpscalerCard
     if not isinstance(upscaler, NetworkUpscaler) or upscaler.native_scale != options.scale:
         factor = getattr(upscaler, "native_scale", options.scale)
         raise OptionError(
-            f"--scale {options.scale} is not the factor of {options.weights}, {factor}", hint=f"Add --scale {factor}."
+            f"--scale {options.scale} differs from the factor of {options.weights}, {factor}",
+            hint=f"Add --scale {factor}.",
         )
     radius = None if upscaler.tile_px is None else receptive_radius_px(upscaler.enlarge_once)
     embedded = options.upscaler == "edsr" and options.weights is None and options.license == "unknown"
@@ -115,7 +116,7 @@ def _write_in_agreement(upscaler: NetworkUpscaler, card: UpscalerCard, frames: F
     raise WeightsError(
         f"the ONNX file of {card.name!r} differs from the PyTorch network by {difference} of 255, more than "
         f"{MOST_DIFFERENCE}",
-        hint="Nothing was written. Networks that bake the frame's size into their graph cannot be exported so.",
+        hint="Nothing was written. Networks whose graph depends on the frame size cannot be exported.",
     )
 
 

@@ -94,7 +94,7 @@ def write_graph(upscaler: NetworkUpscaler, path: Path, *, half_weights: bool) ->
             )
     except Exception as error:  # the exporter raises whatever it meets
         raise WeightsError(
-            f"{upscaler.name} does not convert to ONNX: {first_line(error)}",
+            f"{upscaler.name} cannot be converted to ONNX: {first_line(error)}",
             hint="Use a network of plain convolutions, or export it with its own code.",
         ) from None
     model = onnx.load(str(path))

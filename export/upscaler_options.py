@@ -1,4 +1,4 @@
-"""What the export of an upscaler may be told."""
+"""The options of an upscaler export."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ class UpscalerExportOptions:
     """
 
     frames: tuple[Path, ...]
-    """Videos, images or folders of images such as it will see: parity and the halo are measured on them."""
+    """Videos, images or folders of images like those it will run on: parity and the halo are measured on them."""
     out: Path
     """The .onnx file to write; the card goes beside it."""
     upscaler: Literal["edsr", "carn", "spandrel"] = "edsr"
-    """Which network: edsr, carn, or spandrel for any that it knows."""
+    """Network: edsr, carn, or spandrel for any that it supports."""
     weights: Path | None = None
-    """Its file; that of edsr is embedded."""
+    """Weights file; edsr has built-in weights."""
     upscaler_option: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
-    """KEY=VALUE, may be given again: res_scale=0.1 of an edsr trained so."""
+    """KEY=VALUE option of the network: res_scale=0.1 for edsr weights trained with it."""
     scale: int = 3
-    """Its factor."""
+    """Super-resolution factor."""
     license: str = "unknown"
-    """Of the weights, for the card (default: unknown; of the embedded ones Apache-2.0)."""
+    """License of the weights, for the card (default: unknown; Apache-2.0 for the built-in weights)."""
     num_frames: int = 12
-    """How many frames are compared, over all of `frames`."""
+    """Number of frames to compare, over all of --frames."""
     height: int = 180
-    """Larger frames are reduced to this height, by area."""
+    """Reduce larger frames to this height, by area."""
 
     def __post_init__(self) -> None:
         require_ranges(self, "scale", low=2, high=8)

@@ -1,10 +1,10 @@
-"""Add what a detector found in the frame before to a dataset, for predictors that look at it.
+"""Add a detector's detections in the previous frame to a dataset, for predictors that use them.
 
     python labeling/add_previous.py DATASET --detector FILE.onnx [--detector-size 960x544]
 
-Writes DATASET/previous/VIDEO/000123.png, gray score maps of the low-resolution frames' size, and names the detector in
-the manifest. At run time these detections are there for nothing: predictor(frame, previous=detections). The same
-command goes on where it was interrupted.
+Writes DATASET/previous/VIDEO/000123.png, gray score maps of the low-resolution frames' size, and records the detector
+in the manifest. At run time these detections are available at no cost: predictor(frame, previous=detections). After an
+interruption, run the same command again to resume.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from deploy.core.cli import run
 
 @dataclass(frozen=True)
 class PreviousOptions:
-    """What to add, by what."""
+    """Options of the command."""
 
     dataset: Annotated[Path, tyro.conf.Positional]
     """Dataset folder made by make_labels.py."""
     detector: Path
     """ONNX file of the detector."""
     detector_size: str | None = None
-    """Width x height to run it at; the default is its own, or the enlarged frame's."""
+    """Input size (width x height) of the detector; by default its own, or that of the enlarged frame."""
 
 
 def main() -> None:

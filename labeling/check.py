@@ -1,8 +1,8 @@
-"""Does a dataset keep the contract? Names every problem with its file and its fix.
+"""Check a dataset: print every problem with its file and how to fix it.
 
     python -m labeling.check DATASET [--json FILE]
 
-Exit code 0: nothing is wrong. 2: something is.
+Exit code 0: no problems. 2: at least one problem.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from deploy.core.cli import EXIT_USER_ERROR, run
 
 @dataclass(frozen=True)
 class CheckOptions:
-    """What to check."""
+    """Options of the check."""
 
     dataset: Annotated[Path, tyro.conf.Positional]
     """Dataset folder made by make_labels.py."""
     json: Path | None = None
-    """File for the problems."""
+    """Write the problems to this file."""
 
 
 def main() -> None:

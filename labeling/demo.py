@@ -1,9 +1,9 @@
-"""The whole pipeline on one video: labels, training, export, inference, utility and a page to look at.
+"""Run the whole pipeline on one video: labels, training, export, inference, evaluation and a page of results.
 
     python -m labeling.demo [--video PATH]
 
-Runs the scripts that a user runs, in their documented order, and prints each command before it runs it. A stage whose
-command, input files and outputs are as they were is not run again.
+Runs the documented scripts in order and prints each command first. Skips a stage if its command, input files and
+outputs are unchanged.
 """
 
 from __future__ import annotations
@@ -35,22 +35,22 @@ DEMO_PIXELS = 256 * 192
 
 @dataclass(frozen=True)
 class DemoOptions:
-    """What to run the pipeline on, and how much of it."""
+    """Options of the demo."""
 
     video: Path | None = None
-    """Your own video; the default is vtest.avi, which is fetched."""
+    """Your own video; by default vtest.avi, which is downloaded."""
     out: Path | None = None
-    """Folder for everything that is made; the default is runs/demo, or runs/demo-NAME for your own video."""
+    """Folder for all results; by default runs/demo, or runs/demo-NAME for your own video."""
     detector: str = "hog"
-    """hog or centernet (fetched through npm)."""
+    """hog or centernet (downloaded from npm)."""
     config: Path = Path("paddleseg_configs/mobileseg_mobilenetv3_small_x035.yml")
     """Ladder model to train."""
     frames: int = 120
-    """About so many frames are labelled (fewer if they are large)."""
+    """Approximate number of frames to label (fewer if they are large)."""
     iters: int = 300
     """Training iterations."""
     evaluate_frames: int = 12
-    """Test frames that the utility is measured on."""
+    """Number of test frames to evaluate on."""
 
     def __post_init__(self) -> None:
         require_ranges(self, "frames", "iters", "evaluate_frames", low=1)
@@ -82,14 +82,14 @@ def run_demo(options: DemoOptions) -> None:
     training = out / f"train-{read_manifest(dataset).job_sha256[:8]}"
     for stage in _later_stages(video, dataset, training, model, out, options):
         run_stage(stage, stamps)
-    print(f"\ndone in {time.monotonic() - started:.0f} s; now open {out / 'report.html'}")
+    print(f"\ndone in {time.monotonic() - started:.0f} s; open {out / 'report.html'}")
 
 
 def _label_stage(video: Path, dataset: Path, options: DemoOptions) -> Stage:
     info = probe(video)
     height = min(MAX_HEIGHT_PX, info.height_px // SCALE)
     if height < 32:
-        raise InputError(f"{video} is only {info.height_px} px high", hint=f"Give one of at least {32 * SCALE} px.")
+        raise InputError(f"{video} is only {info.height_px} px high", hint=f"Use a video of at least {32 * SCALE} px.")
     pixels = height * height * info.width_px / info.height_px
     frames = max(min(40, options.frames), min(options.frames, round(options.frames * DEMO_PIXELS / pixels)))
     every = max(1, info.num_frames // frames)

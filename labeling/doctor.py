@@ -1,9 +1,9 @@
-"""What works on this machine and what does not: each line ok, warning or failure, with its fix.
+"""Check what works on this machine; each line is ok, warning or failure, with a fix.
 
     python -m labeling.doctor [--json FILE]
 
-Needs nothing but Python, so that it can tell of everything else. Libraries are tried in processes of their own: one
-that crashes is a line, not the end. Exit code 0: no failure. 2: something that a stage needs does not work.
+Needs only Python. Tests each library in a separate process, so that a crash is reported as a failure. Exit code 0: no
+failures. 2: something that a stage needs does not work.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ ROOT = Path(__file__).parents[1]
 PYTHON = (3, 11)
 LEAST_FREE_GB = 10
 MANY = 8
-"""More missing packages than these are one line."""
+"""If more packages than this are missing, they are reported in one line."""
 _INSTALL = "Run: make setup"
 # Packages without which a stage still runs.
 _OPTIONAL = {"openvino", "tensorrt-rtx-cu12", "cuda-bindings", "pytest", "pytest-timeout", "pytest-xdist", "hypothesis",
@@ -44,16 +44,16 @@ class Line:
     """One finding."""
 
     name: str
-    """What was looked at."""
+    """What was checked."""
     status: Status
-    """How it is."""
+    """The result."""
     message: str
-    """What was seen."""
+    """Details of the result."""
     fix: str = ""
-    """What to do, where something is to be done."""
+    """How to fix it, if something is wrong."""
 
 
-# A library: what it is for, whether a stage needs it, code that prints what was seen, and what to do if that fails.
+# For each library: its name, whether a stage needs it, code that tests it and prints details, and the fix.
 _TRIALS: tuple[tuple[str, bool, str, str], ...] = (
     (
         "torchvision operators", True,
@@ -71,7 +71,7 @@ _TRIALS: tuple[tuple[str, bool, str, str], ...] = (
         "PaddleSeg tools", True,
         "import cv2, paddleseg.tools, importlib.util as u; assert u.find_spec('paddleseg.tools.train'); "
         "print('paddleseg.tools.train is there, cv2', cv2.__version__)",
-        "PaddleSeg's wheel has no tools, paddleseg_configs/paddleseg_tools adds them. " + _INSTALL,
+        "PaddleSeg's wheel lacks the tools; paddleseg_configs/paddleseg_tools adds them. " + _INSTALL,
     ),
     ("paddle2onnx", True, "import paddle2onnx; print('imports')", _INSTALL),
     (
@@ -140,7 +140,7 @@ def _packages(requirements: Path) -> list[Line]:
         found = _version(name)
         if found is None:
             status: Status = "warning" if name.lower() in _OPTIONAL else "failure"
-            lines.append(Line(name, status, f"not installed, {wanted} is wanted", _INSTALL))
+            lines.append(Line(name, status, f"not installed; {wanted} is required", _INSTALL))
         elif found != wanted:
             lines.append(Line(name, "warning", f"{found}, but {wanted} was tested", _INSTALL))
     fitting = len(pins) - len(lines)
@@ -149,7 +149,10 @@ def _packages(requirements: Path) -> list[Line]:
         some = ", ".join(missing[:MANY])
         lines = [line for line in lines if line.name not in missing]
         lines.append(Line("packages", "failure", f"{len(missing)} are not installed: {some}, …", _INSTALL))
-    return [Line("packages", "ok" if fitting else "failure", f"{fitting} of {len(pins)} as pinned"), *lines]
+    return [
+        Line("packages", "ok" if fitting else "failure", f"{fitting} of {len(pins)} have the pinned version"),
+        *lines,
+    ]
 
 
 def _version(name: str) -> str | None:
@@ -184,7 +187,7 @@ def _tensorrt() -> list[Line]:
 
 def _gpu() -> list[Line]:
     """The driver, asked without any library of NVIDIA's but itself."""
-    fix = "Only for GPUs: install NVIDIA's driver; the CPU serves every stage."
+    fix = "Only for GPUs: install the NVIDIA driver. Every stage also runs on the CPU."
     try:
         gpu = first_gpu()
     except DeviceError as error:
@@ -196,12 +199,15 @@ def _disk(root: Path) -> list[Line]:
     free = shutil.disk_usage(root).free / 1e9
     space = Line("disk", "ok", f"{free:.0f} GB free at {root}")
     if free < LEAST_FREE_GB:
-        space = Line("disk", "warning", f"{free:.1f} GB free at {root}", "The environment alone takes 7 GB: free some.")
+        space = Line("disk", "warning", f"{free:.1f} GB free at {root}", "The environment takes 7 GB: free some space.")
     try:
         with tempfile.TemporaryFile(dir=root):
             return [space, Line("write access", "ok", str(root))]
     except OSError as error:
-        return [space, Line("write access", "failure", f"{root}: {error.strerror}", "Clone into a folder of your own.")]
+        return [
+            space,
+            Line("write access", "failure", f"{root}: {error.strerror}", "Clone into a folder that you can write to."),
+        ]
 
 
 if __name__ == "__main__":

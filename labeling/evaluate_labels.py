@@ -1,11 +1,11 @@
-"""Which way of labelling is right? Every variant and objective against brute force, and by what it is worth.
+"""Compare ways of labeling: test every variant and objective against brute force and by detection accuracy.
 
     python labeling/evaluate_labels.py VIDEO --out labels.json [--detector centernet]
 
-For some frames of a video: how well each importance ranks the exact effects of enhancing single blocks (Spearman), and
-the F1 when only the top blocks by each are enhanced, beside simple baselines and the quantised labels. Adds a run to
+Measures, on frames of a video, how well each importance ranks the exact effects of enhancing single blocks (Spearman),
+and the F1 when only its top blocks are enhanced, and compares with simple baselines and quantized labels. Adds a run to
 labels.json, which collects videos and detectors, and writes tables (labels-tables.md) and a page (labels.html) of all
-its runs.
+runs.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""How much detection accuracy comes back when only the top blocks are enhanced?
+"""Measure how much detection accuracy is regained when only the top blocks are enhanced.
 
     python labeling/evaluate_utility.py DATASET --models MODEL.onnx --out utility.json
 
-For frames of the test split, enhances the top k % macroblocks by each ranking (the raw importance, the label, each
-model, |SR - IN|, edges, detector boxes, random) and measures F1 against the detections on the true high-resolution
-frame, where there is one, and on the super-resolved frame.
+For frames of the test split, enhances the top k % of the macroblocks by each ranking (raw importance, label, each
+model, |SR - IN|, edges, detector boxes, random) and measures F1 against the detections on the super-resolved frame and,
+where there is one, on the true high-resolution frame.
 """
 
 from __future__ import annotations

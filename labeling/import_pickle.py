@@ -2,10 +2,9 @@
 
     python labeling/import_pickle.py gt.pickle.0 gt.pickle.1 --out importance.npz [--block-px 16]
 
-Those files are Python pickles, one for each process that made them. AccMPEG's hold {frame number: tensor (1, 1, rows,
-cols)}, RegenHance's {(data set, number): {"saliency": tensor, ...}} with detectron2's objects beside the tensor, which
-are left out. Nothing in them is run: whatever else is not a tensor, an array, a dict, a sequence, a number or a string
-is refused.
+These files are Python pickles, one per process that wrote them. AccMPEG's contain {frame number: tensor (1, 1, rows,
+cols)}, RegenHance's {(data set, number): {"saliency": tensor, ...}} with detectron2 objects, which are ignored. No code
+in them is run: anything that is not a tensor, an array, a dict, a sequence, a number or a string is refused.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ class ImportPickleOptions:
 
     def __post_init__(self) -> None:
         if not self.pickles:
-            raise OptionError("no pickle given", hint="Name at least one: import_pickle.py gt.pickle --out FILE.npz")
+            raise OptionError("no pickle given", hint="Specify at least one: import_pickle.py gt.pickle --out FILE.npz")
         require_range("block_px", self.block_px, 1)
 
 
@@ -73,16 +72,18 @@ def read_ground_truth(pickles: tuple[Path, ...]) -> dict[int, NDArray[np.float32
     for path in pickles:
         content = read_plain_pickle(path, leave_out=_OTHERS_OBJECTS)
         if not isinstance(content, dict):
-            raise InputError(f"{path} holds a {type(content).__name__}, not a dict", hint=_HINT)
+            raise InputError(f"{path} contains a {type(content).__name__}, not a dict", hint=_HINT)
         for key, value in content.items():
             frame = _frame_number(path, key)
             values = value.get("saliency") if isinstance(value, dict) else value
             if frame in maps:
-                raise InputError(f"{path}: frame {frame} is in an earlier file too", hint="Name each file once.")
+                raise InputError(f"{path}: frame {frame} is also in an earlier file", hint="Specify each file once.")
             maps[frame] = _importance(path, frame, values)
     shapes = {values.shape for values in maps.values()}
     if len(shapes) != 1:
-        raise InputError(f"frames of {len(shapes)} different grids in {pickles[0]} ...", hint="One video at a time.")
+        raise InputError(
+            f"frames of {len(shapes)} different grids in {pickles[0]} ...", hint="Convert one video at a time."
+        )
     return maps
 
 
@@ -99,9 +100,9 @@ def _importance(path: Path, frame: int, values: Any) -> NDArray[np.float32]:
     what = f"{path}: frame {frame}"
     array = np.asarray(values)
     if array.dtype.kind not in "biuf" or array.ndim < 2 or array.size == 0 or any(n != 1 for n in array.shape[:-2]):
-        raise InputError(f"{what} holds {array.dtype} of shape {array.shape}", hint=_HINT)
+        raise InputError(f"{what} is {array.dtype} of shape {array.shape}", hint=_HINT)
     if not np.isfinite(array).all():
-        raise InputError(f"{what} holds values that are not finite", hint="Make the ground truth again.")
+        raise InputError(f"{what} contains values that are not finite", hint="Create the ground truth again.")
     return array.reshape(array.shape[-2:]).astype(np.float32)
 
 

@@ -2,9 +2,9 @@
 
     python labeling/make_labels.py VIDEO [VIDEO ...] --out DIR
 
-Makes a dataset folder for PaddleSeg: origin_images/, labels/ (palette PNGs of importance levels), train.txt, val.txt,
-test.txt, labels.txt, importance/ (the raw importance, npz) and manifest.json. An interrupted run goes on where it
-stopped when the same command is given again.
+Writes a dataset folder for PaddleSeg: origin_images/, labels/ (palette PNGs of importance levels), train.txt, val.txt,
+test.txt, labels.txt, importance/ (raw importance, npz) and manifest.json. After an interruption, run the same command
+again to resume.
 """
 
 from __future__ import annotations

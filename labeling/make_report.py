@@ -1,8 +1,8 @@
-"""One self-contained page about a dataset, its predictor and what they are worth.
+"""Write one self-contained page about a dataset, its predictor and their utility.
 
     python labeling/make_report.py DATASET --out report.html [--utility utility.json] [--predictions DIR] ...
 
-Whatever is not given is left out of the page.
+The page leaves out whatever is not given.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from labeling.report.options import MakeReportOptions
 
 
 def main() -> None:
-    """Parse the command line and make the page."""
+    """Parse the command line and write the page."""
     options = tyro.cli(MakeReportOptions, description=__doc__)
     from labeling.report.page import make_report
 

@@ -1,8 +1,8 @@
-"""Several datasets as one, to train on all of them: of several detectors, frame sizes, kinds of LR frames, machines.
+"""Merge datasets to train on all of them: of several detectors, frame sizes, kinds of LR frames or machines.
 
     python labeling/merge_datasets.py DATASET DATASET [DATASET ...] --out DIR
 
-The same frame may be there several times with other labels; a model then learns their mean. Levels, curve, reduction
+The same frame may occur several times with different labels; a model then learns their mean. Levels, curve, reduction
 and grid must agree.
 """
 
@@ -19,12 +19,12 @@ from deploy.core.cli import run
 
 @dataclass(frozen=True)
 class MergeOptions:
-    """What to merge."""
+    """Options of the merge."""
 
     datasets: Annotated[tuple[Path, ...], tyro.conf.Positional]
     """Finished datasets, two or more."""
     out: Path
-    """Dataset folder to make."""
+    """Dataset folder to write."""
 
 
 def main() -> None:

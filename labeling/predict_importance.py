@@ -3,7 +3,7 @@
     python labeling/predict_importance.py VIDEO --model runs/accmodel/accmodel.safetensors --out runs/importance
 
 Writes importance.pth, a plain float32 tensor of N x 1 x rows x cols in [0, 1] (``torch.load(..., weights_only=True)``),
-and importance.npz with the same maps, the frames' indices and exact times.
+and importance.npz with the same maps, frame indices and exact times.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""Train AccModel, AccMPEG's own predictor, on the dataset that the ladder learns from.
+"""Train AccModel, AccMPEG's predictor, on a dataset made by make_labels.py.
 
     python labeling/train_accmodel.py DATASET --out runs/accmodel --onnx runs/accmodel.onnx
 
-Writes accmodel.safetensors (the best by rank correlation on the validation split), training.json, metrics.jsonl, and on
-demand an ONNX file that deployment and the utility evaluation take like any other. The same command goes on where it
-was interrupted.
+Writes accmodel.safetensors (the best weights by rank correlation on the validation split), training.json, metrics.jsonl
+and, with --onnx, an ONNX file for deployment and evaluation. After an interruption, run the same command again to
+resume.
 """
 
 from __future__ import annotations

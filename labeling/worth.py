@@ -1,9 +1,9 @@
-"""Is super-resolution worth it for your video and your detector, of whatever kind labelling knows?
+"""Is super-resolution worth it for your video and your detector, of any kind that labeling supports?
 
     python labeling/worth.py VIDEO --detector FILE.onnx|FILE.pt|NAME [--out PAGE.html] [--json FILE]
 
-is deploy/worth.py, and takes detectors by name, too (centernet, hog, fasterrcnn, ...), and TorchScript and torch.export
-files. An ONNX file runs without PyTorch.
+Like deploy/worth.py, but also takes detectors by name (centernet, hog, fasterrcnn, ...) and TorchScript and
+torch.export files. ONNX files run without PyTorch.
 """
 
 from __future__ import annotations

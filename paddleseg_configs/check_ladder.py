@@ -1,9 +1,9 @@
-"""Is every configuration still a part of the ladder? Trains each a few steps, exports, converts, compares and times it.
+"""Check every configuration of the ladder: train it for a few steps, export, convert, compare and time it.
 
     python paddleseg_configs/check_ladder.py DATASET --readme
 
-Ends with an error if one of them does not train, does not convert, or does not compute the same afterwards. `--readme`
-writes what was measured into the table of paddleseg_configs/README.md. What is done is not done again.
+Fails if a model does not train, does not convert, or gives different results after conversion. `--readme` writes the
+measurements into the table of paddleseg_configs/README.md. Completed steps are not repeated.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""Train ladder models on one dataset by one schedule, export and measure them, and compare them by what they are for.
+"""Train ladder models on one dataset with one schedule, export them, and compare their detection accuracy and speed.
 
     python paddleseg_configs/compare.py DATASET --minutes 4 --report runs/results/zoo
 
-Writes REPORT.json, REPORT.md and REPORT.html: for every model and every baseline how much detection accuracy comes
-back when only the top k % of the macroblocks are enhanced, with bootstrap intervals; levels, parameters, operations and
-the time a frame takes on one core. The same command goes on where it was stopped. A model that fails is a row that says
-why.
+Writes REPORT.json, REPORT.md and REPORT.html: for every model and baseline, how much detection accuracy is regained
+when only the top k % of the macroblocks are enhanced, with bootstrap intervals; accuracy of the levels, parameters,
+operations and time per frame on one core. After an interruption, run the same command again to resume. A model that
+fails gets a row with the reason.
 """
 
 from __future__ import annotations

@@ -9,10 +9,8 @@ from dataclasses import dataclass
 from deploy.core.cli import run
 from deploy.core.errors import OptionError
 
-_LABEL = "Install what labelling needs: pip install 'regen[label]'"
-_ALL = (
-    "Training and export need PaddlePaddle and PaddleSeg: clone the project and run make setup, which has their pins."
-)
+_LABEL = "Install the packages for labeling: pip install 'regen[label]'"
+_ALL = "Training and export need PaddlePaddle and PaddleSeg: clone the project and run make setup."
 
 
 @dataclass(frozen=True)
@@ -20,40 +18,40 @@ class Command:
     """A script of the project."""
 
     module: str
-    """Whose `main` is run."""
+    """The module whose `main` runs."""
     summary: str
     """What it does, in one line."""
     install: str = ""
-    """What to do if a package is missing."""
+    """Hint for a missing package."""
     resumes: bool = False
-    """Whether the same command goes on where it was interrupted."""
+    """Whether the command resumes an interrupted run."""
 
 
 COMMANDS = {
     "infer": Command("deploy.trt_infer", "predict which macroblocks of a video are worth super-resolving"),
-    "enhance": Command("deploy.enhance", "super-resolve the regions of a video that are worth it", "", True),
-    "worth": Command("labeling.worth", "is super-resolution worth it for a video and a detector?", _LABEL),
-    "label": Command("labeling.make_labels", "videos to a dataset of importance levels", _LABEL, True),
-    "merge": Command("labeling.merge_datasets", "several datasets as one", _LABEL),
-    "add-previous": Command("labeling.add_previous", "add detections of the frames before to a dataset", _LABEL, True),
-    "check": Command("labeling.check", "does a dataset keep the contract?", _LABEL),
+    "enhance": Command("deploy.enhance", "super-resolve the regions of a video that detection gains from", "", True),
+    "worth": Command("labeling.worth", "test whether super-resolution is worth it for a video and a detector", _LABEL),
+    "label": Command("labeling.make_labels", "label videos: make a dataset of importance levels", _LABEL, True),
+    "merge": Command("labeling.merge_datasets", "merge datasets", _LABEL),
+    "add-previous": Command("labeling.add_previous", "add previous frames' detections to a dataset", _LABEL, True),
+    "check": Command("labeling.check", "check a dataset for problems", _LABEL),
     "train": Command("paddleseg_configs.training.train", "train a model on a dataset", _ALL, True),
     "val": Command("paddleseg_configs.training.val", "evaluate a trained model", _ALL),
     "predict": Command("paddleseg_configs.training.predict", "predict levels of images with a trained model", _ALL),
-    "export": Command("export.export_onnx", "a trained model to ONNX, parity checked", _ALL),
-    "export-upscaler": Command("export.export_upscaler", "an upscaler to ONNX, parity checked", _LABEL),
-    "engine": Command("export.onnx2trt", "an ONNX model to a TensorRT engine"),
-    "utility": Command("labeling.evaluate_utility", "detection accuracy by share of blocks enhanced", _LABEL, True),
-    "report": Command("labeling.make_report", "a page about a dataset, its predictor and what they are worth", _LABEL),
+    "export": Command("export.export_onnx", "export a trained model to ONNX and check parity", _ALL),
+    "export-upscaler": Command("export.export_upscaler", "export an upscaler to ONNX and check parity", _LABEL),
+    "engine": Command("export.onnx2trt", "build a TensorRT engine from an ONNX model"),
+    "utility": Command("labeling.evaluate_utility", "measure detection accuracy by share of blocks", _LABEL, True),
+    "report": Command("labeling.make_report", "write a page about a dataset, its predictor and their utility", _LABEL),
     "compare": Command("paddleseg_configs.compare", "train and compare models of the ladder", _ALL, True),
-    "check-ladder": Command("paddleseg_configs.check_ladder", "does every model train and convert?", _ALL, True),
-    "evaluate-labels": Command("labeling.evaluate_labels", "compare ways of labelling", _LABEL, True),
+    "check-ladder": Command("paddleseg_configs.check_ladder", "check that every model trains and converts", _ALL, True),
+    "evaluate-labels": Command("labeling.evaluate_labels", "compare ways of labeling", _LABEL, True),
     "train-upscaler": Command("labeling.train_upscaler", "train or adapt an EDSR upscaler", _LABEL, True),
     "train-accmodel": Command("labeling.train_accmodel", "train AccMPEG's predictor", _LABEL, True),
     "predict-importance": Command("labeling.predict_importance", "predict importance with AccModel", _LABEL),
-    "import-pickle": Command("labeling.import_pickle", "ground truth of AccMPEG or RegenHance to npz", _LABEL),
-    "demo": Command("labeling.demo", "all stages on one clip (in a clone of the project)", _ALL, True),
-    "doctor": Command("labeling.doctor", "what works on this machine, and how to fix what does not"),
+    "import-pickle": Command("labeling.import_pickle", "convert AccMPEG's or RegenHance's ground truth to npz", _LABEL),
+    "demo": Command("labeling.demo", "run all stages on one clip (in a clone of the project)", _ALL, True),
+    "doctor": Command("labeling.doctor", "show what works on this machine and how to fix the rest"),
 }
 
 

@@ -58,5 +58,5 @@ def usable_threads(threads: int | None) -> int:
     """
     if threads is None:
         return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    require_range("threads", threads, 1, hint="Leave it out to use every CPU of this process.")
+    require_range("threads", threads, 1, hint="Omit it to use every CPU of this process.")
     return threads

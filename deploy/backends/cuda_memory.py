@@ -35,7 +35,7 @@ class Cuda:
         if int(code) != 0:
             raise DeviceError(
                 f"CUDA: {name} failed with {getattr(code, 'name', code)}",
-                hint="Check nvidia-smi: another process may fill the GPU's memory, or the driver may need a restart.",
+                hint="Check nvidia-smi: another process may use the GPU's memory, or the driver needs a restart.",
             )
         return results[0] if results else None
 

@@ -27,7 +27,7 @@ class OnnxRuntimeBackend(Closing):
         model: the .onnx file.
         card: its model card.
         threads: CPU threads; None takes one a CPU of this process.
-        spinning: idle threads poll for work: faster on an idle machine; beside busy neighbours two such threads are
+        spinning: idle threads poll for work: faster on an idle machine; beside busy neighbors two such threads are
             slower than one.
 
     Raises:
@@ -48,7 +48,9 @@ class OnnxRuntimeBackend(Closing):
             _check_input(self._session, card, model)
             _check_output(self._session, card, model)
         except UnicodeDecodeError as error:
-            raise WeightsError(f"{model}: a name in it is not text ({error})", hint=_EXPORT_AGAIN) from None
+            raise WeightsError(
+                f"{model} contains a name that is not valid text ({error})", hint=_EXPORT_AGAIN
+            ) from None
 
     def run(self, batch: NDArray[Any]) -> NDArray[Any]:
         """Compute the output; see `Backend.run`. A model of fixed batch size takes the frames one by one."""
@@ -63,11 +65,11 @@ class OnnxRuntimeBackend(Closing):
         try:
             (output,) = self._session.run([self._card.output_name], {self._card.input_name: batch})
         except Exception as error:  # ONNX Runtime's exceptions have no base of their own
-            raise WeightsError(f"{self._model} fails on a {batch.shape} batch: {error}", hint=_EXPORT_AGAIN) from error
+            raise WeightsError(f"{self._model} failed on a {batch.shape} batch: {error}", hint=_EXPORT_AGAIN) from error
         expected = (len(batch), *self._card.for_batch(batch.shape).output_shape)
         if output.shape != expected:
             raise WeightsError(
-                f"{self._model}: output of shape {output.shape}, the card says {expected}", hint=_EXPORT_AGAIN
+                f"{self._model} returned shape {output.shape}, but its card says {expected}", hint=_EXPORT_AGAIN
             )
         result: NDArray[Any] = output
         return result
@@ -84,7 +86,7 @@ def _load(model: Path, threads: int, *, spinning: bool) -> Any:
 def _check_embedded_card(session: Any, card: ModelCard, model: Path) -> None:
     embedded = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
     if embedded is not None and ModelCard.from_json(embedded, origin=f"{model} (embedded)") != card:
-        raise WeightsError(f"the model card beside {model} is not the one inside it", hint=_EXPORT_AGAIN)
+        raise WeightsError(f"the model card next to {model} differs from the one embedded in it", hint=_EXPORT_AGAIN)
 
 
 def _check_input(session: Any, card: ModelCard, model: Path) -> None:
@@ -123,4 +125,4 @@ def _check_shape(model: Path, what: str, shape: list[int | str | None], expected
 
 
 def _refuse(model: Path, what: str, found: object, expected: object) -> None:
-    raise WeightsError(f"{model} does not fit its card: {what} {found}, the card says {expected}", hint=_EXPORT_AGAIN)
+    raise WeightsError(f"{model} does not match its card: {what} {found}, the card says {expected}", hint=_EXPORT_AGAIN)

@@ -71,7 +71,7 @@ class OpenVinoBackend(Closing):
     def run(self, batch: NDArray[Any]) -> NDArray[Any]:
         """Compute the output; see `Backend.run`."""
         if self._request is None:
-            raise DeviceError("this OpenVINO backend is closed", hint="Make a new Predictor.")
+            raise DeviceError("this OpenVINO backend is closed", hint="Create a new Predictor.")
         result = np.empty((len(batch), *self._card.for_batch(batch.shape).output_shape), self._card.output_type)
         for index in range(len(batch)):
             frame = np.ascontiguousarray(batch[index : index + 1])
@@ -89,18 +89,18 @@ class OpenVinoBackend(Closing):
 
 
 def _require_that_it_compiles(model: Path) -> None:
-    """Compile in a process of its own first: some quantised files crash OpenVINO instead of failing."""
+    """Compile in a process of its own first: some quantized files crash OpenVINO instead of failing."""
     try:
         ended = subprocess.run(
             [sys.executable, "-c", _TRIAL, str(model)], capture_output=True, timeout=TRIAL_SECONDS, check=False
         )
-        outcome = f"ends with code {ended.returncode}"
+        outcome = f"exited with code {ended.returncode}"
     except subprocess.TimeoutExpired:
-        outcome = f"does not end within {TRIAL_SECONDS} s"
+        outcome = f"did not finish within {TRIAL_SECONDS} s"
     else:
         if ended.returncode == 0:
             return
-    raise WeightsError(f"OpenVINO {outcome} while it compiles {model}", hint="Use --backend onnxruntime for this file.")
+    raise WeightsError(f"OpenVINO {outcome} while compiling {model}", hint="Use --backend onnxruntime for this file.")
 
 
 def _compile(model: Path, threads: int, variant: str) -> Any:
@@ -114,7 +114,7 @@ def _compile(model: Path, threads: int, variant: str) -> Any:
         "INFERENCE_NUM_THREADS": threads,
         "NUM_STREAMS": 1,
         "PERFORMANCE_HINT": "LATENCY",
-        "ENABLE_CPU_PINNING": False,  # the process's affinity decides, and neighbours pin as well
+        "ENABLE_CPU_PINNING": False,  # the process's affinity decides, and neighbors pin as well
     }
     return core.compile_model(network, "CPU", options)
 
@@ -123,7 +123,7 @@ def _require_precision(compiled: Any, variant: str) -> None:
     used = compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
     if used != variant:
         raise DeviceError(
-            f"OpenVINO computes in {used} here, not in {variant}", hint="Use --backend openvino for fp32."
+            f"OpenVINO computes in {used} on this machine, not in {variant}", hint="Use --backend openvino for fp32."
         )
 
 
@@ -139,7 +139,7 @@ def _check(compiled: Any, card: ModelCard, model: Path) -> None:
         fits = len(found) == 1 and name in found[0][0] and found[0][1:] == (shape, np.dtype(dtype).name)
         if not fits:
             raise WeightsError(
-                f"{model} does not fit its card: {what} {found}, the card says {name!r}, {shape}, {np.dtype(dtype)}",
+                f"{model} does not match its card: {what} {found}, the card says {name!r}, {shape}, {np.dtype(dtype)}",
                 hint=_EXPORT_AGAIN,
             )
 

@@ -50,11 +50,11 @@ def create_backend(
         return backend
 
     if requested != AUTO:
-        return warm(requested), "as asked for"
+        return warm(requested), "as requested"
     if count_nvidia_gpus() == 0:
         return warm(CPU_BACKEND), "no NVIDIA GPU found"
     try:
-        return warm("tensorrt"), "an NVIDIA GPU is here"
+        return warm("tensorrt"), "NVIDIA GPU found"
     except RegenError as error:
-        reason = f"an NVIDIA GPU is here, but TensorRT cannot be used: {error}. {error.hint}"
+        reason = f"NVIDIA GPU found, but TensorRT cannot be used: {error}. {error.hint}"
     return warm(CPU_BACKEND), reason

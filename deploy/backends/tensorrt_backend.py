@@ -58,7 +58,7 @@ class TensorRtBackend(Closing):
         del threads, spinning
         if card.any_size:
             raise OptionError(
-                f"the TensorRT backend does not run models of any size yet: {model}",
+                f"the TensorRT backend does not support any-size models yet: {model}",
                 hint="Use --backend onnxruntime or openvino, or export with --size dataset.",
             )
         gpu = nvidia.first_gpu()  # before anything of TensorRT's: without a driver it may crash the process
@@ -118,7 +118,7 @@ class TensorRtBackend(Closing):
 
     def _slots(self) -> list[Slot]:
         if not self._finalizer.alive:
-            raise DeviceError("this TensorRT backend is closed", hint="Make a new Predictor.")
+            raise DeviceError("this TensorRT backend is closed", hint="Create a new Predictor.")
         return self._resources.slots
 
     def _checked(self, batch: NDArray[Any]) -> NDArray[Any]:

@@ -13,7 +13,7 @@ from deploy.backends.cuda_memory import Buffer, Cuda
 from deploy.cards.model_card import ModelCard
 from deploy.core.errors import DeviceError, WeightsError
 
-_REPORT = "Rebuild the engine with export/onnx2trt.py; if that does not help, run on the CPU: --backend onnxruntime"
+_REPORT = "Rebuild the engine with export/onnx2trt.py. If it still fails, run on the CPU: --backend onnxruntime"
 
 
 class Slot:
@@ -113,7 +113,7 @@ class Slot:
             with ExitStack() as stack:
                 self._graph = self._cuda.call("cudaGraphInstantiate", self._recorded(stack), 0)
         except DeviceError as error:
-            print(f"TensorRT: no CUDA graph, launching step by step ({error})", file=sys.stderr)
+            print(f"TensorRT: CUDA graph not available, launching step by step ({error})", file=sys.stderr)
             self._use_graph = False
 
     def _recorded(self, owner: ExitStack) -> Any:

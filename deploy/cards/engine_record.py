@@ -85,11 +85,11 @@ class EngineRecord:
         for what, built_for, here in pairs:
             if built_for not in (here, ANY_GPU):
                 raise WeightsError(
-                    f"{engine} was built for {what} {built_for}, this is {here}",
+                    f"{engine} was built for {what} {built_for}, but this is {here}",
                     hint=self.how_to_rebuild(engine, model),
                 )
         if sha256_of(engine) != self.engine_sha256:
-            raise WeightsError(f"{engine} is damaged: its hash changed", hint=self.how_to_rebuild(engine, model))
+            raise WeightsError(f"{engine} is damaged: its hash does not match", hint=self.how_to_rebuild(engine, model))
 
     def how_to_rebuild(self, engine: Path, model: Path) -> str:
         """The command, in words."""
@@ -135,7 +135,7 @@ def read_record(engine: Path) -> EngineRecord:
         record = EngineRecord(**data)
         texts = [value for name, value in asdict(record).items() if name in _TEXTS]
         if len(record.batch) != 3 or not all(isinstance(text, str) for text in texts):
-            raise ValueError("three batch sizes and text are wanted")
+            raise ValueError("it needs three batch sizes and text")
         return record
     except (LookupError, OSError, RecursionError, TypeError, ValueError) as error:
         raise WeightsError(f"bad engine record {path}: {error}", hint=hint) from None

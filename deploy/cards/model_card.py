@@ -45,7 +45,7 @@ class ModelCard:
     grid: Grid
     """The macroblock grid; its frame size is the model's input size, or of a model of any size that of its training."""
     level_values: tuple[float, ...]
-    """Normalised importance in [0, 1] that each level stands for, increasing."""
+    """Normalized importance in [0, 1] that each level stands for, increasing."""
     mean: tuple[float, float, float]
     """Per RGB channel, in [0, 1]: input = (rgb / 255 - mean) / std."""
     std: tuple[float, float, float]
@@ -65,20 +65,20 @@ class ModelCard:
     color_order: str = "RGB"
     """Order of the input's channels."""
     input_kind: InputKind = "normalised"
-    """What the file takes: (batch, 3, H, W) float32 normalised colours, or (batch, H, W, 3) uint8 RGB ("rgb8")."""
+    """What the file takes: (batch, 3, H, W) float32 normalized colors, or (batch, H, W, 3) uint8 RGB ("rgb8")."""
     output_kind: OutputKind = "logits"
     """What it gives: (batch, num_levels, H, W) float32 logits, (batch, rows, cols) uint8 levels of the macroblocks, or
     (batch, rows, cols) float32 importance."""
     precision: Precision = "fp32"
     """Arithmetic of the network between its two ends. int8-cpu: unsigned activations; int8-trt: signed."""
     reduction: Reduction = "area"
-    """How frames are reduced to the model's size, as those were that it learnt from."""
+    """How frames are reduced to the model's size, as those were that it learned from."""
     any_size: bool = False
     """Whether frames of every size of at least 64 x 64 pixels go in, and a value for each of their blocks comes out."""
     previous: bool = False
     """Whether a fourth channel holds the score map of the detections of the frame before, for models of any size."""
     trained_on: dict[str, str] = field(default_factory=dict)
-    """What it learnt from: clips, detectors, upscaler, kind of LR frames, licences."""
+    """What it learned from: clips, detectors, upscaler, kind of LR frames, licenses."""
     schema_version: int = SCHEMA_VERSION
     """Version of this layout."""
 
@@ -104,7 +104,7 @@ class ModelCard:
         if self.any_size:
             ends = (self.input_kind, self.output_kind, self.dynamic_batch, self.grid.name)
             if ends != ("rgb8", "importance", True, "lr"):
-                _refuse("any_size", True, "goes with input rgb8, output importance, a free batch and grid lr")
+                _refuse("any_size", True, "needs input rgb8, output importance, a dynamic batch and grid lr")
         values = self.level_values
         if not all(map(math.isfinite, (*values, *self.mean, *self.std))):
             _refuse("level_values, mean, std", (values, self.mean, self.std), "must be finite")
@@ -159,13 +159,13 @@ class ModelCard:
             return self
         if not self.any_size:
             raise InputError(
-                f"frame of {width_px} x {height_px}, the model takes {grid.width_px} x {grid.height_px}",
-                hint="Resize it, or use a model of any size.",
+                f"frame of {width_px} x {height_px}, but the model takes {grid.width_px} x {grid.height_px}",
+                hint="Resize it, or use an any-size model.",
             )
         if min(height_px, width_px) < MIN_SIDE_PX:
             raise InputError(
                 f"frame of {width_px} x {height_px} pixels is smaller than {MIN_SIDE_PX} x {MIN_SIDE_PX}",
-                hint="Give larger frames.",
+                hint="Use larger frames.",
             )
         return replace(self, grid=replace(grid, height_px=height_px, width_px=width_px))
 
@@ -192,7 +192,7 @@ class ModelCard:
             data: dict[str, Any] = json.loads(text)
             unknown = set(data) - {f.name for f in fields(cls)}
             if unknown:
-                _refuse("unknown fields", sorted(unknown), "must not be there")
+                _refuse("unknown fields", sorted(unknown), "must not be present")
             data["grid"] = Grid(**data["grid"])
             for name in ("level_values", "mean", "std"):
                 data[name] = tuple(float(number) for number in data[name])
@@ -244,10 +244,10 @@ def read_card_text(model: Path, what: str, whose: str) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        said = "there is none" if isinstance(error, FileNotFoundError) else first_line(error)
+        said = "file not found" if isinstance(error, FileNotFoundError) else first_line(error)
         raise WeightsError(
             f"cannot read {path}, the {what} of {model}: {said}",
-            hint=f"Only {whose} have one; keep its .json beside the .onnx.",
+            hint=f"Only {whose} have one; keep its .json next to the .onnx.",
         ) from None
 
 

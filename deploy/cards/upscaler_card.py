@@ -96,7 +96,7 @@ class UpscalerCard:
             data: dict[str, Any] = json.loads(text)
             unknown = set(data) - {entry.name for entry in fields(cls)}
             if unknown:
-                _refuse("unknown fields", sorted(unknown), "must not be there")
+                _refuse("unknown fields", sorted(unknown), "must not be present")
             return cls(**data)
         except (AttributeError, RecursionError, TypeError, ValueError, WeightsError) as error:
             raise WeightsError(f"bad upscaler card in {origin}: {error}", hint=_HINT) from None

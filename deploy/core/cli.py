@@ -14,10 +14,10 @@ EXIT_INTERRUPTED = 130
 
 _OS_HINTS = {
     errno.ENOSPC: "The disk is full: free some space and run the same command again.",
-    errno.EACCES: "Choose a folder you may write to, or change its permissions.",
-    errno.EPERM: "Choose a folder you may write to, or change its permissions.",
+    errno.EACCES: "Choose a folder that you can write to, or change its permissions.",
+    errno.EPERM: "Choose a folder that you can write to, or change its permissions.",
     errno.EROFS: "The file system is read-only: choose another output folder.",
-    errno.ENOTDIR: "A part of that path is a file: choose another output folder.",
+    errno.ENOTDIR: "Part of that path is a file: choose another output folder.",
     errno.ENAMETOOLONG: "Choose a shorter path.",
 }
 
@@ -27,7 +27,7 @@ def run(main: Callable[[], None], *, resumes: bool = False) -> None:
 
     Args:
         main: the command.
-        resumes: whether the same command goes on where it was interrupted; else it starts anew.
+        resumes: whether the same command resumes after an interruption; otherwise it starts over.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # a file name need not be text of any encoding
@@ -42,11 +42,7 @@ def run(main: Callable[[], None], *, resumes: bool = False) -> None:
         where = error.filename or "while reading or writing"
         _fail(f"{error.strerror}: {where}", _OS_HINTS.get(error.errno, "Check that path and its file system."))
     except KeyboardInterrupt:
-        advice = (
-            "run the same command again to go on where it stopped"
-            if resumes
-            else "nothing was kept; the same command starts anew"
-        )
+        advice = "run the same command again to resume" if resumes else "nothing was kept; the same command starts over"
         print(f"\ninterrupted: {advice}", file=sys.stderr)
         sys.exit(EXIT_INTERRUPTED)
 

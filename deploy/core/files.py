@@ -71,10 +71,10 @@ def read_npz(path: Path) -> dict[str, NDArray[Any]]:
         with np.load(path, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
             if not all(isinstance(array, np.ndarray) for array in arrays.values()):
-                raise ValueError("it holds something else than arrays")
+                raise ValueError("it contains something other than arrays")
             return arrays
     except Exception as error:  # numpy and zipfile raise whatever they meet
-        raise InputError(f"cannot read {path}: {str(error) or type(error).__name__}", hint="Make it again.") from None
+        raise InputError(f"cannot read {path}: {str(error) or type(error).__name__}", hint="Create it again.") from None
 
 
 def write_image(path: Path, image: Image.Image) -> None:
@@ -96,20 +96,20 @@ def read_first_image(path: Path) -> tuple[NDArray[np.uint8], int]:
     """The same, of a file that may hold several pictures (animated PNG and WebP, stacks of TIFF), and their number.
 
     Raises:
-        InputError: the file is missing, is not a readable image, or is grey with more than 8 bits.
+        InputError: the file is missing, is not a readable image, or is gray with more than 8 bits.
     """
     try:
         with Image.open(path, formats=IMAGE_FORMATS) as image:
             if image.mode.startswith(("I", "F")):
                 # Pillow would clip such values at 255 instead of scaling them.
-                raise ValueError(f"its pixels have the type {image.mode!r}, not 8 bits a channel")
+                raise ValueError(f"its pixels have the type {image.mode!r}, not 8 bits per channel")
             count = int(getattr(image, "n_frames", 1)) if image.format in _OF_SEVERAL_PICTURES else 1
             return np.asarray(ImageOps.exif_transpose(image).convert("RGB")), count
     except FileNotFoundError:
         raise InputError(f"image not found: {path}", hint="Check the path.") from None
     except Exception as error:  # Pillow's readers raise whatever they meet
         reason = str(error) or type(error).__name__
-        raise InputError(f"cannot read image {path}: {reason}", hint="Re-create the file or remove it.") from None
+        raise InputError(f"cannot read image {path}: {reason}", hint="Recreate or remove the file.") from None
 
 
 def sha256_of(path: Path) -> str:

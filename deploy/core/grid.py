@@ -48,7 +48,7 @@ class Grid:
         if self.name not in ("lr", "sr"):
             raise OptionError(f"grid: unknown name {self.name!r}", hint="Use 'lr' or 'sr'.")
         if self.name == "sr" and self.block_px < self.scale:
-            # Blocks inside the frame would hold no LR pixel's centre: no label could show them.
+            # Blocks inside the frame would hold no LR pixel's center: no label could show them.
             raise OptionError(
                 f"grid: SR blocks of block_px={self.block_px} are smaller than an LR pixel at scale={self.scale}",
                 hint="Use larger blocks.",
@@ -74,12 +74,12 @@ class Grid:
 
     @cached_property
     def row_of_lr_pixel(self) -> NDArray[np.intp]:
-        """(height_px,) block row that contains the centre of each LR pixel row."""
+        """(height_px,) block row that contains the center of each LR pixel row."""
         return self._block_of(self.height_px)
 
     @cached_property
     def col_of_lr_pixel(self) -> NDArray[np.intp]:
-        """(width_px,) block column that contains the centre of each LR pixel column."""
+        """(width_px,) block column that contains the center of each LR pixel column."""
         return self._block_of(self.width_px)
 
     @cached_property
@@ -91,7 +91,7 @@ class Grid:
         )
 
     def upsample(self, blocks: NDArray[Scalar]) -> NDArray[Scalar]:
-        """(rows, cols) block values -> (height_px, width_px): each LR pixel takes the value at its centre."""
+        """(rows, cols) block values -> (height_px, width_px): each LR pixel takes the value at its center."""
         self._require_blocks(blocks.shape)
         pixels: NDArray[Scalar] = blocks[self.row_of_lr_pixel[:, None], self.col_of_lr_pixel[None, :]]
         return pixels
@@ -121,7 +121,7 @@ class Grid:
         """
         if pixels.shape[-2:] != (self.height_px, self.width_px):
             raise OptionError(
-                f"grid: pixels of {pixels.shape[-2:]} do not fit {(self.height_px, self.width_px)}",
+                f"grid: pixels of {pixels.shape[-2:]} do not match {(self.height_px, self.width_px)}",
                 hint="Resize the frame to the size the grid was made for.",
             )
         row_starts, row_counts = _segments(self.row_of_lr_pixel)
@@ -138,7 +138,7 @@ class Grid:
         """Sum of SR pixels over each block: (height_px * scale, width_px * scale) -> (rows, cols)."""
         expected = (self.height_px * self.scale, self.width_px * self.scale)
         if pixels.shape != expected:
-            raise OptionError(f"grid: pixels of {pixels.shape} do not fit {expected}", hint="Check the scale.")
+            raise OptionError(f"grid: pixels of {pixels.shape} do not match {expected}", hint="Check the scale.")
         sums = np.add.reduceat(pixels, np.arange(0, expected[0], self.block_sr_px), axis=0, dtype=np.float64)
         return np.add.reduceat(sums, np.arange(0, expected[1], self.block_sr_px), axis=1)
 
@@ -154,15 +154,15 @@ class Grid:
     def _require_blocks(self, shape: tuple[int, ...]) -> None:
         if shape != (self.rows, self.cols):
             raise OptionError(
-                f"grid: block values of shape {shape} do not fit {self.rows} x {self.cols} blocks",
-                hint="Use the grid that the values were computed on.",
+                f"grid: block values of shape {shape} do not match {self.rows} x {self.cols} blocks",
+                hint="Use the grid on which the values were computed.",
             )
 
 
 def _segments(block_of_pixel: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """First pixel and number of pixels of each block that contains a pixel centre.
+    """First pixel and number of pixels of each block that contains a pixel center.
 
-    Only a last partial SR block can contain none (a sliver); it takes its neighbour's value when pooling.
+    Only a last partial SR block can contain none (a sliver); it takes its neighbor's value when pooling.
     """
     starts = np.searchsorted(block_of_pixel, np.arange(block_of_pixel[-1] + 1))
     return starts, np.diff(starts, append=len(block_of_pixel))

@@ -46,8 +46,8 @@ def first_gpu() -> Gpu:
     """
     if count_nvidia_gpus() == 0:
         raise DeviceError(
-            "no NVIDIA GPU here: the driver (libcuda.so.1) is missing, does not start, or finds no GPU",
-            hint="Install NVIDIA's driver and check it with nvidia-smi, or deploy with --backend onnxruntime.",
+            "no NVIDIA GPU found: the driver (libcuda.so.1) is missing, does not start, or finds no GPU",
+            hint="Install the NVIDIA driver and check it with nvidia-smi, or use --backend onnxruntime.",
         )
     cuda = ctypes.CDLL("libcuda.so.1")
     name, device, number = ctypes.create_string_buffer(128), ctypes.c_int(0), ctypes.c_int(0)
@@ -63,4 +63,4 @@ def first_gpu() -> Gpu:
 
 def _check(code: int, what: str) -> None:
     if code != 0:
-        raise DeviceError(f"the NVIDIA driver refuses {what} (code {code})", hint="Check nvidia-smi.")
+        raise DeviceError(f"the NVIDIA driver failed in {what} (code {code})", hint="Check nvidia-smi.")

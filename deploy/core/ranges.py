@@ -42,4 +42,4 @@ def require_choice(name: str, value: str, choices: Sequence[str]) -> None:
     """Raise OptionError unless a word is one of `choices`."""
     if value not in choices:
         known = ", ".join(choices)
-        raise OptionError(f"{name}={value!r} is unknown", hint=f"Give one of: {known}.")
+        raise OptionError(f"{name}={value!r} is unknown", hint=f"Use one of: {known}.")

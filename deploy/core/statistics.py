@@ -1,4 +1,4 @@
-"""Intervals of means over frames that depend on their neighbours: whole segments are resampled."""
+"""Intervals of means over frames that depend on their neighbors: whole segments are resampled."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def segments_of(videos: Sequence[str], per_video: int) -> NDArray[np.int64]:
     """Group of each frame: every video's frames cut into contiguous parts of nearly equal length.
 
     Args:
-        videos: the video of each frame, the frames of a video being neighbours.
+        videos: the video of each frame, the frames of a video being neighbors.
         per_video: number of parts.
     """
     groups: list[int] = []

@@ -32,7 +32,7 @@ def hold(lock: Path, *, shared: bool = False) -> Iterator[None]:
         stream = acquire(lock, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except BlockingIOError:
         raise OutputError(
-            f"another process is working on {lock.parent}", hint="Wait for it, or choose another output."
+            f"another process is working on {lock.parent}", hint="Wait for it to finish, or choose another output."
         ) from None
     try:
         yield

@@ -56,7 +56,7 @@ def at_least(array: Array, low: float) -> Array:
 
 
 def around(boxes: Array) -> Array:
-    """(K, 4) centre x, y, width, height -> x0, y0, x1, y1."""
+    """(K, 4) center x, y, width, height -> x0, y0, x1, y1."""
     centre, half = boxes[:, :2], boxes[:, 2:4] / 2
     return concatenate([centre - half, centre + half], axis=1)
 

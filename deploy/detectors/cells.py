@@ -25,7 +25,7 @@ class FastestDet(Layout):
         return shapes[0][1] - 5 if fits else None
 
     def boxes(self, outputs: Sequence[Array], size: Size) -> Array:
-        """Centres by tanh in cells, sides by sigmoid in frames."""
+        """Centers by tanh in cells, sides by sigmoid in frames."""
         cells = outputs[0][0]
         rows, cols = cells.shape[1:]
         y, x = (like(axis, cells) for axis in np.mgrid[:rows, :cols])
@@ -42,7 +42,7 @@ class FastestDet(Layout):
 
 
 class YoloV8(Layout):
-    """YOLOv8, v9, 11, 12: (1, 4 + C, cells), a box's centre and size in pixels, class scores."""
+    """YOLOv8, v9, 11, 12: (1, 4 + C, cells), a box's center and size in pixels, class scores."""
 
     def num_classes(self, shapes: Sequence[Shape], size: Size) -> int | None:
         """Cells of three strides, last."""
@@ -53,7 +53,7 @@ class YoloV8(Layout):
         )
 
     def boxes(self, outputs: Sequence[Array], size: Size) -> Array:
-        """Centre and size."""
+        """Center and size."""
         return around(outputs[0][0].T)
 
     def scores(self, outputs: Sequence[Array], num_classes: int) -> Array:
@@ -62,7 +62,7 @@ class YoloV8(Layout):
 
 
 class YoloV5(Layout):
-    """YOLOv5 and v7: (1, 3 cells, 5 + C), a box's centre and size in pixels, objectness, class scores; maybe more."""
+    """YOLOv5 and v7: (1, 3 cells, 5 + C), a box's center and size in pixels, objectness, class scores; maybe more."""
 
     def num_classes(self, shapes: Sequence[Shape], size: Size) -> int | None:
         """The first output has three anchors a cell."""
@@ -71,7 +71,7 @@ class YoloV5(Layout):
         return shapes[0][2] - 5 if fits else None
 
     def boxes(self, outputs: Sequence[Array], size: Size) -> Array:
-        """Centre and size."""
+        """Center and size."""
         return around(outputs[0][0])
 
     def scores(self, outputs: Sequence[Array], num_classes: int) -> Array:
@@ -80,7 +80,7 @@ class YoloV5(Layout):
 
 
 class YoloX(Layout):
-    """YOLOX: (1, cells, 5 + C), a box's centre from its cell and log size in strides, objectness, class scores."""
+    """YOLOX: (1, cells, 5 + C), a box's center from its cell and log size in strides, objectness, class scores."""
 
     def num_classes(self, shapes: Sequence[Shape], size: Size) -> int | None:
         """Cells of three strides."""
@@ -112,7 +112,7 @@ class YoloV6(YoloX):
         return bool((cells[:, 4] == 1).all()) and near_cells(cells[:, :2], cells[:, 2:4], size, THREE_STRIDES)
 
     def boxes(self, outputs: Sequence[Array], size: Size) -> Array:
-        """Centre and size."""
+        """Center and size."""
         return around(outputs[0][0])
 
 
@@ -154,7 +154,7 @@ class CentresAndScores(YoloV8):
         return not (cells[:, 4] == 1).all() and near_cells(cells[:, :2], cells[:, 2:4], size, THREE_STRIDES)
 
     def boxes(self, outputs: Sequence[Array], size: Size) -> Array:
-        """Centre and size."""
+        """Center and size."""
         return around(outputs[0][0])
 
     def scores(self, outputs: Sequence[Array], num_classes: int) -> Array:

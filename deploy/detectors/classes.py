@@ -33,12 +33,16 @@ def read_class_names(path: Path) -> tuple[str, ...]:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise OptionError(f"cannot read class names {path}: {error}", hint="Give a text file, a name a line.") from None
+        raise OptionError(
+            f"cannot read class names {path}: {error}", hint="Use a text file with one name per line."
+        ) from None
     names = tuple(re.sub(r"^\s*\d+\s*:\s*", "", line).strip() for line in lines if line.strip())
     repeated = [name for name in names if names.count(name) > 1]
     if not names or repeated or len(names) > MOST_CLASSES:
         what = f"{repeated[0]!r} twice" if repeated else f"{len(names)} names"
-        raise OptionError(f"class names {path}: {what}", hint="Give a text file, a name a line, in the model's order.")
+        raise OptionError(
+            f"class names {path}: {what}", hint="Use a text file with one name per line, in the model's order."
+        )
     return names
 
 
@@ -72,8 +76,8 @@ def settle_class_names(num_classes: int, given: tuple[str, ...], in_file: tuple[
     if num_classes == UNKNOWN:
         if not names:
             raise WeightsError(
-                "the detector's outputs do not tell its classes",
-                hint="Add --class-names FILE, a name a line in the model's order.",
+                "the detector's outputs do not show its number of classes",
+                hint="Add --class-names FILE, one name per line in the model's order.",
             )
         return names
     if given and len(given) != num_classes:

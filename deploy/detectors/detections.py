@@ -61,8 +61,8 @@ def require_scores(low: float, high: float) -> None:
         raise WeightsError("the detector's scores are not numbers", hint="Try --precision float32; check its weights.")
     if not (low >= -SCORE_TOLERANCE and high <= 1 + SCORE_TOLERANCE):
         raise WeightsError(
-            f"the detector's scores go from {low:.3g} to {high:.3g}, not from 0 to 1",
-            hint="Let the model end in a sigmoid or softmax.",
+            f"the detector's scores range from {low:.3g} to {high:.3g}, not from 0 to 1",
+            hint="End the model in a sigmoid or softmax.",
         )
 
 

@@ -19,7 +19,7 @@ def prepare_frame(image: NDArray[np.uint8], preparation: Preparation, size: Size
         size: height and width of the network's frame.
 
     Returns:
-        (1, 3, *size) float32, normalised, and where the frame lies in it.
+        (1, 3, *size) float32, normalized, and where the frame lies in it.
     """
     placement = place(image.shape[0], image.shape[1], size, preparation.fit)
     colors = image[..., ::-1] if preparation.colors == "bgr" else image

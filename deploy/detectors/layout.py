@@ -71,7 +71,7 @@ def near_cells(centres: NDArray[np.float32], sides: NDArray[np.float32], size: S
     off = np.abs(centres - points).max(axis=1) / stride[:, 0]
     if np.median(off) >= _NEAR_CELLS or (sides >= 0).all(axis=1).mean() < 0.95 or sides.max() < 1.5:
         return False
-    # Where corners are taken for centre and size, sides grow from left to right and from top to bottom.
+    # Where corners are taken for center and size, sides grow from left to right and from top to bottom.
     spread = centres.std(axis=0) * sides.std(axis=0)
     together = ((centres - centres.mean(axis=0)) * (sides - sides.mean(axis=0))).mean(axis=0)
     return bool((together < _MOST_ALIKE * np.maximum(spread, 1e-9)).all())

@@ -74,7 +74,7 @@ def choose_layout(outputs: Sequence[NDArray[np.float32]], size: Size, wanted: st
     fitting = [(layout, layout.num_classes(shapes, size)) for layout in LAYOUTS if wanted in (None, layout.name)]
     found = [(layout, count) for layout, count in fitting if count is not None and layout.accepts(outputs, size)]
     if not found:
-        what = f"have not the layout {wanted}" if wanted else f"have none of the known layouts: {', '.join(names)}"
+        what = f"do not match the layout {wanted}" if wanted else f"match none of the known layouts: {', '.join(names)}"
         raise WeightsError(
             f"outputs {shapes} of a {size[1]} x {size[0]} detector {what}",
             hint="Wrap it as a TorchScript file (docs/howto/own-detector.md), or add a layout (CONTRIBUTING.md).",
@@ -82,7 +82,7 @@ def choose_layout(outputs: Sequence[NDArray[np.float32]], size: Size, wanted: st
     if len(found) > 1:
         both = " and ".join(layout.name for layout, _ in found)
         raise OptionError(
-            f"outputs {shapes} of a {size[1]} x {size[0]} detector fit {both}, which take frames in different ways",
-            hint=f"Say which it is: --detector-layout {found[0][0].name}",
+            f"outputs {shapes} of a {size[1]} x {size[0]} detector match {both}, which prepare frames differently",
+            hint=f"Specify the layout: --detector-layout {found[0][0].name}",
         )
     return found[0]

@@ -106,7 +106,9 @@ class _Network:
         frames = [value for value in inputs if len(value.shape) == 4 and _side(value.shape[1]) in (None, 3)]
         if len(frames) != 1:
             shapes = ", ".join(f"{value.name} {value.shape}" for value in inputs)
-            raise WeightsError(f"{path} has no single input 1 x 3 x H x W: {shapes}", hint="Export it for frames.")
+            raise WeightsError(
+                f"{path} has no single input 1 x 3 x H x W: {shapes}", hint="Export it with a single image input."
+            )
         self._frame = frames[0]
         self._others = [value for value in inputs if value.name != self._frame.name]
         height, width = map(_side, self._frame.shape[2:])
@@ -131,8 +133,8 @@ class _Network:
             outputs = self._session.run(None, fed)
         except Exception as error:  # ONNX Runtime's exceptions have no common base but this
             raise WeightsError(
-                f"{self._path} does not run on a frame of {width} x {height}: {first_line(error)}",
-                hint="Choose its own size.",
+                f"{self._path} failed on a frame of {width} x {height}: {first_line(error)}",
+                hint="Use its own size.",
             ) from None
         # Halves become floats; labels of an end-to-end head stay whole numbers.
         return [output.astype(np.float32) if output.dtype == np.float16 else output for output in outputs]

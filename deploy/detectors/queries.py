@@ -14,7 +14,7 @@ from deploy.detectors.layout import GRIDS, UNKNOWN, Layout, Shape
 
 
 class Queries(Layout):
-    """RT-DETR, D-FINE: logits (1, Q, C), boxes (1, Q, 4) in either order; centre and size as shares of the frame."""
+    """RT-DETR, D-FINE: logits (1, Q, C), boxes (1, Q, 4) in either order; center and size as shares of the frame."""
 
     def num_classes(self, shapes: Sequence[Shape], size: Size) -> int | None:
         """Two outputs over as many queries, one of them of four numbers."""
@@ -43,7 +43,7 @@ class Queries(Layout):
 
 
 class JoinedQueries(Layout):
-    """RT-DETR as Ultralytics exports it: (1, Q, 4 + C), centre and size as shares of the frame, class scores."""
+    """RT-DETR as Ultralytics exports it: (1, Q, 4 + C), center and size as shares of the frame, class scores."""
 
     def num_classes(self, shapes: Sequence[Shape], size: Size) -> int | None:
         """One output of more than four numbers a query, and not a query a cell."""

@@ -28,8 +28,8 @@ def at_size(path: Path, input_name: str, size: Size) -> bytes:
         import onnx
     except ModuleNotFoundError:
         raise OptionError(
-            f"{path} states another size than {size[1]}x{size[0]}, and rewriting it needs the package 'onnx'",
-            hint="pip install onnx, leave --detector-size out, or export the detector at that size.",
+            f"{path} has another input size than {size[1]}x{size[0]}, and changing it needs the package 'onnx'",
+            hint="pip install onnx, omit --detector-size, or export the detector at that size.",
         ) from None
     try:
         model = onnx.load(str(path))

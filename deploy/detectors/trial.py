@@ -43,7 +43,7 @@ def find_layout(
             raise
         raise OptionError(
             f"{path} works only at {own[1]}x{own[0]}: {error}",
-            hint="Leave --detector-size out, or export it at that size.",
+            hint="Omit --detector-size, or export it at that size.",
         ) from None
 
 
@@ -56,5 +56,5 @@ def known_input(name: str, size: Size, path: Path) -> tuple[int, int]:
     height, width = size
     known = {"im_shape": (height, width), "scale_factor": (1, 1), "orig_target_sizes": (width, height)}
     if name not in known:
-        raise WeightsError(f"{path} has an unknown input {name!r}", hint="Export it with the frame alone.")
+        raise WeightsError(f"{path} has an unknown input {name!r}", hint="Export it with the frame as its only input.")
     return known[name]

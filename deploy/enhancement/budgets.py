@@ -31,7 +31,7 @@ _FORMS: dict[BudgetKind, re.Pattern[str]] = {
     "time": re.compile(_NUMBER + "ms"),
 }
 _MOST = {"share": 100, "threshold": 1}
-_HINT = "Write 20% (of the blocks), 3000/s (blocks a second), threshold-0.5 (importance) or 15ms (a frame)."
+_HINT = "Use 20% (of the blocks), 3000/s (blocks per second), threshold-0.5 (importance) or 15ms (per frame)."
 _TRIES = 8
 _TRIAL_PX = ((28, 28), (76, 76))
 _TARGET = 0.95
@@ -65,7 +65,7 @@ class Budget:
                 if Fraction(match[1]) > _MOST.get(kind, math.inf):
                     raise OptionError(f"budget={text!r} must be at most {_MOST[kind]}", hint=_HINT)
                 return cls(kind, Fraction(match[1]) / (100 if kind == "share" else 1))
-        raise OptionError(f"budget={text!r} is none", hint=_HINT)
+        raise OptionError(f"budget={text!r} is not a valid budget", hint=_HINT)
 
 
 def highest(values: Importance, count: int) -> NDArray[np.bool_]:
@@ -115,7 +115,7 @@ class Chooser:
         if self.budget.kind == "share":
             return chosen(count_of(self.budget.amount, importance.size))
         if pts_seconds is None:
-            raise OptionError("a budget in blocks a second needs the frames' times", hint="Give pts_seconds.")
+            raise OptionError("a budget in blocks per second needs the frames' times", hint="Pass pts_seconds.")
         return chosen(self._rate.count(pts_seconds))
 
     def learn(self, regions: Sequence[Region], seconds: Mapping[str, float]) -> None:

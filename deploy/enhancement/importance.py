@@ -11,7 +11,7 @@ from deploy.core.grid import Grid
 Importance = NDArray[np.float32]
 """(rows, cols) float32 in [0, 1]."""
 _NEIGHBORS_WEIGHT = 2.0
-"""On 72 labelled frames of 13 clips it saved 10 % of the area at 20 % of the blocks, of which the chosen ones held as
+"""On 72 labeled frames of 13 clips it saved 10 % of the area at 20 % of the blocks, of which the chosen ones held as
 much of the label's importance as the most important ones by the same predictor."""
 
 
@@ -45,8 +45,8 @@ def on_grid(importance: Importance, source: Grid | None, wanted: Grid) -> Import
     """
     if importance.ndim != 2 or 0 in importance.shape or not np.isfinite(importance).all():
         raise WeightsError(
-            f"the predictor gave importance of shape {importance.shape}, or values that are not finite",
-            hint="It must give (rows, cols) numbers from 0 to 1.",
+            f"the predictor returned importance of shape {importance.shape}, or values that are not finite",
+            hint="It must return (rows, cols) numbers from 0 to 1.",
         )
     rows, cols = importance.shape
     if (rows, cols) == (wanted.rows, wanted.cols) and source in (None, wanted):

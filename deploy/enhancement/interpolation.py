@@ -1,6 +1,6 @@
 """Bicubic enlargement by a whole factor, as PyTorch and OpenCV do it: Keys' kernel with a = -0.75.
 
-Labelling interpolates so, too; Pillow and FFmpeg have other kernels. Along an axis it is a product with a small banded
+Labeling interpolates so, too; Pillow and FFmpeg have other kernels. Along an axis it is a product with a small banded
 matrix, the same for every group of pixels, and products of matrices are what NumPy does fastest: five times as fast as
 Pillow.
 """

@@ -22,63 +22,67 @@ class EnhanceOptions(SourceOptions):
         OptionError: a number is out of its range, or options contradict each other.
     """
 
-    out: Path | None = option(None, type=Path, help="folder for the results; only --raw does without")
+    out: Path | None = option(None, type=Path, help="folder for the results; required unless --raw is given")
     overwrite: bool = option(False, action="store_true", help="replace the results of an earlier run in --out")
-    predictor: Path | None = option(None, type=Path, help="the predictor's .onnx file (default: the embedded one)")
+    predictor: Path | None = option(None, type=Path, help="the predictor's .onnx file (default: the included one)")
     upscaler: Path | None = option(
-        None, type=Path, help="an .onnx file of export/export_upscaler.py (default: the embedded EDSR, x3)"
+        None, type=Path, help="an .onnx file made by export/export_upscaler.py (default: the included EDSR, x3)"
     )
     budget: str = option(
         "20%",
-        help="20% (of the macroblocks), 3000/s (macroblocks a second), threshold-0.5 (importance) or "
-        "15ms (a frame, for all but decoding and writing); several files share it (--window-seconds)",
+        help="how much to enhance: 20% (of the macroblocks), 3000/s (macroblocks per second), threshold-0.5 "
+        "(importance) or 15ms (per frame, without decoding and writing); files share it (--window-seconds)",
     )
     mode: Literal["fast", "exact"] = option(
         "fast",
         choices=("fast", "exact"),
-        help="surroundings of a region: so many that it differs by at most 1 of 255 on real frames, or all that matter",
+        help="margin around a region: fast differs from the whole frame by at most 1 of 255 on real frames, exact "
+        "includes every pixel that matters",
     )
     window_seconds: float | None = option(
         None,
         type=float,
         metavar="S",
-        help="frames of all inputs within this time share one budget, but for one of milliseconds (default: each frame "
-        "alone; 1 s for several files)",
+        help="frames of all inputs within this time share one budget; not for a budget in milliseconds (default: each "
+        "frame alone; 1 s for several files)",
     )
-    predict_every: int = option(1, type=int, metavar="N", help="predict every Nth frame, reuse between")
-    threads: int | None = option(None, type=int, help="CPU threads (default: one a CPU of this process)")
+    predict_every: int = option(1, type=int, metavar="N", help="predict every Nth frame, reuse the result in between")
+    threads: int | None = option(None, type=int, help="CPU threads (default: one per CPU of this process)")
     runtime: Literal["onnxruntime", "openvino"] = option(
-        "onnxruntime", choices=("onnxruntime", "openvino"), help="of the upscaler"
+        "onnxruntime", choices=("onnxruntime", "openvino"), help="runtime of the upscaler"
     )
     input_height: int | None = option(
-        None, type=int, metavar="PX", help="reduce larger frames to this height first, by area (default: their own)"
+        None, type=int, metavar="PX", help="first reduce larger frames to this height, by area (default: do not reduce)"
     )
     detector: Path | None = option(
-        None, type=Path, help="an ONNX detector: writes detections.jsonl and draws what it finds (default: none)"
+        None, type=Path, help="an ONNX detector: write detections.jsonl and draw the detections (default: none)"
     )
     video: bool | None = option(
         None, action=BooleanOptionalAction, help="write enhanced.mp4 (default: for videos and streams)"
     )
     frames: Literal["png"] | None = option(
-        None, choices=("png",), help="write each frame as an image, too (default: for images)"
+        None, choices=("png",), help="also write each frame as an image (default: for images)"
     )
     raw: Literal["-"] | None = option(
-        None, choices=("-",), help="write raw RGB frames, 3 bytes a pixel, to standard output"
+        None, choices=("-",), help="write raw RGB frames, 3 bytes per pixel, to standard output"
     )
     maps: Literal["npz", "jsonl"] | None = option(
         None, choices=("npz", "jsonl"), help="write importance maps, as trt_infer.py does (default: none)"
     )
     segment_seconds: float | None = option(
-        None, type=float, metavar="S", help="a new file of video, and of .npz maps, every S seconds (default: one file)"
+        None,
+        type=float,
+        metavar="S",
+        help="start a new video file, and a new .npz file, every S seconds (default: one file)",
     )
     engine: Literal["local", "ray"] = option(
         "local",
         choices=("local", "ray"),
-        help="local: this process; ray: a Ray cluster (pip install ray) whose machines share inputs and --out, one "
-        "task an input",
+        help="local: in this process; ray: on a Ray cluster (pip install ray) whose machines share inputs and --out, "
+        "one task per input",
     )
     ray_address: str | None = option(
-        None, metavar="ADDRESS", help="of the Ray cluster (default: one of this machine alone is started)"
+        None, metavar="ADDRESS", help="address of the Ray cluster (default: start one on this machine)"
     )
 
     def __post_init__(self) -> None:
@@ -87,15 +91,15 @@ class EnhanceOptions(SourceOptions):
         require_ranges(self, "input_height", low=16)
         require_ranges(self, "segment_seconds", "window_seconds", low=0, open_ends=True)
         if self.out is None and self.raw is None:
-            raise OptionError("neither --out nor --raw is given", hint="Add --out DIR, or --raw - for a pipe.")
+            raise OptionError("neither --out nor --raw is given", hint="Add --out DIR, or --raw - to pipe frames.")
         if self.raw is not None and len(self.input) > 1:
-            raise OptionError(f"--raw takes one input, not {len(self.input)}", hint="Run one command for each.")
+            raise OptionError(f"--raw takes one input, not {len(self.input)}", hint="Run one command per input.")
         if self.maps is not None and self.out is None:
             raise OptionError("--maps needs a folder", hint="Add --out DIR.")
         if self.engine == "ray" and (len(self.input) < 2 or self.out is None or self.window_seconds is not None):
             raise OptionError(
-                "--engine ray takes several inputs and --out, and no --window-seconds",
-                hint="An input is a task with its own budget; one input needs no cluster.",
+                "--engine ray needs several inputs and --out, and does not take --window-seconds",
+                hint="Each input is a task with its own budget. For a single input, remove --engine ray.",
             )
 
     @property

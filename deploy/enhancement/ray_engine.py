@@ -56,9 +56,9 @@ def enhance_on_ray(options: EnhanceOptions, *, say: Callable[[str], None]) -> di
             threads = usable_threads(options.threads)
             cpus = min(threads, int(ray.cluster_resources().get("CPU", 1)))  # type: ignore[no-untyped-call]
             task = ray.remote(num_cpus=cpus, max_retries=RETRIES)(_enhance_part)
-            say(f"Ray: {len(parts)} inputs, {cpus} CPUs each")
+            say(f"Ray: {len(parts)} inputs, {cpus} CPUs per input")
             pending = [task.remote(part) for part in parts]
-            reports = list(track(_finished(ray, pending), total=len(parts), label="enhance on Ray", unit="input"))
+            reports = list(track(_finished(ray, pending), total=len(parts), label="enhancing on Ray", unit="input"))
         finally:
             ray.shutdown()
         report = _joined(reports)
@@ -108,7 +108,7 @@ def _finished(ray: Any, pending: list[Any]) -> Iterator[dict[str, Any]]:
         except ray.exceptions.WorkerCrashedError:
             raise OptionError(
                 f"a worker died {RETRIES + 1} times on the same input",
-                hint="Give workers more memory, or fewer of them.",
+                hint="Give the workers more memory, or use fewer workers.",
             ) from None
 
 

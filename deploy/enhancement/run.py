@@ -196,7 +196,7 @@ def _cost(work: Decoded, upscaler: Upscaler) -> str:
     height, width = work.frame.image.shape[:2]
     whole, scale = height * width * seconds_per_px(upscaler), upscaler.scale
     size = f"{width * scale} x {height * scale}, {height * width * scale**2 * 3 / 1e6:.1f} MB a frame"
-    return f"{width} x {height} becomes {size}; as a whole it would take about {whole:.2f} s"
+    return f"{width} x {height} becomes {size}; super-resolving the whole frame would take about {whole:.2f} s"
 
 
 def _wanted(source: FrameSource, options: EnhanceOptions) -> Wanted:

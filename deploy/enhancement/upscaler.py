@@ -51,12 +51,14 @@ class Upscaler(Closing):
         require_choice("runtime", runtime, get_args(Runtime))
         self.path = EMBEDDED if path is None else Path(path)
         if not self.path.is_file():
-            raise WeightsError(f"upscaler not found: {self.path}", hint="Give the .onnx of export/export_upscaler.py.")
+            raise WeightsError(
+                f"upscaler not found: {self.path}", hint="Use an .onnx file made by export/export_upscaler.py."
+            )
         self.card = read_upscaler_card(self.path)
         require_an_end(self.path, "upscaler", self.path)
         self.threads = usable_threads(threads)
         if runtime == "openvino" and importlib.util.find_spec("openvino") is None:
-            raise OptionError("openvino is not installed", hint="pip install openvino, or take onnxruntime.")
+            raise OptionError("openvino is not installed", hint="pip install openvino, or use onnxruntime.")
         self.runtime = runtime
         self._network: _Network | None = (_OpenVino if runtime == "openvino" else _OnnxRuntime)(
             self.path, self.card, self.threads
@@ -78,8 +80,8 @@ class Upscaler(Closing):
         require_choice("mode", mode, get_args(Mode))
         if self.card.whole_frame:
             raise WeightsError(
-                f"a pixel of {self.card.name!r} depends on the whole frame: its regions are not the frame's",
-                hint="Use an upscaler without global pooling and attention, or --budget 100%.",
+                f"each pixel of {self.card.name!r} depends on the whole frame, so regions would differ from it",
+                hint="Use an upscaler without global pooling or attention, or --budget 100%.",
             )
         return self.card.fast_halo_px if mode == "fast" else self.card.receptive_radius_px
 
@@ -97,12 +99,14 @@ class Upscaler(Closing):
             WeightsError: the network fails, or gives something else.
         """
         if self._network is None:
-            raise WeightsError(f"the upscaler {self.path} is closed", hint="Make a new Upscaler.")
+            raise WeightsError(f"the upscaler {self.path} is closed", hint="Create a new Upscaler.")
         try:
             result = self._network(images, np.array(margins, np.int64))
         except Exception as error:  # the runtimes' exceptions have no base of their own
             reason = first_line(error)
-            raise WeightsError(f"{self.path} fails on frames of {images.shape}: {reason}", hint=_EXPORT_AGAIN) from None
+            raise WeightsError(
+                f"{self.path} failed on frames of {images.shape}: {reason}", hint=_EXPORT_AGAIN
+            ) from None
         number, height, width = images.shape[:3]
         top, left, bottom, right = margins
         wanted = (number, (height - top - bottom) * self.scale, (width - left - right) * self.scale, 3)
@@ -151,7 +155,7 @@ class _OnnxRuntime:
         )
         _require_ends(path, inputs, outputs)
         if embedded is not None and UpscalerCard.from_json(embedded, origin=f"{path} (embedded)") != card:
-            raise WeightsError(f"the card beside {path} is not the one inside it", hint=_EXPORT_AGAIN)
+            raise WeightsError(f"the card next to {path} differs from the one embedded in it", hint=_EXPORT_AGAIN)
 
     def __call__(self, images: NDArray[np.uint8], margins: NDArray[np.int64]) -> NDArray[np.uint8]:
         result: NDArray[np.uint8] = self._session.run([OUTPUT], {INPUT: images, MARGINS: margins})[0]

@@ -15,7 +15,7 @@ from deploy.prediction.predictor import Predictor
 
 
 def time_predictor(options: BenchmarkOptions) -> dict[str, Any]:
-    """Time resize, normalisation, network and post-processing.
+    """Time resize, normalization, network and post-processing.
 
     Returns:
         backend, stages (`StageClock.summary`), and share_around_network, the part of the time that is not the network.

@@ -26,24 +26,24 @@ class RuntimeOptions:
     model: Path | None = option(
         None,
         type=Path,
-        help="the .onnx file; its model card (.json) lies beside it (default: the general predictor of the project)",
+        help="the .onnx file, with its model card (.json) next to it (default: the included general predictor)",
     )
     backend: str = option(AUTO, help=", ".join(CHOICES))
-    threads: int | None = option(None, type=int, help="CPU threads (default: one a CPU of this process)")
+    threads: int | None = option(None, type=int, help="CPU threads (default: one per CPU of this process)")
     spinning: bool = option(
         False,
         action=BooleanOptionalAction,
-        help="idle CPU threads poll: faster on an idle machine, slower beside busy neighbors",
+        help="let idle CPU threads poll: faster on an idle machine, slower on a busy one",
     )
     lr_height: int | None = option(
         None,
         type=int,
         metavar="H",
-        help="shorter side to which larger frames are reduced for prediction alone, for models of any size "
-        "(default: that of the model's training)",
+        help="reduce larger frames to this shorter side for prediction only, for models of any size "
+        "(default: the size the model was trained on)",
     )
     fit: Literal["exact", "pad"] = option(
-        "exact", choices=("exact", "pad"), help="frames of another shape than a fixed model's: refuse or pad them"
+        "exact", choices=("exact", "pad"), help="frames that do not fit a model of fixed size: refuse or pad them"
     )
 
 
@@ -56,7 +56,7 @@ class BenchmarkOptions(RuntimeOptions):
     """
 
     frames: int = option(200, type=int, metavar="N", help="frames to time")
-    input_size: str | None = option(None, metavar="WxH", help="size of the frames given (default: the model's)")
+    input_size: str | None = option(None, metavar="WxH", help="size of the input frames (default: the model's)")
 
     def __post_init__(self) -> None:
         require_ranges(self, "frames", low=1)
@@ -85,28 +85,27 @@ class InferenceOptions(SourceOptions, RuntimeOptions):
         None,
         type=float,
         metavar="S",
-        help="frames within this time share one selection (default: each frame alone; 1 s for several inputs or a "
-        "budget)",
+        help="select from all frames within this time together (default: each frame alone; 1 s for several inputs or "
+        "a budget)",
     )
     predict_every: int | None = option(
-        None, type=int, metavar="N", help="predict every Nth frame, reuse between (default: every frame)"
+        None, type=int, metavar="N", help="predict every Nth frame, reuse the result in between (default: every frame)"
     )
     on_change: float | None = option(
         None,
         type=float,
         metavar="C",
-        help="predict again when a frame differs this much from the last predicted one: mean difference of colors, "
-        "0 to 1",
+        help="predict again when a frame differs this much from the last predicted one (mean color difference, 0 to 1)",
     )
     maps: Literal["npz", "jsonl"] = option("npz", choices=("npz", "jsonl"), help="format of the importance maps")
     segment_seconds: float | None = option(
         None,
         type=float,
         metavar="S",
-        help="a new file of maps, and of the overlay video, every S seconds (default: one file)",
+        help="start a new file of maps and of the overlay video every S seconds (default: one file)",
     )
     blocks: Literal["-"] | None = option(
-        None, choices=("-",), help="write the lines of blocks.jsonl to standard output as well, as they come"
+        None, choices=("-",), help="also write the lines of blocks.jsonl to standard output, as they come"
     )
     overlays: int = option(5, type=int, metavar="N", help="number of overlay PNGs")
     overlay_video: bool | None = option(

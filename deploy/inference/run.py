@@ -99,7 +99,7 @@ def infer(options: InferenceOptions, *, say: Callable[[str], None]) -> dict[str,
     """
     with open_predictor(options) as predictor:
         if options.model is None:
-            say(f"predictor: {predictor.card.name}, which comes with the project (--model takes your own)")
+            say(f"predictor: {predictor.card.name}, included with the project (use your own with --model)")
         say(f"backend: {predictor.backend_report}")
         with growing(options.out, options.work(), options.input, overwrite=options.overwrite):
             folders = [folder_of_stream(options.out, options.input, n) for n in range(len(options.input))]

@@ -28,7 +28,7 @@ def open_container(path: Path) -> av.container.InputContainer:
     if not path.exists():
         raise InputError(f"video not found: {path}", hint="Check the path.")
     if not path.is_file():
-        raise InputError(f"not a file: {path}", hint="Give a video file.")
+        raise InputError(f"not a file: {path}", hint="Use a video file.")
     try:
         # By protocol: FFmpeg would take a file named "concat:a|b" or "http:a" for an address.
         return av.open(f"file:{path}", metadata_errors="ignore")
@@ -49,16 +49,18 @@ def video_stream(container: av.container.InputContainer, name: object, wanted: i
     """
     stream = _best(container, name) if wanted is None else _numbered(container, name, wanted)
     if stream.codec_context is None:
-        raise InputError(f"{name}: no decoder for its codec", hint=REENCODE)
+        raise InputError(f"{name}: no decoder for this codec", hint=REENCODE)
     if stream.codec_context.name in UNSAFE_CODECS:
-        raise InputError(f"{name}: its codec {stream.codec_context.name!r} is not safe to decode", hint=REENCODE)
+        raise InputError(f"{name}: the codec {stream.codec_context.name!r} is not safe to decode", hint=REENCODE)
     return stream
 
 
 def _best(container: av.container.InputContainer, name: object) -> av.VideoStream:
     streams = [stream for stream in container.streams.video if not stream.disposition & _STILLS]
     if not streams:
-        raise InputError(f"no video stream in {name}", hint="Give one that has pictures, not only sound or a cover.")
+        raise InputError(
+            f"no video stream in {name}", hint="Use a file with a video stream, not only sound or a cover image."
+        )
 
     def rank(stream: av.VideoStream) -> tuple[bool, bool, int]:
         codec = stream.codec_context
@@ -73,7 +75,7 @@ def _numbered(container: av.container.InputContainer, name: object, wanted: int)
         if stream.index == wanted:
             return stream
     known = ", ".join(str(stream.index) for stream in container.streams.video) or "none"
-    raise InputError(f"{name}: stream {wanted} is no video", hint=f"Its video streams: {known}.")
+    raise InputError(f"{name}: stream {wanted} is not a video stream", hint=f"Its video streams: {known}.")
 
 
 def frame_rate(stream: av.VideoStream) -> Fraction:

@@ -132,14 +132,14 @@ class PacketDecoder:
         self._looked_at = kind
         if decoded.format.name.startswith(_DEEP_GRAY):
             raise InputError(
-                f"{self._report.name}: its pixels are {decoded.format.name}, not 8 bits a channel",
-                hint="Bring its values to 8 bits by a rule of yours: ffmpeg -i INPUT -vf "
+                f"{self._report.name}: its pixels are {decoded.format.name}, not 8 bits per channel",
+                hint="Convert it to 8 bits, choosing LOW and HIGH: ffmpeg -i INPUT -vf "
                 "\"lutyuv=y='(val-LOW)*65535/(HIGH-LOW)',format=gray\" -c:v ffv1 OUTPUT.mkv",
             )
         if decoded.interlaced_frame:
             self._is_interlaced, self._is_silent = True, False  # two packets may be one frame
-            self._report.note("interlaced, and not deinterlaced: ffmpeg -i INPUT -vf bwdif OUTPUT does that")
+            self._report.note("interlaced, not deinterlaced; to do so: ffmpeg -i INPUT -vf bwdif OUTPUT")
         if decoded.color_trc in HDR_TRANSFERS:
-            self._report.note(f"HDR ({HDR_TRANSFERS[decoded.color_trc]}) is mapped to the colors of BT.709")
+            self._report.note(f"HDR ({HDR_TRANSFERS[decoded.color_trc]}) is converted to BT.709 colors")
         if matrix and not is_quarter_turn(matrix):
-            self._report.note("its display matrix is no quarter turn and is not applied")
+            self._report.note("its display matrix is not a multiple of 90 degrees and is ignored")

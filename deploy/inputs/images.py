@@ -32,7 +32,7 @@ def is_image_source(path: Path) -> bool:
         InputError: an image of a kind that is not read.
     """
     if path.suffix.lower() in _HEIF_SUFFIXES and path.is_file():
-        raise InputError(f"cannot read image {path}: HEIC and AVIF are not read", hint=_HEIF_HINT)
+        raise InputError(f"cannot read image {path}: HEIC and AVIF are not supported", hint=_HEIF_HINT)
     return path.is_dir() or (path.suffix.lower() in IMAGE_SUFFIXES and path.is_file())
 
 
@@ -52,7 +52,7 @@ def list_images(path: Path, report: SourceReport) -> list[Path]:
         raise InputError(f"no images in {path}", hint=_HEIF_HINT if is_heif else _folder_hint(path))
     if others:
         hint = f". {_HEIF_HINT}" if is_heif else ""
-        report.note(f"{len(others)} of its files are not read as images: {_some(others)}{hint}")
+        report.note(f"{len(others)} of its files are not supported images: {_some(others)}{hint}")
     return images
 
 
@@ -69,8 +69,8 @@ def _some(paths: Sequence[Path]) -> str:
 def _folder_hint(folder: Path) -> str:
     below = sorted(entry for entry in folder.iterdir() if entry.is_dir() and entry.name[0] != ".")
     if below:
-        return f"It holds folders: give those that hold images ({_some(below)})."
-    return f"Give a folder of images ({', '.join(sorted(IMAGE_SUFFIXES))}), or a video file."
+        return f"It contains subfolders: use those that contain images ({_some(below)})."
+    return f"Use a folder of images ({', '.join(sorted(IMAGE_SUFFIXES))}) or a video file."
 
 
 def read_images(images: Sequence[Path], selection: FrameSelection, report: SourceReport) -> Iterator[Frame]:
@@ -92,7 +92,9 @@ def read_images(images: Sequence[Path], selection: FrameSelection, report: Sourc
         if same_shape(size, shape):
             yield Frame(index, index / IMAGE_RATE, image, image_name=path.name)
         else:
-            report.lose("other_size", f"{path.name}: {size[1]} x {size[0]}, the first is {shape[1]} x {shape[0]}")
+            report.lose(
+                "other_size", f"{path.name}: {size[1]} x {size[0]}, but the first image is {shape[1]} x {shape[0]}"
+            )
 
 
 def _readable(path: Path, report: SourceReport) -> NDArray[np.uint8] | None:
@@ -104,7 +106,7 @@ def _readable(path: Path, report: SourceReport) -> NDArray[np.uint8] | None:
         report.lose("unreadable", f"{path.name}: {str(error).removeprefix(f'cannot read image {path}: ')}")
         return None
     if count > 1:
-        report.note_once("several", f"{path.name} holds {count} pictures; of such files the first is taken")
+        report.note_once("several", f"{path.name} contains {count} images; only the first is used")
     return image
 
 

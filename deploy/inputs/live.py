@@ -113,14 +113,15 @@ def read_live(
             break
         wait = min(options.wait_seconds * 2 ** (attempt - 1), 10.0)
         print(
-            f"{shown_name(name)}: {reason}; connecting again in {wait:.1f} s ({attempt} of {options.reconnects})",
+            f"{shown_name(name)}: {reason}; reconnecting in {wait:.1f} s ({attempt} of {options.reconnects})",
             file=sys.stderr,
         )
         if stop.wait(wait):
             break
     if index == 0:
         raise InputError(
-            f"no frame from {shown_name(name)}: {reason}", hint="Check the address, and that it plays elsewhere."
+            f"no frame from {shown_name(name)}: {reason}",
+            hint="Check the address, and whether another player can open it.",
         )
     report.gone = "" if stop.is_set() else reason
 
@@ -133,7 +134,7 @@ def _connection(
     if name.startswith(_WEBCAM):
         name, settings["format"] = f"/dev/video{name.removeprefix(_WEBCAM)}", "v4l2"
     elif name.startswith("rtsp"):
-        settings["options"] = {"rtsp_transport": "tcp"}  # lost packets would be grey blocks
+        settings["options"] = {"rtsp_transport": "tcp"}  # lost packets would be gray blocks
     with av.open(name, metadata_errors="ignore", **settings) as container:
         stream, first = video_stream(container, shown_name(name), reading.stream), None
         decoder, aspect = PacketDecoder(stream, container.format.name, report), pixel_aspect(stream)

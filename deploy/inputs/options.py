@@ -33,14 +33,14 @@ class SourceOptions:
     )
     every: int = option(1, type=int, metavar="N", help="take every Nth frame")
     start_seconds: float = option(
-        0.0, type=float, metavar="S", help="first time to take, counted from the first frame of each input"
+        0.0, type=float, metavar="S", help="start time, counted from the first frame of each input"
     )
-    stop_seconds: float | None = option(None, type=float, metavar="S", help="first time not to take (default: the end)")
+    stop_seconds: float | None = option(None, type=float, metavar="S", help="stop time, exclusive (default: the end)")
     stream: int | None = option(
-        None, type=int, metavar="N", help="index of the video stream, as FFmpeg counts (default: the default one)"
+        None, type=int, metavar="N", help="index of the video stream, as FFmpeg counts (default: the file's default)"
     )
     damaged: Damaged = option(
-        "skip", choices=("skip", "stop"), help="frames that are lost are left out and counted, or end the run"
+        "skip", choices=("skip", "stop"), help="unusable frames: leave them out and count them, or stop with an error"
     )
 
     def __post_init__(self) -> None:

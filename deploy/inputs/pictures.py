@@ -20,7 +20,7 @@ from deploy.inputs.upright import shown_size
 
 @dataclass(frozen=True)
 class Picture:
-    """One frame before its colours are converted."""
+    """One frame before its colors are converted."""
 
     index: int
     """Position in the order shown, from 0."""

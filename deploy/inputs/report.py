@@ -13,11 +13,11 @@ Damaged = Literal["skip", "stop"]
 LossKind = Literal["undecodable", "corrupt", "other_size", "cut_off", "unreadable"]
 
 _WORDS: dict[LossKind, str] = {
-    "undecodable": "frames that cannot be decoded: {}",
+    "undecodable": "frames that could not be decoded: {}",
     "corrupt": "damaged frames: {}",
     "other_size": "frames of another size or shape than the first: {}",
-    "cut_off": "frames that are missing at the end of a file that is cut off: about {}",
-    "unreadable": "images that cannot be read: {}",
+    "cut_off": "frames missing at the end of a truncated file: about {}",
+    "unreadable": "images that could not be read: {}",
 }
 _MOST_PLACES = 5
 
@@ -88,7 +88,7 @@ class SourceReport:
         if self._damaged == "stop":
             raise InputError(
                 f"{self.name}: {Loss(kind, count, (place,))}",
-                hint="Give a whole file, or leave out what is lost: --damaged skip.",
+                hint="Use an intact file, or skip unusable frames: --damaged skip.",
             )
 
     def note(self, text: str) -> None:

@@ -97,7 +97,7 @@ def _some(frames: Iterator[Frame], report: SourceReport) -> Iterator[Frame]:
         yield frame
     if frame is None and report.losses:
         lost = "; ".join(map(str, report.losses))
-        raise InputError(f"no frame of {report.name} can be used: {lost}", hint="Check that it can be looked at.")
+        raise InputError(f"no frame of {report.name} can be used: {lost}", hint="Check that the file plays.")
     if frame is None:
         raise OptionError(f"no frame of {report.name} is selected", hint="Check the start and stop times.")
 

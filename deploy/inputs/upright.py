@@ -1,4 +1,4 @@
-"""Decoded frames as they are shown: in colours of 8 bits, with square pixels, upright."""
+"""Decoded frames as they are shown: in colors of 8 bits, with square pixels, upright."""
 
 from __future__ import annotations
 
@@ -48,10 +48,10 @@ class Upright:
     """Decoded frames of one stream as (H, W, 3) uint8 RGB, turned as their display matrix says.
 
     Keeps FFmpeg's scaler, and has it work in this thread: a new one for each frame takes longer than its work. The same
-    scaler maps HDR to the colours and brightness of BT.709.
+    scaler maps HDR to the colors and brightness of BT.709.
 
     Args:
-        fit: the size to scale frames to, by area, in one pass with the conversion of colours: several times faster
+        fit: the size to scale frames to, by area, in one pass with the conversion of colors: several times faster
             than converting first, and within rounding of it. None keeps their own.
     """
 

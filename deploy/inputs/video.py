@@ -71,7 +71,7 @@ class VideoInfo:
 
 
 def probe(path: Path, *, reading: ReadOptions = DEFAULT_READING, report: SourceReport | None = None) -> VideoInfo:
-    """Decode a video, without converting its colours, for its size, rate and the time of each frame.
+    """Decode a video, without converting its colors, for its size, rate and the time of each frame.
 
     One that has losses is decoded once more without `frame_threads`: read it so, too.
 
@@ -114,7 +114,7 @@ def read_frames(
     Args:
         path: the video.
         selection: which frames to take.
-        fit: the size to scale them to while their colours are converted; None keeps the video's own.
+        fit: the size to scale them to while their colors are converted; None keeps the video's own.
         reading: which stream, and what to do about damage.
         report: gathers what is lost; None shows it on standard error when reading ends.
 

@@ -45,7 +45,8 @@ def growing(out: Path, work: str, sources: Sequence[str], *, overwrite: bool) ->
             try:
                 out.mkdir(exist_ok=True)
                 write_text(
-                    out / UNFINISHED, f"These results are not finished: they grow, or were interrupted.\n{work}\n"
+                    out / UNFINISHED,
+                    f"These results are not finished: the run is in progress or was interrupted.\n{work}\n",
                 )
                 yield
             except BaseException:
@@ -65,8 +66,8 @@ def _make_room(out: Path, earlier: Path, work: str, sources: Sequence[str], *, o
     resumes = left == [work] and not overwrite
     if left is not None and not resumes and not overwrite:
         raise OptionError(
-            f"--out {out} holds an unfinished run with other options",
-            hint="Give its options to go on with it, another --out, or --overwrite to begin anew.",
+            f"--out {out} contains an unfinished run with other options",
+            hint="Use the same options to resume it, another --out, or --overwrite to start over.",
         )
     if left is not None:
         remove_temporaries(out, below=True)

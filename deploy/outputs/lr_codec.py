@@ -45,11 +45,13 @@ class LrCodec:
         rate = int(float(match[3]) * _BITS[match[4]]) if match and match[3] else None
         if match is None or (quality or 0) > 51 or rate == 0:
             raise OptionError(
-                f"--lr-codec {text!r} is no codec", hint="Write h264:crf30 (0 to 51), or a rate: h264:600k."
+                f"--lr-codec {text!r} is not a codec", hint="Use h264:crf30 (0 to 51) or a bit rate, h264:600k."
             )
         encoder = _ENCODERS[match[1]]
         if encoder not in av.codecs_available:
-            raise OptionError(f"--lr-codec {text}: FFmpeg here has no {encoder}", hint="Use h264, or PyAV's own wheel.")
+            raise OptionError(
+                f"--lr-codec {text}: the installed FFmpeg has no {encoder}", hint="Use h264, or the PyAV wheel."
+            )
         return cls(encoder, quality, rate)
 
 
@@ -69,7 +71,7 @@ def encode_frames(frames: Iterator[NDArray[np.uint8]], rate: Fraction, codec: Lr
         try:
             _encode(frames, rate, codec, temporary)
         except FFmpegError as error:
-            raise OutputError(f"cannot encode {path}: {error.strerror}", hint="Check the disk's space.") from None
+            raise OutputError(f"cannot encode {path}: {error.strerror}", hint="Check the free disk space.") from None
 
 
 def _encode(frames: Iterator[NDArray[np.uint8]], rate: Fraction, codec: LrCodec, path: Path) -> None:
@@ -81,7 +83,7 @@ def _encode(frames: Iterator[NDArray[np.uint8]], rate: Fraction, codec: LrCodec,
     with av.open(f"file:{path}", "w", format="matroska") as container:
         stream = container.add_stream(codec.encoder, rate=rate.limit_denominator(1001), options=options)
         if not isinstance(stream, VideoStream):
-            raise TypeError(f"{codec.encoder} makes no video")
+            raise TypeError(f"{codec.encoder} wrote no video")
         stream.height, stream.width = height_px + height_px % 2, width_px + width_px % 2
         stream.pix_fmt = "yuv420p"
         stream.codec_context.thread_count = 1

@@ -42,7 +42,7 @@ class MapOptions:
         if self.segment_seconds <= 0 or self.format != "npz":
             raise OptionError(
                 f"segments of {float(self.segment_seconds)} s as {self.format}: only .npz has them, longer than 0 s",
-                hint="Use --segment-seconds 60, or leave it out.",
+                hint="Use --segment-seconds 60, or omit it.",
             )
 
 

@@ -33,16 +33,16 @@ def check_output(out: Path, sources: Sequence[str], *, overwrite: bool) -> None:
     foreign = [name for name in names if not _OWN_FILES.fullmatch(name)]
     if foreign:
         raise OptionError(
-            f"--out {out} holds files that are no results of this command: {', '.join(foreign[:3])}",
+            f"--out {out} contains files that this command did not write: {', '.join(foreign[:3])}",
             hint="Give a folder that does not exist yet.",
         )
     if out.resolve() == Path.cwd():
-        raise OptionError(f"--out {out} is the current folder", hint="Give a folder inside of it: --out results")
+        raise OptionError(f"--out {out} is the current folder", hint="Use a folder inside it: --out results")
     for source in sources:
         if Path(source).resolve().is_relative_to(out.resolve()):
-            raise OptionError(f"--input {source} lies in --out {out}", hint="Give another output folder.")
+            raise OptionError(f"--input {source} is inside --out {out}", hint="Use another output folder.")
     if names and not overwrite:
-        raise OptionError(f"--out {out} already holds results", hint="Add --overwrite to replace them.")
+        raise OptionError(f"--out {out} already contains results", hint="Add --overwrite to replace them.")
 
 
 def folder_of_stream(folder: Path, names: Sequence[str], position: int) -> Path:

@@ -1,7 +1,7 @@
-"""Pictures of importance: a perceptually ordered colour scale, label palettes, overlays and their legend.
+"""Pictures of importance: a perceptually ordered color scale, label palettes, overlays and their legend.
 
-Numpy and Pillow only. The colours follow matplotlib's "inferno" (public domain): lightness rises with the value, so the
-order survives greyscale printing and colour blindness.
+Numpy and Pillow only. The colors follow matplotlib's "inferno" (public domain): lightness rises with the value, so the
+order survives grayscale printing and color blindness.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _LEGEND_PX = 22
 
 @cache
 def color_table() -> NDArray[np.uint8]:
-    """The colour scale as (256, 3) uint8 RGB, dark for 0 and bright for 255. Read-only."""
+    """The color scale as (256, 3) uint8 RGB, dark for 0 and bright for 255. Read-only."""
     anchors = np.array(_ANCHORS, np.float64)
     positions = np.linspace(0, 255, len(anchors))
     channels = [np.interp(np.arange(256), positions, channel) for channel in anchors.T]
@@ -38,7 +38,7 @@ def color_table() -> NDArray[np.uint8]:
 
 
 def colors_of(values: NDArray[Any]) -> NDArray[np.uint8]:
-    """Colours of values in [0, 1]; what lies outside is clipped.
+    """Colors of values in [0, 1]; what lies outside is clipped.
 
     Args:
         values: (...) float, finite.
@@ -57,7 +57,7 @@ def level_palette(num_levels: int) -> list[int]:
         num_levels: 2 to 256.
 
     Returns:
-        768 integers in 0..255: R, G, B of each index. Indices that are no level are grey.
+        768 integers in 0..255: R, G, B of each index. Indices that are no level are gray.
     """
     if not 2 <= num_levels <= 256:
         raise OptionError(f"{num_levels=} must be in 2..256", hint="A palette image has 256 indices.")
@@ -78,7 +78,7 @@ def importance_overlay(
         frame: (H, W, 3) uint8 RGB of the grid's frame size.
         importance: (rows, cols) float32 in [0, 1].
         grid: which pixels are whose.
-        alpha: strength of the tint, 0 (frame only) to 1 (colours only).
+        alpha: strength of the tint, 0 (frame only) to 1 (colors only).
         selected: (rows, cols) bool, the blocks to outline.
 
     Returns:
@@ -86,8 +86,8 @@ def importance_overlay(
     """
     if frame.shape != (grid.height_px, grid.width_px, 3):
         raise OptionError(
-            f"overlay: {frame.shape=} does not fit the grid's {grid.height_px} x {grid.width_px} pixels",
-            hint="Resize the frame to the size the grid was made for.",
+            f"overlay: {frame.shape=} does not match the grid's {grid.height_px} x {grid.width_px} pixels",
+            hint="Resize the frame to the grid's size.",
         )
     require_range("alpha", alpha, 0, 1, hint="Try 0.45.")
     weight = round(alpha * 256)
@@ -102,7 +102,7 @@ def importance_overlay(
 
 
 def legend_bar(width_px: int) -> NDArray[np.uint8]:
-    """The colour scale with its ends named.
+    """The color scale with its ends named.
 
     Returns:
         (22, width_px, 3) uint8 RGB.

@@ -124,9 +124,9 @@ class ResultWriter:
         if grid != self._grid:
             first, name = self._grid, frame.image_name or f"frame {frame.index}"
             raise InputError(
-                f"{name} is {grid.width_px} x {grid.height_px} pixels, the frames before are "
+                f"{name} is {grid.width_px} x {grid.height_px} pixels, but the previous frames are "
                 f"{first.width_px} x {first.height_px}",
-                hint="Maps of one input have one grid: give frames of other sizes as another input.",
+                hint="All maps of an input share one grid: use a separate input for frames of another size.",
             )
         return grid
 

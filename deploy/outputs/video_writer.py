@@ -58,7 +58,7 @@ class VideoWriter:
 
         Args:
             image: (H, W, 3) uint8 RGB, every frame of one size. An odd size is padded by repeating the last row or
-                column, because H.264 stores colour at half the resolution.
+                column, because H.264 stores color at half the resolution.
             pts_seconds: presentation time. One before 0 or not after the previous frame's is moved to the next time
                 that a file can hold.
 
@@ -100,7 +100,9 @@ class VideoWriter:
     def _add_stream(self, width_px: int, height_px: int) -> av.VideoStream:
         stream = self._container.add_stream(self.codec, rate=self._frame_rate, options=_QUALITY[self.codec])
         if not isinstance(stream, av.VideoStream):
-            raise OutputError(f"{self.codec} is no video codec here", hint="Install PyAV's own wheel: pip install av")
+            raise OutputError(
+                f"the video codec {self.codec} is not available", hint="Install the PyAV wheel: pip install av"
+            )
         stream.width, stream.height, stream.pix_fmt = width_px, height_px, "yuv420p"
         stream.time_base = stream.codec_context.time_base = self._time_base
         return stream
@@ -110,4 +112,6 @@ class VideoWriter:
         return self._last_pts
 
     def _failure(self, error: FFmpegError) -> OutputError:
-        return OutputError(f"cannot write {self.path}: {error.strerror}", hint="Check the disk's space and the folder.")
+        return OutputError(
+            f"cannot write {self.path}: {error.strerror}", hint="Check the folder and the free disk space."
+        )

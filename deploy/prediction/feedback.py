@@ -38,6 +38,6 @@ def boxes_of(detections: Any, scale: int) -> Boxes:
     except (IndexError, TypeError, ValueError) as error:
         raise OptionError(
             f"detections {type(detections).__name__} cannot be read: {error}",
-            hint="Give boxes (N, 4), confidence (N,) and class_id (N,), or an object with xyxy, confidence, class_id.",
+            hint="Pass boxes (N, 4), confidence (N,) and class_id (N,), or an object with xyxy, confidence, class_id.",
         ) from None
     return boxes, confidence, classes

@@ -78,7 +78,7 @@ def block_predictions(logits: NDArray[np.float32], card: ModelCard) -> tuple[NDA
 def _bad_output(card: ModelCard, what: str) -> WeightsError:
     return WeightsError(
         f"model {card.name!r} gave {what}",
-        hint="Its training diverged or its precision is too low: export another checkpoint, or in fp32.",
+        hint="Training diverged, or the precision is too low: export another checkpoint, or use fp32.",
     )
 
 
@@ -96,7 +96,7 @@ def top_blocks(importance: NDArray[np.float32], fraction: float) -> NDArray[np.b
     Raises:
         OptionError: `fraction` outside [0, 1].
     """
-    require_range("fraction", fraction, 0, 1, hint="Give 0.2 for one block in five.")
+    require_range("fraction", fraction, 0, 1, hint="Use 0.2 for 20 % of the blocks.")
     return best(importance.ravel(), count_of(fraction, importance.size)).reshape(importance.shape)
 
 
@@ -116,7 +116,7 @@ def block_rectangles(grid: Grid) -> NDArray[np.int64]:
     """The LR pixels of each macroblock.
 
     Returns:
-        (rows, cols, 4) int64: x, y, width, height in LR pixels. A last sliver of an SR grid that holds no pixel centre
+        (rows, cols, 4) int64: x, y, width, height in LR pixels. A last sliver of an SR grid that holds no pixel center
         has width or height 0.
     """
     y, heights = _spans(grid.row_of_lr_pixel, grid.rows)

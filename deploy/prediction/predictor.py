@@ -85,7 +85,7 @@ class Predictor(Closing):
     ) -> None:
         model = GENERAL if model_path is None else Path(model_path)
         if not model.is_file():
-            raise WeightsError(f"model not found: {model}", hint="Give the .onnx file that export wrote.")
+            raise WeightsError(f"model not found: {model}", hint="Use an .onnx file made by export/export_onnx.py.")
         require_choice("fit", fit, get_args(Fitting))
         self.path = model
         self.card = read_card(model)
@@ -95,7 +95,7 @@ class Predictor(Closing):
                 raise OptionError(
                     f"lr_height={lr_height}, but {model} takes frames of {self.card.grid.width_px} x "
                     f"{self.card.grid.height_px} only",
-                    hint="Leave it out, or use a model of any size.",
+                    hint="Omit it, or use an any-size model.",
                 )
         self._lr_height, self._fit = lr_height, fit
         self._views: dict[tuple[int, int], View] = {}

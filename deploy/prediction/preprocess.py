@@ -1,4 +1,4 @@
-"""Frames to network input: the one place of deployment where pixels are normalised."""
+"""Frames to network input: the one place of deployment where pixels are normalized."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def require_frame(frame: NDArray[np.uint8]) -> None:
     if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3 or 0 in frame.shape:
         raise InputError(
             f"frame of shape {frame.shape} and type {frame.dtype} is not (H, W, 3) uint8 RGB",
-            hint="Decode to RGB bytes, 0 to 255; normalisation is the predictor's work.",
+            hint="Decode to RGB bytes, 0 to 255; the predictor normalizes them.",
         )
 
 
@@ -26,8 +26,8 @@ def require_shape(height_px: int, width_px: int, card: ModelCard) -> None:
     grid = card.grid
     if not same_shape((height_px, width_px), (grid.height_px, grid.width_px)):
         raise InputError(
-            f"frame of {width_px} x {height_px} has another shape than the model's {grid.width_px} x {grid.height_px}",
-            hint="Crop or pad the video to the model's aspect ratio, or export a model of the video's size.",
+            f"frame of {width_px} x {height_px} has another aspect ratio than {grid.width_px} x {grid.height_px}",
+            hint="Use --fit pad, crop the video to the model's aspect ratio, or export a model of the video's size.",
         )
 
 
@@ -63,7 +63,7 @@ def fit_frame(frame: NDArray[np.uint8], card: ModelCard) -> NDArray[np.uint8]:
 
 
 def to_batch(frame: NDArray[np.uint8], card: ModelCard) -> NDArray[Any]:
-    """A frame as a batch of one, as the file takes it: normalised, or as it is where the graph normalises.
+    """A frame as a batch of one, as the file takes it: normalized, or as it is where the graph normalizes.
 
     Args:
         frame: (H, W, 3) uint8 RGB.
@@ -76,11 +76,11 @@ def to_batch(frame: NDArray[np.uint8], card: ModelCard) -> NDArray[Any]:
 
 
 def to_input(frame: NDArray[np.uint8], card: ModelCard) -> NDArray[np.float32]:
-    """Normalise a frame: (rgb / 255 - mean) / std, as one multiply-add.
+    """Normalize a frame: (rgb / 255 - mean) / std, as one multiply-add.
 
     Args:
         frame: (H, W, 3) uint8 RGB.
-        card: says mean and std, of colours in [0, 1].
+        card: says mean and std, of colors in [0, 1].
 
     Returns:
         (1, 3, H, W) float32, a new array.

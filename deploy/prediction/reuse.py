@@ -15,7 +15,7 @@ STRIDE_PX = 4
 
 
 def frame_change(frame: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
-    """How much two frames differ: mean absolute difference of colours, over a grid of pixels.
+    """How much two frames differ: mean absolute difference of colors, over a grid of pixels.
 
     Args:
         frame: (H, W, 3) uint8.
@@ -47,7 +47,7 @@ class ReuseRule:
         require_range("predict_every", self.every, 1)
         require_range("on_change", self.change, 0, 1)
         if self.every is None and self.change is None:
-            raise OptionError("nothing says when to predict", hint="Give predict_every or on_change.")
+            raise OptionError("neither predict_every nor on_change is set", hint="Set predict_every or on_change.")
 
     def wants(self, frame: NDArray[np.uint8]) -> bool:
         """Whether this frame, the next of its stream, is to be predicted."""

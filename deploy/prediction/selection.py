@@ -24,7 +24,7 @@ _FORMS = {
     "threshold": re.compile(r"threshold-(\d+(?:\.\d+)?)"),
     "budget": re.compile(r"budget-(\d+(?:\.\d+)?)(?:-per-second)?"),
 }
-_HINT = "Write top-20% (of the macroblocks), threshold-0.5 (importance) or budget-3000-per-second (macroblocks)."
+_HINT = "Use top-20% (of the macroblocks), threshold-0.5 (importance) or budget-3000-per-second (macroblocks)."
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class SelectionRule:
             if match:
                 amount = Fraction(match[1]) / (100 if kind == "top" else 1)
                 return cls(kind, amount)  # type: ignore[arg-type]  # kind is a key of the table
-        raise OptionError(f"--select {text!r} is no rule", hint=_HINT)
+        raise OptionError(f"--select {text!r} is not a valid rule", hint=_HINT)
 
     def select(
         self, importance: Sequence[NDArray[np.float32]], window: int, window_seconds: Fraction

@@ -17,7 +17,7 @@ from deploy.detectors.detections import Detections
 
 Key = int | str
 """Index of a frame of a video from 0, or file name of an image."""
-_HINT = "Give COCO's JSON (bbox, category_id, names of categories) or MOT's text (frame, id, x, y, width, height, …)."
+_HINT = "Use COCO JSON (bbox, category_id, category names) or MOT text (frame, id, x, y, width, height, …)."
 _PERSON = "person"
 
 
@@ -64,7 +64,7 @@ def read_annotations(path: Path) -> Annotations:
     except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         raise InputError(f"cannot read annotations {path}: {first_line(error)}", hint=_HINT) from None
     if not found:
-        raise InputError(f"annotations {path} are of no frame", hint=_HINT)
+        raise InputError(f"annotations {path} contain no frame", hint=_HINT)
     return Annotations({key: tuple(boxes) for key, boxes in found.items()})
 
 

@@ -87,5 +87,5 @@ class Detectors:
             try:
                 self.larger.append((open_detector(options, size, least), size))
             except (OptionError, WeightsError) as error:
-                self.notes.append(f"No larger detector input is tried: {str(error).partition(': ')[0]}.")
+                self.notes.append(f"Larger detector inputs were not tested: {str(error).partition(': ')[0]}.")
                 break

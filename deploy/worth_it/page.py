@@ -36,8 +36,8 @@ img, svg { width: 100%; height: auto; }
 $notes
 <h2>Accuracy against time</h2>
 <figure>$chart</figure>
-<p>F1 of the detections, with the 95 % interval of the mean over frames; the numbers are those of the table. The line
-joins nothing, the predictor's budgets and everything enhanced.</p>
+<p>F1 of the detections, with the 95 % interval of the mean over frames; the numbers refer to the table. The line
+connects no enhancement, the predictor's budgets and enhancement of the whole frame.</p>
 $table
 $looks
 </body>
@@ -86,7 +86,7 @@ def _looks(looks: Sequence[Look], engine: Engine) -> str:
         f'<span class="mark" style="background:{color}"></span> {meaning}' for color, meaning in MEANINGS.items()
     )
     parts = [
-        "<h2>Lost and found again</h2>",
+        "<h2>Detections lost and regained</h2>",
         f"<p>The frames that gain most: interpolated, and with the outlined blocks super-resolved. {legend}.</p>",
     ]
     for look in looks:

@@ -29,7 +29,7 @@ def average_precision(found: Sequence[Detections], wanted: Sequence[Detections])
     except ModuleNotFoundError:
         raise OptionError(
             "average precision needs the package 'pycocotools', which is not installed",
-            hint="pip install pycocotools, or leave --annotations out.",
+            hint="pip install pycocotools, or omit --annotations.",
         ) from None
     with contextlib.redirect_stdout(io.StringIO()):  # it tells its progress
         truth = COCO()

@@ -91,7 +91,7 @@ def find_out(
     if detectors.own.zoom(plan.sr_size) * engine.scale <= 1:
         situation = "detector too small"
         enough = rounded_up(plan.sr_size)
-        notes.append(f"Run it at --detector-size {enough[1]}x{enough[0]}, or export it at that size, and ask again.")
+        notes.append(f"Run again with --detector-size {enough[1]}x{enough[0]}, or export it at that size.")
     before = BoxesBefore(engine, detectors.own, detectors.least_score)
     if engine.takes_previous:
         notes.append(OF_PREVIOUS)
@@ -149,8 +149,8 @@ def _truth_of(annotations: Annotations, detector: AnyDetector, plan: Plan) -> Ca
     if not annotations.classes & set(detector.classes):
         known = ", ".join(sorted(annotations.classes)) or "none"
         raise OptionError(
-            f"no class of the annotations ({known}) is one that counts: {', '.join(detector.classes)}",
-            hint="Name the detector's classes as the annotations do (--class-names), or choose with --classes.",
+            f"none of the annotated classes ({known}) is a detected class: {', '.join(detector.classes)}",
+            hint="Name the detector's classes as in the annotations (--class-names), or choose classes with --classes.",
         )
 
     def truth(sample: Sample) -> Detections:

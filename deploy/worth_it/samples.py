@@ -21,7 +21,7 @@ from deploy.outputs.lr_codec import LrCodec, encode_frames
 
 Image = NDArray[np.uint8]
 """(H, W, 3) uint8 RGB."""
-MOST_LINES = 360
+MOST_LINES = 288
 """Of the low-resolution frame unless its height is given: a comparison of larger ones takes long."""
 LEAST_LINES = 64
 """With fewer a detector finds nothing, and the source counts as too small for a true frame."""
@@ -108,7 +108,7 @@ def plan_sizes(
         height = min(largest, MOST_LINES) if largest >= LEAST_LINES else min(height_px, MOST_LINES)
     if height > height_px:
         raise OptionError(
-            f"height={height} is more than the source's {height_px} lines", hint=f"Give --height {largest} or less."
+            f"height={height} is more than the source's {height_px} lines", hint=f"Use --height {largest} or less."
         )
     if height == largest:
         width = width_px // scale
@@ -150,7 +150,7 @@ def read_samples(
     # The first frame has none before it, and is left out where there are others.
     chosen = [index for index in shown[1:] or shown if usable(index, names[index])]
     if not chosen:
-        raise InputError(f"none of the {len(shown)} frames of {path} can be tried", hint="Check the annotations.")
+        raise InputError(f"none of the {len(shown)} frames of {path} can be used", hint="Check the annotations.")
     picks = np.unique(np.linspace(0, len(chosen) - 1, min(frames, len(chosen))).round().astype(int))
     wanted = {chosen[pick]: before[chosen[pick]] for pick in picks.tolist()}
     if codec is not None and info.image_names:

@@ -93,7 +93,7 @@ def load_features(weights: str | Path, *, offline: bool = False) -> tuple[Frozen
 
 
 def _scale_to_noise(features: FrozenFeatures) -> None:
-    """Let batch normalisation know the statistics of noise images: without any, random layers fade to nothing."""
+    """Let batch normalization know the statistics of noise images: without any, random layers fade to nothing."""
     layers = [module for module in features.modules() if isinstance(module, nn.BatchNorm2d)]
     for layer in layers:
         layer.momentum, layer.training = 1.0, True
@@ -113,7 +113,7 @@ def _adopt(module: nn.Module, state: dict[str, Tensor], prefix: str, path: Path)
         given = {name: given[name] for name in own}
     if [tensor.shape for tensor in given.values()] != [tensor.shape for tensor in own.values()]:
         raise WeightsError(
-            f"{path}: the {len(given)} tensors of {prefix}* are not those of the {len(own)} of this network",
-            hint="Give MobileNetV2 of torchvision, or mb2-ssd-lite of pytorch-ssd.",
+            f"{path}: its {len(given)} tensors {prefix}* do not match the {len(own)} of this network",
+            hint="Use torchvision's MobileNetV2 or pytorch-ssd's mb2-ssd-lite.",
         )
     module.load_state_dict(dict(zip(own, given.values(), strict=True)))

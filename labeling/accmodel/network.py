@@ -131,7 +131,7 @@ def load_accmodel(path: Path) -> AccModel:
     """
     from safetensors import SafetensorError, safe_open
 
-    hint = "Use a file that labeling/train_accmodel.py wrote."
+    hint = "Use a file written by labeling/train_accmodel.py."
     if not path.is_file():
         raise WeightsError(f"model not found: {path}", hint=hint)
     try:

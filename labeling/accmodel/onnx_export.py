@@ -124,7 +124,8 @@ def _parity(pixels: _PixelLogits, card: ModelCard, path: Path, frames: Sequence[
     relative = difference / largest
     if not relative <= MAX_RELATIVE_DIFFERENCE:
         raise WeightsError(
-            f"the ONNX file's logits differ by {relative:.1e} of the largest", hint="Report it: nothing was written."
+            f"the ONNX file's logits differ by {relative:.1e} of the largest",
+            hint="Nothing was written. Please report this as a bug.",
         )
     return {
         "frames": float(len(frames)),

@@ -1,4 +1,4 @@
-"""The options of AccModel: of its training, and of its predictions."""
+"""The options of AccModel's training and prediction."""
 
 from __future__ import annotations
 
@@ -19,34 +19,34 @@ class TrainAccModelOptions:
     dataset: Annotated[Path, tyro.conf.Positional]
     """Dataset folder made by make_labels.py."""
     out: Path
-    """Folder of the results."""
+    """Folder for the results."""
     head: Literal["levels", "binary", "regression"] = "levels"
-    """levels: every importance level a class; binary: the most important --share of the blocks, as published;
+    """levels: each importance level is a class; binary: the most important --share of the blocks, as published;
     regression: the level's value."""
     features: str = "imagenet"
-    """Frozen weights: imagenet (fetched once), random, or a file: torchvision's MobileNetV2 or mb2-ssd-lite."""
+    """Frozen weights: imagenet (downloaded once), random, or a file: torchvision's MobileNetV2 or mb2-ssd-lite."""
     share: float = 0.2
-    """For binary: which share of the training blocks counts as important, at least."""
+    """For binary: minimum share of the training blocks that counts as important."""
     iters: int = 600
-    """Optimiser steps."""
+    """Optimizer steps."""
     minutes: float | None = None
-    """Training time, at most; the rate of learning still falls to zero as --iters says."""
+    """Maximum training time; the learning rate still falls to zero over --iters."""
     batch_size: int = 8
-    """Frames a step."""
+    """Frames per step."""
     learning_rate: float = 2e-3
-    """Peak rate of Adam; it falls to zero along a cosine."""
+    """Peak learning rate of Adam; it falls to zero along a cosine."""
     evaluate_every: int = 100
     """Steps between evaluations and checkpoints."""
     seed: int = 0
-    """Of initial weights and of the order of frames."""
+    """Seed of the initial weights and of the order of frames."""
     onnx: Path | None = None
-    """Write an ONNX file with its model card here, too."""
+    """Also write an ONNX file with its model card here."""
     name: str = "accmodel"
     """Name in the model card."""
     device: str = "auto"
     """cpu, cuda, cuda:N, or auto."""
     offline: bool = False
-    """Never use the network for weights."""
+    """Do not download weights."""
 
     def __post_init__(self) -> None:
         require_ranges(self, "iters", "batch_size", "evaluate_every", low=1)
@@ -63,13 +63,13 @@ class PredictImportanceOptions:
     input: Annotated[Path, tyro.conf.Positional]
     """A video, an image, or a folder of images of one size."""
     model: Path
-    """accmodel.safetensors of train_accmodel.py."""
+    """accmodel.safetensors, written by train_accmodel.py."""
     out: Path
-    """Folder of the two files."""
+    """Folder for the two files."""
     height: int | None = None
-    """Height of the low-resolution frame; the default is that of the training. Smaller frames keep their size."""
+    """Height of the low-resolution frame; by default that of the training. Smaller frames keep their size."""
     every: int = 1
-    """Take one frame in so many."""
+    """Take every Nth frame."""
     device: str = "auto"
     """cpu, cuda, cuda:N, or auto."""
 

@@ -40,8 +40,8 @@ def predict_importance(options: PredictImportanceOptions) -> None:
             name = frame.image_name or f"frame {frame.index}"
             raise InputError(
                 f"{name} has {found.shape[2]} x {found.shape[3]} macroblocks, "
-                f"the first has {maps[0].shape[2]} x {maps[0].shape[3]}",
-                hint="Give frames of one size.",
+                f"but the first has {maps[0].shape[2]} x {maps[0].shape[3]}",
+                hint="Use frames of one size.",
             )
         times.append((frame.index, frame.pts_seconds))
         maps.append(found)

@@ -158,14 +158,14 @@ class _Training:
         progress = self.checkpoint.restore(self.device)
         if progress is None:
             if (self.options.out / MODEL_NAME).is_file():
-                raise OptionError(f"{self.options.out} holds another training", hint="Choose another --out.")
+                raise OptionError(f"{self.options.out} contains another training run", hint="Choose another --out.")
             self._save()  # before the first model: one without a checkpoint is another training's
             return
         self.step, self.seconds, self.best = int(progress["step"]), progress["seconds"], progress["best"]
         # A run that was killed after its diary and before its checkpoint evaluates again.
         lines = self.diary.read_text(encoding="utf-8").splitlines(keepends=True) if self.diary.is_file() else []
         write_text(self.diary, "".join(lines[: math.ceil(self.step / self.options.evaluate_every)]))
-        print(f"going on from step {self.step}")
+        print(f"resuming from step {self.step}")
 
 
 def mean_rank_correlation(model: AccModel, examples: Examples, device: str) -> float:

@@ -1,1 +1,1 @@
-"""What the features of labelling share, above `deploy.core`."""
+"""What the features of labeling share, above `deploy.core`."""

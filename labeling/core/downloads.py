@@ -36,6 +36,8 @@ def download(url: str, path: Path, *, sha256: str) -> None:
             raise InputError(f"cannot download {url}: {error}", hint="Check the network.") from None
         digest = sha256_of(found)
         if not digest.startswith(sha256):
-            raise InputError(f"{url} has the checksum {digest}, not {sha256}", hint="Nothing was kept.")
+            raise InputError(
+                f"{url} has checksum {digest}, expected {sha256}", hint="The download was discarded; try again."
+            )
         with atomic_path(path) as temporary:
             found.replace(temporary)

@@ -29,7 +29,7 @@ def read_onnx(path: Path, kind: str) -> onnx.ModelProto:
     try:
         model = onnx.load(str(path), load_external_data=False)
         if any(tensor.data_location == TensorProto.EXTERNAL for tensor in tensors_in(model)):
-            raise ValueError("it keeps tensors in other files, wherever it says they are")
+            raise ValueError("it stores tensors in other files")
     except Exception as error:  # protobuf and onnx share no exception
         article = "an" if kind[0] in "aeiou" else "a"
         raise WeightsError(

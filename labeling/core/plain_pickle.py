@@ -164,7 +164,7 @@ def _check_memo(data: bytes) -> None:
     """The machine reserves memory up to the largest number under which a value is kept; a real one is small."""
     for opcode, number, _ in pickletools.genops(data):
         if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and isinstance(number, int) and number > len(data):
-            raise pickle.UnpicklingError(f"it keeps a value under the number {number}")
+            raise pickle.UnpicklingError(f"it stores a value under the number {number}")
 
 
 class _Resolver:

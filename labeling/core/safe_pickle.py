@@ -42,7 +42,7 @@ class _Tensor(StandIn):
         last = self.offset + sum((n - 1) * step for n, step in zip(self.size, self.stride, strict=True))
         count = int(np.prod(self.size, dtype=object))  # repeated elements could fill any memory
         if min((self.offset, *self.size, *self.stride)) < 0 or count > flat.size or (count and last >= flat.size):
-            raise pickle.UnpicklingError("a tensor that reaches out of its storage")
+            raise pickle.UnpicklingError("a tensor that reaches outside its storage")
         steps = [step * flat.itemsize for step in self.stride]
         return np.lib.stride_tricks.as_strided(flat[self.offset :], self.size, steps).copy()
 
@@ -72,6 +72,6 @@ def read_plain_pickle(path: Path, *, leave_out: frozenset[str] = frozenset()) ->
         raise InputError(f"cannot read {path}: {error.strerror}", hint="Check the path.") from None
     except pickle.UnpicklingError as error:
         raise InputError(
-            f"{path} is no pickle of plain data: {error}",
-            hint="Only tensors, arrays, dicts, sequences, numbers and strings are read; make it again from its source.",
+            f"{path} is not a pickle of plain data: {error}",
+            hint="Only tensors, arrays, dicts, sequences, numbers and strings are accepted; create the file again.",
         ) from None

@@ -20,7 +20,7 @@ from deploy.core.files import sha256_of, write_text
 
 ROOT = Path(__file__).parents[2]
 """The project's folder, in which stages run."""
-_KILLED = "Often the memory ran out: end other programs, or use smaller frames or batches; then run it again."
+_KILLED = "It probably ran out of memory: close other programs, or use smaller frames or batches; then run it again."
 
 
 @dataclass(frozen=True)
@@ -82,8 +82,11 @@ def execute(stage: Stage, log: Path | None = None) -> None:
     if code < 0:
         raise RegenError(f"stage {stage.name!r} was killed by {_signal_name(-code)}", hint=_KILLED)
     if code:
-        reason = "its own message is above" if log is None else _reason(log)
-        raise RegenError(f"stage {stage.name!r} failed with exit code {code}: {reason}", hint="Mend that, run again.")
+        reason = "see its message above" if log is None else _reason(log)
+        raise RegenError(
+            f"stage {stage.name!r} failed with exit code {code}: {reason}",
+            hint="Fix the problem and run the command again.",
+        )
     print(f"[{stage.name}] {time.monotonic() - started:.0f} s", flush=True)
 
 
@@ -102,4 +105,4 @@ def _reason(log: Path) -> str:
     """The command's own error message, or the last line it wrote."""
     lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
     errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
-    return (errors or lines or ["it said nothing"])[-1]
+    return (errors or lines or ["it printed nothing"])[-1]

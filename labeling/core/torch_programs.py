@@ -93,9 +93,9 @@ def _refuse_pickles(path: Path) -> None:
             names = archive.namelist()
             for name in names:
                 if names.count(name) > 1 or not _PLAIN_FILES.fullmatch(name):
-                    raise WeightsError(f"{path} carries {name!r}", hint="Export the model again, without extras.")
+                    raise WeightsError(f"{path} carries {name!r}", hint="Export the model again without extra files.")
                 if re.search(r"/data/(weights|constants)/[^/]+\.json$", name) and _has_pickle(archive.read(name)):
-                    raise WeightsError(f"{path} holds pickled tensors", hint="Export it with plain float tensors.")
+                    raise WeightsError(f"{path} contains pickled tensors", hint="Export it with plain float tensors.")
                 if "/data/sample_inputs/" in name:
                     torch.load(BytesIO(archive.read(name)), weights_only=True)
     except WeightsError:
@@ -115,5 +115,5 @@ def _has_pickle(config: bytes) -> bool:
 def _unreadable(path: Path, error: Exception) -> WeightsError:
     first = first_line(error)
     return WeightsError(
-        f"cannot read {path} as a program of PyTorch: {first}", hint="Save it with torch.export.save or torch.jit.save."
+        f"cannot read {path} as a PyTorch program: {first}", hint="Save it with torch.export.save or torch.jit.save."
     )

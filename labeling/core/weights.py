@@ -46,7 +46,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
 def refuse_weights(kind: str, name: str, weights: Path | None) -> None:
     """Raise OptionError if weights were given to a detector or upscaler that has none."""
     if weights is not None:
-        raise OptionError(f"{kind} {name!r} takes no weights, got {weights}", hint="Drop the option.")
+        raise OptionError(f"{kind} {name!r} takes no weights, got {weights}", hint="Remove the option.")
 
 
 def read_metadata(path: Path) -> dict[str, str]:
@@ -66,7 +66,7 @@ def require_shapes(make: Callable[[], torch.nn.Module], state: dict[str, Tensor]
         wanted = make().state_dict()
     for name, tensor in state.items():
         if name in wanted and tensor.shape != wanted[name].shape:
-            raise ValueError(f"{name} is {tuple(tensor.shape)}, the network needs {tuple(wanted[name].shape)}")
+            raise ValueError(f"{name} is {tuple(tensor.shape)}, but the network needs {tuple(wanted[name].shape)}")
 
 
 def load_into(network: torch.nn.Module, state: dict[str, Tensor], source: Path, what: str) -> None:
@@ -79,7 +79,9 @@ def load_into(network: torch.nn.Module, state: dict[str, Tensor], source: Path, 
         network.load_state_dict(state)
     except RuntimeError as error:
         first = str(error).splitlines()[1:2] or [str(error)]
-        raise WeightsError(f"{source} does not fit {what}: {first[0].strip()[:200]}", hint="Use its weights.") from None
+        raise WeightsError(
+            f"{source} does not match {what}: {first[0].strip()[:200]}", hint="Use weights of this network."
+        ) from None
 
 
 def cached_download(url: str, *, offline: bool) -> Path:
@@ -94,7 +96,7 @@ def cached_download(url: str, *, offline: bool) -> Path:
     path = Path(torch.hub.get_dir()) / "checkpoints" / name
     match = re.search(r"-([0-9a-f]{8,})\.", name)
     digits = match[1] if match else ""
-    by_hand = f"Get it by hand: curl -L --create-dirs -o {path} {url}, or name such a file."
+    by_hand = f"Download it: curl -L --create-dirs -o {path} {url}, or specify such a file."
     if not path.is_file():
         if offline:
             raise WeightsError(f"offline, and {name} is not in {path.parent}", hint=by_hand)
@@ -103,5 +105,7 @@ def cached_download(url: str, *, offline: bool) -> Path:
         except InputError as error:
             raise WeightsError(str(error), hint=by_hand) from None
     if not sha256_of(path).startswith(digits):
-        raise WeightsError(f"{path} is damaged: its checksum is not {digits}...", hint=f"Remove it. {by_hand}")
+        raise WeightsError(
+            f"{path} is damaged: its checksum does not start with {digits}", hint=f"Remove it. {by_hand}"
+        )
     return path

@@ -19,8 +19,8 @@ from labeling.dataset.manifest import Manifest, read_manifest
 from labeling.dataset.reader import LabelledFrame, importance_levels, read_label, read_split, require_frame_size
 from labeling.maths.split import SPLITS, SplitName
 
-_MAKE_AGAIN = "Make the dataset again with make_labels.py --overwrite."
-_RESTORE = "Restore the file from a copy, or make the dataset again with make_labels.py --overwrite."
+_MAKE_AGAIN = "Create the dataset again with make_labels.py --overwrite."
+_RESTORE = "Restore the file from a backup, or create the dataset again with make_labels.py --overwrite."
 
 
 @dataclass(frozen=True)
@@ -75,13 +75,15 @@ def _check_list(dataset: Path, split: SplitName, pairs: list[Pair]) -> Iterator[
     for number, line in enumerate(lines, 1):
         names = split_line(line)
         if names is None:
-            yield Problem(name, f"line {number} is {line!r}, not two paths with one space between", "Mend the line.")
+            yield Problem(name, f"line {number} is {line!r}, not two paths separated by one space", "Fix the line.")
             continue
         bad = [word for word in names if not stays_inside(dataset, word)]
         if bad:
-            yield Problem(name, f"line {number} leaves the dataset: {bad[0]!r}", "Never use it; mend the line.")
+            yield Problem(name, f"line {number} points outside the dataset: {bad[0]!r}", "Do not use it; fix the line.")
         elif names[0].replace("origin_images/", "labels/", 1) != names[1] or names[0] == names[1]:
-            yield Problem(name, f"line {number} pairs {names[0]} with {names[1]}", "A frame's label has its name.")
+            yield Problem(
+                name, f"line {number} pairs {names[0]} with {names[1]}", "Use the label with the frame's name."
+            )
         else:
             pairs.append(Pair(split, *names))
 
@@ -93,14 +95,14 @@ def _check_level_names(dataset: Path, manifest: Manifest) -> Iterator[Problem]:
         yield Problem("labels.txt", f"cannot be read: {error}", _RESTORE)
         return
     if count != manifest.num_levels:
-        yield Problem("labels.txt", f"names {count} levels, the manifest has {manifest.num_levels}", _RESTORE)
+        yield Problem("labels.txt", f"names {count} levels, but the manifest has {manifest.num_levels}", _RESTORE)
 
 
 def _check_counts(pairs: list[Pair], manifest: Manifest) -> Iterator[Problem]:
     for split in SPLITS:
         found, wanted = sum(pair.split == split for pair in pairs), manifest.splits[split].num_frames
         if found != wanted:
-            yield Problem(f"{split}.txt", f"lists {found} usable frames, the manifest has {wanted}", _RESTORE)
+            yield Problem(f"{split}.txt", f"lists {found} usable frames, but the manifest has {wanted}", _RESTORE)
 
 
 def _check_doubles(dataset: Path, pairs: list[Pair]) -> Iterator[Problem]:
@@ -110,7 +112,7 @@ def _check_doubles(dataset: Path, pairs: list[Pair]) -> Iterator[Problem]:
     for pair in pairs:
         before = listed.setdefault(pair.image, pair)
         if before is not pair:
-            yield Problem(f"{pair.split}.txt", f"{pair.image} is in {before.split}.txt already", "Drop one line.")
+            yield Problem(f"{pair.split}.txt", f"{pair.image} is already in {before.split}.txt", "Remove one line.")
             continue
         path = dataset / pair.image
         if not path.is_file():
@@ -118,7 +120,9 @@ def _check_doubles(dataset: Path, pairs: list[Pair]) -> Iterator[Problem]:
         twin = content.setdefault(sha256_of(path), pair)
         if twin.split != pair.split:
             yield Problem(
-                pair.image, f"the same picture as {twin.image} of {twin.split}", "Leave out one; or a larger gap."
+                pair.image,
+                f"the same image as {twin.image} of {twin.split}",
+                "Remove one, or label again with a larger --gap-seconds.",
             )
 
 
@@ -128,7 +132,7 @@ def _check_strays(dataset: Path, pairs: list[Pair]) -> Iterator[Problem]:
         for path in sorted((dataset / folder).rglob("*")):
             name = path.relative_to(dataset).as_posix()
             if not path.is_dir() and name not in known:
-                yield Problem(name, "is in no list", "Remove it, or restore the list.")
+                yield Problem(name, "is not in any list", "Remove it, or restore the list.")
 
 
 def _check_pictures(
@@ -157,7 +161,7 @@ def _check_pictures(
         wanted = list(manifest.splits[split].level_histogram)
         if split not in broken and histograms[split].tolist() != wanted:
             yield Problem(
-                f"{split}.txt", f"its labels have the levels {histograms[split].tolist()}, the manifest {wanted}",
+                f"{split}.txt", f"its labels have levels {histograms[split].tolist()}, but the manifest has {wanted}",
                 _RESTORE,
             )  # fmt: skip
 
@@ -181,7 +185,7 @@ def _check_importance(
                 if (split, name) not in listed:
                     yield Problem(f"importance/{frame.video_id}.npz", f"has {name}, {split}.txt has not", _RESTORE)
                 elif label in levels and not _gives(frame, levels[label], manifest):
-                    yield Problem(label, "is not what its importance gives", _RESTORE)
+                    yield Problem(label, "does not match its importance", _RESTORE)
         except DatasetError as error:
             yield Problem("importance", str(error), error.hint)
             return
@@ -199,4 +203,4 @@ def _check_sources(manifest: Manifest) -> Iterator[Problem]:
     for source in manifest.sources:
         path = Path(source.path)
         if path.exists() and sha256_of_source(path) != source.sha256:
-            yield Problem("manifest.json", f"{path} has changed since it was labelled", _MAKE_AGAIN)
+            yield Problem("manifest.json", f"{path} has changed since it was labeled", _MAKE_AGAIN)

@@ -19,7 +19,7 @@ from labeling.maths.split import SPLITS, SplitName, evenly_spaced
 
 MOSTLY_LEVEL_0 = 0.95
 SAME_FRAME = 1.5
-"""Two frames of which no block's mean colour differs by more, of 255, show the same: camera noise is below that."""
+"""Two frames of which no block's mean color differs by more, of 255, show the same: camera noise is below that."""
 MOST_FRAMES = 200
 """Frames of a split that are compared with the others, evenly spaced."""
 
@@ -30,21 +30,23 @@ def level_findings(where: str, histogram: Sequence[int], *, splits_whole: bool, 
     Args:
         where: whose histogram, for the message.
         histogram: pixels or blocks at each level.
-        curve: how importance was normalised.
+        curve: how importance was normalized.
         splits_whole: whether an unused level counts; in a small part of a dataset it is no surprise.
     """
     counts = np.asarray(histogram)
     share = counts[0] / max(1, counts.sum())
     found = []
     advice = (
-        "more frames with objects, or fewer --levels" if curve == "quantile" else "--curve quantile uses all levels"
+        "use more frames with objects, or fewer --levels"
+        if curve == "quantile"
+        else "use --curve quantile, which uses all levels"
     )
     if share > MOSTLY_LEVEL_0:
-        found.append(f"{where} is {100 * share:.1f} % level 0: a model learns to say nothing; {advice}")
+        found.append(f"{where} is {100 * share:.1f} % level 0: a model will learn to predict only that; {advice}")
     unused = np.flatnonzero(counts == 0).tolist()
     if splits_whole and unused and counts.sum():
         names = ", ".join(map(str, unused))
-        found.append(f"{where} never has level {names}: {advice}")
+        found.append(f"{where} has no level {names}: {advice}")
     return found
 
 
@@ -53,20 +55,18 @@ def detection_findings(video_id: str, num_detections: NDArray[np.integer], detec
     empty, count = int((num_detections == 0).sum()), len(num_detections)
     if not empty:
         return []
-    of = (
-        f"any of its {count} frames; it teaches nothing but level 0" if empty == count else f"{empty} of {count} frames"
-    )
-    found = f"{video_id}: nothing is detected on {of}"
+    of = f"any of its {count} frames; all its labels are level 0" if empty == count else f"{empty} of {count} frames"
+    found = f"{video_id}: no detections on {of}"
     if 2 * empty > count:
         least = detector.settings.get("score_threshold")
-        found += f". {detector.name} reports {_classes(detector)} from a score of {least}: "
+        found += f". {detector.name} detects {_classes(detector)} from a score of {least} on: "
         found += "try another --detector, --classes, or a lower --score-threshold"
     return [found]
 
 
 def _classes(detector: ModelRecord) -> str:
     names = detector.settings.get("classes")
-    return ", ".join(names) if isinstance(names, tuple) else "what it knows"
+    return ", ".join(names) if isinstance(names, tuple) else "all its classes"
 
 
 def resolution_findings(detector: ModelRecord, grid: Grid) -> list[str]:
@@ -88,8 +88,8 @@ def resolution_findings(detector: ModelRecord, grid: Grid) -> list[str]:
     enough = f"{-(-sr_width // 32) * 32}x{-(-sr_height // 32) * 32}"
     return [
         f"the detector's network of {width} x {height} sees the super-resolved frame of {sr_width} x {sr_height} at "
-        f"{seen_as}, no larger than the low-resolution frame of {own}: super-resolution cannot help it; export the "
-        f"detector at {enough}, use --detector-size {enough} where its size is free, or take a smaller --height"
+        f"{seen_as}, no larger than the low-resolution frame of {own}: super-resolution cannot help; export the "
+        f"detector at {enough}, use --detector-size {enough} if its size is dynamic, or use a smaller --height"
     ]
 
 
@@ -98,7 +98,7 @@ def shared_frames(frames: Mapping[SplitName, list[LabelledFrame]], grid: Grid) -
 
     Args:
         frames: by split, all of one size.
-        grid: whose blocks' mean colours are compared.
+        grid: whose blocks' mean colors are compared.
     """
     sampled = {split: evenly_spaced(found, MOST_FRAMES) for split, found in frames.items() if found}
     colours = {split: _block_colours(found, grid) for split, found in sampled.items()}
@@ -110,9 +110,9 @@ def shared_frames(frames: Mapping[SplitName, list[LabelledFrame]], grid: Grid) -
             one = int(np.argmax(same))
             other = sampled[left][int(distance[one].argmin())]
             found.append(
-                f"{int(same.sum())} of {len(same)} frames of {right} show what a frame of {left} shows, first "
-                f"{_name(sampled[right][one])} and {_name(other)}: measurements on {right} are too good; "
-                "use a larger --gap-seconds, or whole videos"
+                f"{int(same.sum())} of {len(same)} frames of {right} look the same as a frame of {left}, first "
+                f"{_name(sampled[right][one])} and {_name(other)}: results on {right} are too optimistic; "
+                "use a larger --gap-seconds, or split by whole videos"
             )
     return found
 
@@ -135,7 +135,7 @@ def all_findings(manifest: Manifest, frames: Mapping[SplitName, list[LabelledFra
 
 
 def _block_colours(frames: Sequence[LabelledFrame], grid: Grid) -> NDArray[np.float32]:
-    """(frames, rows * cols * 3) mean colours, 0 to 255."""
+    """(frames, rows * cols * 3) mean colors, 0 to 255."""
     return np.stack([_block_colour(frame.image, grid) for frame in frames])
 
 

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from deploy.core.errors import DatasetError
 from labeling.maths.split import SplitName
 
-_HINT = "Make the dataset again: python labeling/make_labels.py VIDEO --out DIR"
+_HINT = "Create the dataset again: python labeling/make_labels.py VIDEO --out DIR"
 
 
 def read_pairs(dataset: Path, split: SplitName) -> list[tuple[Path, Path]]:
@@ -50,10 +50,10 @@ def stays_inside(dataset: Path, name: str) -> bool:
 def _existing(dataset: Path, line: str, where: str) -> tuple[Path, Path]:
     names = split_line(line)
     if names is None:
-        raise DatasetError(f"{where}: {line!r} is not a frame, one space and a label", hint=_HINT)
+        raise DatasetError(f"{where}: {line!r} is not an image path, one space and a label path", hint=_HINT)
     for name in names:
         if not stays_inside(dataset, name):
-            raise DatasetError(f"{where}: {name!r} leads out of the dataset folder", hint=_HINT)
+            raise DatasetError(f"{where}: {name!r} points outside the dataset folder", hint=_HINT)
         if not os.path.isfile(dataset / name):  # noqa: PTH113 - Path.is_file raises where a name is too long
             raise DatasetError(f"{where}: {name} does not exist", hint=_HINT)
     return dataset / names[0], dataset / names[1]

@@ -1,4 +1,4 @@
-"""The dataset contract: what ``manifest.json`` says. Written by the labelling stage, read by every later one."""
+"""The dataset contract: what ``manifest.json`` says. Written by the labeling stage, read by every later one."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Calibration(Record):
     importance: tuple[float, ...] = Field(min_length=2)
     """Knots on the raw scale, strictly increasing."""
     value: tuple[float, ...] = Field(min_length=2)
-    """Knots on the normalised scale, from 0 to 1, non-decreasing."""
+    """Knots on the normalized scale, from 0 to 1, non-decreasing."""
 
     def knots(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """As `labeling.maths.quantise` takes them."""
@@ -103,7 +103,7 @@ class ClipRecord(Record):
 
 
 class SourceRecord(Record):
-    """One video, or one folder of images, that was labelled."""
+    """One video, or one folder of images, that was labeled."""
 
     video_id: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")
     """Name of its folders in the dataset."""
@@ -163,7 +163,7 @@ class Manifest(Record):
     """The macroblocks of a frame of that size."""
     num_levels: int = Field(ge=2, le=255)
     scope: Scope
-    """Over what importance was normalised."""
+    """Over what importance was normalized."""
     curve: Literal["linear", "log", "quantile", "clipped"]
     calibrations: dict[str, Calibration]
     """By ``"dataset"``, by video_id, or by ``"video_id/frame"``, as `scope` says."""
@@ -172,7 +172,7 @@ class Manifest(Record):
     detector: ModelRecord
     upscaler: ModelRecord
     options: dict[str, object]
-    """The options of the labelling command that determine the labels, by name."""
+    """The options of the labeling command that determine the labels, by name."""
     sources: tuple[SourceRecord, ...]
     splits: dict[SplitName, SplitRecord]
     versions: dict[str, str]
@@ -186,7 +186,9 @@ class Manifest(Record):
     def _consistent(self) -> Manifest:
         grid = self.make_grid()
         if (grid.rows, grid.cols) != (self.grid.rows, self.grid.cols):
-            raise ValueError(f"grid is {self.grid.rows} x {self.grid.cols}, the frame needs {grid.rows} x {grid.cols}")
+            raise ValueError(
+                f"grid is {self.grid.rows} x {self.grid.cols}, but the frame needs {grid.rows} x {grid.cols}"
+            )
         for source in self.sources:
             own = self.make_grid(source.video_id)
             if own.height_px > grid.height_px or own.width_px > grid.width_px:
@@ -227,7 +229,7 @@ class Manifest(Record):
 
     @property
     def level_values(self) -> tuple[float, ...]:
-        """Normalised importance at the centre of each level: (k + 0.5) / num_levels."""
+        """Normalized importance at the center of each level: (k + 0.5) / num_levels."""
         return tuple((level + 0.5) / self.num_levels for level in range(self.num_levels))
 
     @property
@@ -238,7 +240,7 @@ class Manifest(Record):
 
 
 def calibration_key(scope: Scope, video_id: str, index: int) -> str:
-    """Key of a frame's normalisation in `Manifest.calibrations`."""
+    """Key of a frame's normalization in `Manifest.calibrations`."""
     return {"dataset": "dataset", "video": video_id, "frame": f"{video_id}/{index}"}[scope]
 
 
@@ -249,7 +251,7 @@ def read_manifest(dataset: Path) -> Manifest:
         DatasetError: missing, not JSON, another schema version, or inconsistent.
     """
     path = dataset / MANIFEST_NAME
-    hint = "Make the dataset again: python labeling/make_labels.py VIDEO --out DIR"
+    hint = "Create the dataset again: python labeling/make_labels.py VIDEO --out DIR"
     try:
         return Manifest.model_validate_json(path.read_bytes())
     except (FileNotFoundError, NotADirectoryError):

@@ -48,9 +48,9 @@ def merge_datasets(datasets: Sequence[Path], out: Path) -> Manifest:
         OptionError: they differ in levels, curve, reduction, grid or scope, or `out` is there.
     """
     if len(datasets) < 2:
-        raise OptionError("one dataset is nothing to merge", hint="Name two or more.")
+        raise OptionError("merging needs at least two datasets", hint="Name two or more.")
     if out.exists():
-        raise OptionError(f"--out {out} is there already", hint="Name a folder that does not exist yet, or remove it.")
+        raise OptionError(f"--out {out} already exists", hint="Use a folder that does not exist yet, or remove it.")
     manifests = [read_manifest(dataset) for dataset in datasets]
     _require_agreement(datasets, manifests)
     names = _new_names(manifests)
@@ -76,8 +76,8 @@ def _require_agreement(datasets: Sequence[Path], manifests: list[Manifest]) -> N
         for name, expected, found in pairs:
             if found != expected:
                 raise OptionError(
-                    f"{name} of {dataset} is {found}, that of {datasets[0]} {expected}",
-                    hint="Label both alike; --importance-from makes other levels, curves and scopes again.",
+                    f"{name} of {dataset} is {found}, but that of {datasets[0]} is {expected}",
+                    hint="Label both with the same options; --importance-from changes levels, curve and scope quickly.",
                 )
 
 
@@ -90,7 +90,7 @@ def _new_names(manifests: list[Manifest]) -> list[dict[str, str]]:
         names.append({name: f"{name[:58]}-{number}" if every.count(name) > 1 else name for name in ids})
     flat = [name for renamed in names for name in renamed.values()]
     if len(set(flat)) < len(flat):
-        raise OptionError("two videos would get one name", hint="Rename the videos and label them again.")
+        raise OptionError("two videos would have the same name", hint="Rename the videos and label them again.")
     return names
 
 
@@ -109,7 +109,7 @@ def _add_files(dataset: Path, manifest: Manifest, renamed: dict[str, str], out: 
     for old, new in renamed.items():
         source = dataset / "importance" / f"{old}.npz"
         if not source.is_file():
-            raise DatasetError(f"{source} is missing", hint="Make that dataset again.")
+            raise DatasetError(f"{source} is missing", hint="Create that dataset again.")
         _link(source, out / "importance" / f"{new}.npz")
 
 

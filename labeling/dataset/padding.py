@@ -30,9 +30,9 @@ def pad_to(pixels: NDArray[Any], height_px: int, width_px: int, fill: ArrayLike)
 
 
 def mean_color(mean: Sequence[float]) -> NDArray[np.uint8]:
-    """(3,) uint8 RGB: a model's mean colour as a picture can hold it, which normalising makes nearly zero.
+    """(3,) uint8 RGB: a model's mean color as a picture can hold it, which normalizing makes nearly zero.
 
     Args:
-        mean: of colours in [0, 1].
+        mean: of colors in [0, 1].
     """
     return np.rint(255 * np.broadcast_to(np.asarray(mean, np.float64), 3)).astype(np.uint8)

@@ -81,7 +81,8 @@ def _add_to_video(
         missing.discard(frame.index + 1)
     if missing:
         raise DatasetError(
-            f"{path}: the frame before {min(missing)} cannot be read", hint="Check that the video is where it was."
+            f"{path}: the frame before frame {min(missing)} cannot be read",
+            hint="Check that the video is still in place.",
         )
 
 

@@ -20,7 +20,7 @@ from labeling.maths.quantise import normalise, to_levels
 from labeling.maths.split import SplitName
 
 _PREVIOUS_HINT = "Add the maps again: python labeling/add_previous.py DATASET --detector FILE.onnx"
-_HINT = "Make the dataset again: python labeling/make_labels.py VIDEO --out DIR"
+_HINT = "Create the dataset again: python labeling/make_labels.py VIDEO --out DIR"
 
 _ARRAYS = {
     "importance": ("f", True),
@@ -91,10 +91,10 @@ def _importance_of(path: Path, grid: Grid) -> tuple[NDArray[Any], ...]:
         expected = (len(found[0]) if found[0].ndim else 0, *(shape if rest else ()))
         if array.dtype.kind not in kinds or array.shape != expected:
             raise DatasetError(
-                f"{path}: {name} of {array.dtype} and shape {array.shape} for a {shape} grid", hint="Make it again."
+                f"{path}: {name} of {array.dtype} and shape {array.shape} for a {shape} grid", hint="Create it again."
             )
     if not np.isfinite(found[0]).all() or min(found[1].min(initial=0), found[3].min(initial=0)) < 0:
-        raise DatasetError(f"{path} holds values that are not finite, or negative numbers of frames", hint=_HINT)
+        raise DatasetError(f"{path} contains values that are not finite, or negative frame numbers", hint=_HINT)
     return found
 
 
@@ -119,7 +119,9 @@ def read_label(path: Path, manifest: Manifest) -> NDArray[np.uint8]:
     if mode != "P":
         raise DatasetError(f"label {path} has mode {mode!r}, not a palette of levels", hint=_HINT)
     if levels.max() >= manifest.num_levels:
-        raise DatasetError(f"label {path} has level {levels.max()}, the last is {manifest.num_levels - 1}", hint=_HINT)
+        raise DatasetError(
+            f"label {path} has level {levels.max()}, but the highest level is {manifest.num_levels - 1}", hint=_HINT
+        )
     return levels
 
 
@@ -159,8 +161,8 @@ def _require_size(size_px: tuple[int, ...], manifest: Manifest, path: Path) -> N
     if size_px != (grid.width_px, grid.height_px):
         whose = f"those of {video_of(path)}" if len(manifest.grids) > 1 else "the dataset's frames"
         raise DatasetError(
-            f"{path} is {size_px[0]} x {size_px[1]} pixels, {whose} are {grid.width_px} x {grid.height_px}",
-            hint="Frames are never resized: restore the file, or make the dataset again.",
+            f"{path} is {size_px[0]} x {size_px[1]} pixels, but {whose} are {grid.width_px} x {grid.height_px}",
+            hint="Frames are never resized: restore the file, or create the dataset again.",
         )
 
 
@@ -178,13 +180,13 @@ def normalised_importance(frame: LabelledFrame, manifest: Manifest) -> NDArray[n
     """(rows, cols) importance of a frame in [0, 1], as its levels were cut from.
 
     Raises:
-        DatasetError: the manifest does not say how that frame's importance was normalised.
+        DatasetError: the manifest does not say how that frame's importance was normalized.
     """
     key = calibration_key(manifest.scope, frame.video_id, frame.index)
     knots = manifest.calibrations.get(key)
     if knots is None:
         raise DatasetError(
-            f"the manifest has no calibration {key!r}", hint="Make the dataset again with make_labels.py."
+            f"the manifest has no calibration {key!r}", hint="Create the dataset again with make_labels.py."
         )
     return normalise(frame.importance, knots.knots())
 

@@ -54,7 +54,7 @@ class DetectorSettings:
         """
         value = default if self.score_threshold is None else self.score_threshold
         if not 0.0 < value < 1.0:
-            raise OptionError(f"score_threshold={value} is not between 0 and 1", hint="Leave it out for the default.")
+            raise OptionError(f"score_threshold={value} is not between 0 and 1", hint="Omit it to use the default.")
         return value
 
 

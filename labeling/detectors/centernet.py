@@ -34,7 +34,7 @@ class CenterNetDetector(CocoDetector):
         path = settings.weights or DEFAULT_MODEL
         if not path.is_file():
             raise WeightsError(
-                f"CenterNet's model is not at {path}",
+                f"CenterNet's model not found at {path}",
                 hint="Get it: python datasets/get_demo_detector.py (needs npm), or use --detector hog.",
             )
         super().__init__(settings)

@@ -53,7 +53,7 @@ class Detectron2Detector(CocoDetector):
             url = "/".join((_ZOO, *_MODELS[variant]))
             raise OptionError(
                 f"detector {variant!r} needs a file",
-                hint=f"curl -LO {url}, then --detector-weights {Path(url).name} (its publisher gives no checksum).",
+                hint=f"curl -LO {url}, then --detector-weights {Path(url).name} (no published checksum).",
             )
         self._network = _build(variant)
         load_into(self._network, _read(weights), weights, variant)
@@ -99,5 +99,5 @@ def _read(path: Path) -> dict[str, Tensor]:
         raise WeightsError(f"not plain weights: {path} ({error})", hint="Give a file of the model zoo.") from None
     state = record.get("model") if isinstance(record, dict) else None
     if not isinstance(state, dict):
-        raise WeightsError(f"{path} holds no 'model'", hint="Give a file of the model zoo.")
+        raise WeightsError(f"{path} contains no 'model'", hint="Give a file of the model zoo.")
     return {name: torch.from_numpy(array) for name, array in state.items()}

@@ -53,7 +53,7 @@ class EfficientDetDetector(CocoDetector):
         mean, deviation = (
             torch.tensor(values, dtype=images.dtype, device=images.device).view(3, 1, 1) for values in self._norm
         )
-        # After normalisation the padding, zero, is the mean colour.
+        # After normalization the padding, zero, is the mean color.
         frames = functional.pad((images - mean) / deviation, padding).contiguous(memory_format=torch.channels_last)
         features = parts.fpn(parts.backbone(frames))
         scores = _by_anchor(parts.class_net(features), len(self._columns)).float().sigmoid()
@@ -104,10 +104,10 @@ def _keep_columns(network: Any, columns: Tensor) -> None:
 
 
 def _fold_batch_norm(network: nn.Module) -> None:
-    """Put each normalisation into the convolution before it: a fifth of the time on a CPU was spent on them.
+    """Put each normalization into the convolution before it: a fifth of the time on a CPU was spent on them.
 
-    In timm and effdet a module declares as many normalisations as it has last convolutions, in the order of their use.
-    The heads share convolutions between levels with a normalisation of each level: those stay.
+    In timm and effdet a module declares as many normalizations as it has last convolutions, in the order of their use.
+    The heads share convolutions between levels with a normalization of each level: those stay.
     """
     for module in list(network.modules()):
         children = list(module.named_children())

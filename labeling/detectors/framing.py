@@ -18,7 +18,7 @@ def prepare_frame(image: Tensor, preparation: Preparation, size: tuple[int, int]
         size: height and width of the network's frame.
 
     Returns:
-        (1, 3, *size), normalised, and where the frame lies in it.
+        (1, 3, *size), normalized, and where the frame lies in it.
     """
     placement = place(image.shape[2], image.shape[3], size, preparation.fit)
     values = image * 255.0

@@ -103,10 +103,10 @@ def _window_boxes(shape: torch.Size, zoom_x: float, zoom_y: float, like: Tensor)
 
 
 def _block_histograms(image: Tensor) -> Tensor:
-    """(3, H, W) RGB in [0, 1] -> (36, block rows, block cols): L2-Hys-normalised histograms at stride 8."""
+    """(3, H, W) RGB in [0, 1] -> (36, block rows, block cols): L2-Hys-normalized histograms at stride 8."""
     rows, cols = image.shape[1] // STRIDE_PX, image.shape[2] // STRIDE_PX
     maps = _orientation_maps(image)[:, : rows * STRIDE_PX, : cols * STRIDE_PX]
-    # A block is two strides long, so weighing its pixels is one product a stride and a sum of neighbours.
+    # A block is two strides long, so weighing its pixels is one product a stride and a sum of neighbors.
     profile = _cell_profile().to(image)
     taps = torch.cat([profile[:, :STRIDE_PX], profile[:, STRIDE_PX:]])  # (2 halves x 2 cells, 8)
     down = taps @ maps.reshape(NUM_BINS, rows, STRIDE_PX, -1)
@@ -159,7 +159,7 @@ def _cell_profile() -> Tensor:
 
 
 def _l2hys(histogram: Tensor) -> Tensor:
-    """Normalise, clip and normalise again over the 36 channels, with OpenCV's constants."""
+    """Normalize, clip and normalize again over the 36 channels, with OpenCV's constants."""
     norm = (histogram.square().sum(0, keepdim=True) + 1e-12).sqrt()
     clipped = (histogram / (norm + 0.1 * histogram.shape[0])).clamp(max=CLIP_L2HYS)
     return clipped / ((clipped.square().sum(0, keepdim=True) + 1e-12).sqrt() + 1e-3)

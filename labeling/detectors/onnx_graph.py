@@ -31,8 +31,8 @@ _SUPPRESSION = (
     "BatchedNMS_TRT",
 )
 _HOW_TO_LEAVE_IT_OUT = (
-    "Export it without suppression: Ultralytics nms=False, YOLOv5 to v7 without --nms or --end2end, "
-    "PaddleDetection -o export.nms=False or exclude_nms=True, torchvision and others before their post-processing."
+    "Export it without suppression: Ultralytics with nms=False, YOLOv5 to v7 without --nms or --end2end, "
+    "PaddleDetection with export.nms=False or exclude_nms=True, others before their post-processing."
 )
 
 
@@ -61,15 +61,19 @@ def read_graph(path: Path) -> DetectorGraph:
     model = read_onnx(path, "detector")
     inside = [node.op_type for node in model.graph.node if node.op_type in _SUPPRESSION]
     if inside:
-        raise WeightsError(f"{path} suppresses inside ({inside[0]}): no gradient", hint=_HOW_TO_LEAVE_IT_OUT)
+        raise WeightsError(
+            f"{path} contains suppression ({inside[0]}), which has no gradient", hint=_HOW_TO_LEAVE_IT_OUT
+        )
     opset = max((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), default=0)
     if opset not in OPSETS:
-        raise WeightsError(f"{path} is of opset {opset}, not 11 to 21", hint="Export it again with opset 17.")
+        raise WeightsError(f"{path} has opset {opset}, not 11 to 21", hint="Export it again with opset 17.")
     inputs = frame_inputs(model)
     frames = [value for value in inputs if len(dims_of(value)) == 4 and dims_of(value)[1] in (0, 3)]
     if len(frames) != 1:
         shapes = ", ".join(f"{value.name} {dims_of(value)}" for value in inputs)
-        raise WeightsError(f"{path} has no single input 1 x 3 x H x W: {shapes}", hint="Export it for frames.")
+        raise WeightsError(
+            f"{path} has no single input 1 x 3 x H x W: {shapes}", hint="Export it with a single image input."
+        )
     height, width = dims_of(frames[0])[2:]
     _to_float32(model)
     names = next((entry.value for entry in model.metadata_props if entry.key == "names"), "")
@@ -107,7 +111,7 @@ def run_once(model: onnx.ModelProto, frame: NDArray[np.float32], path: Path) -> 
     except Exception as error:  # ONNX Runtime's exceptions have no common base but this
         height, width = frame.shape[2:]
         raise WeightsError(
-            f"{path} does not run on a frame of {width} x {height}: {first_line(error)}", hint="Choose its own size."
+            f"{path} failed on a frame of {width} x {height}: {first_line(error)}", hint="Use its own size."
         ) from None
     return outputs
 
@@ -161,7 +165,7 @@ def _folded(model: onnx.ModelProto) -> onnx.ModelProto:
         while node.input and not node.input[-1]:  # left out, and so it can be left off
             node.input.pop()
     constants = [node for node in folded.graph.node if node.op_type == "Constant" and node.attribute[0].name == "value"]
-    for node in constants:  # a bias is expected among the initialisers
+    for node in constants:  # a bias is expected among the initializers
         tensor = folded.graph.initializer.add()
         tensor.CopyFrom(node.attribute[0].t)
         tensor.name = node.output[0]

@@ -80,7 +80,10 @@ class TfjsGraph:
             elif name not in seen:
                 seen.add(name)
                 if name not in self._nodes:
-                    raise WeightsError(f"the graph has no node {name!r}", hint="Use the model this was written for.")
+                    raise WeightsError(
+                        f"the graph has no node {name!r}",
+                        hint="Use the supported model: python datasets/get_demo_detector.py",
+                    )
                 stack.append((name, True))
                 stack.extend((needed, False) for needed in self._nodes[name].get("input", []))
         return order

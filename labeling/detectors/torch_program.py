@@ -96,7 +96,7 @@ class TorchProgramDetector(DetectorWithClasses):
         wrong = classes[~known & (scores.detach() > 0)]  # what fills up a fixed number of boxes has a score of 0
         if len(wrong):
             raise WeightsError(
-                f"{self._source} returns class {int(wrong[0])}, there are {len(self.class_names)}",
+                f"{self._source} returns class {int(wrong[0])}, but there are {len(self.class_names)}",
                 hint="Number them from 0; for other classes than COCO's 80 add --class-names FILE.",
             )
         return functional.one_hot(classes.where(known, 0), len(self.class_names))

@@ -92,9 +92,11 @@ def _load(folder: Path, variant: str) -> PreTrainedModel:
     try:
         config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         if not isinstance(config, wanted.config_class):
-            raise WeightsError(f"{folder} is a {config.model_type}, not {variant}", hint="Choose its --detector.")
+            raise WeightsError(
+                f"{folder} is a {config.model_type}, not {variant}", hint="Use the --detector that it belongs to."
+            )
         if config.num_labels != len(COCO_CLASSES):
-            raise WeightsError(f"{folder} has {config.num_labels} classes, not COCO's 80", hint="Give COCO weights.")
+            raise WeightsError(f"{folder} has {config.num_labels} classes, not COCO's 80", hint="Use COCO weights.")
         network, report = wanted.from_pretrained(
             folder, config=config, local_files_only=True, use_safetensors=True, output_loading_info=True
         )
@@ -109,7 +111,7 @@ def _load(folder: Path, variant: str) -> PreTrainedModel:
 
 def _from_hub(repository: str, *, offline: bool) -> Path:
     """The hub's usual cache (``HF_HOME``); fetched if it is not there."""
-    by_hand = f"Get it by hand: hf download {repository} {' '.join(_FILES)}, or name a folder with --detector-weights."
+    by_hand = f"Download it: hf download {repository} {' '.join(_FILES)}, or set --detector-weights FOLDER."
     try:
         return Path(snapshot_download(repository, allow_patterns=list(_FILES), local_files_only=offline))
     except LocalEntryNotFoundError:
@@ -124,4 +126,6 @@ def _check_blob(path: Path, sha256: str) -> None:
     """In the hub's cache a large file is a link to a file named by its SHA-256."""
     name = path.resolve().name
     if re.fullmatch(r"[0-9a-f]{64}", name) and name != sha256:
-        raise WeightsError(f"{path} is damaged: its checksum is not {name[:8]}...", hint=f"Remove {path.resolve()}.")
+        raise WeightsError(
+            f"{path} is damaged: its checksum does not start with {name[:8]}", hint=f"Remove {path.resolve()}."
+        )

@@ -32,7 +32,7 @@ from labeling.maths.split import SPLITS, SplitName
 
 @dataclass(frozen=True, eq=False)
 class VideoImportance:
-    """Raw importance of one video's labelled frames."""
+    """Raw importance of one video's labeled frames."""
 
     frame_index: NDArray[np.int64]
     """(N,) position of each frame in the video."""
@@ -54,7 +54,7 @@ def assemble_dataset(
     fingerprint: str,
     calibration: Manifest | None = None,
 ) -> None:
-    """Normalise, quantise, write every file into the work folder, then rename that to ``options.out``."""
+    """Normalize, quantize, write every file into the work folder, then rename that to ``options.out``."""
     videos = {video.video_id: _load(video.video_id, video.splits, work) for video in job.videos}
     knots = {"dataset": calibration.calibrations["dataset"].knots()} if calibration else _fit(videos, options)
     histograms = {split: np.zeros(options.levels, np.int64) for split in SPLITS}
@@ -94,13 +94,13 @@ def _load(video_id: str, splits: dict[int, SplitName], work: WorkFolder) -> Vide
 
 
 def _fit(videos: dict[str, VideoImportance], options: LabelOptions) -> dict[str, Knots]:
-    """One normalisation for the dataset (from its training frames, if any), for each video, or for each frame."""
+    """One normalization for the dataset (from its training frames, if any), for each video, or for each frame."""
     if options.scope == "dataset":
         train = [video.importance[[split == "train" for split in video.splits]] for video in videos.values()]
         if not any(map(len, train)):
             print(
-                "note: without training frames, importance is normalised over the frames of this dataset: its levels "
-                "have a scale of their own; --calibration DATASET takes another dataset's"
+                "note: without training frames, importance is normalized over all frames of this dataset: its levels "
+                "are not those of other datasets; use --calibration DATASET to share another dataset's scale"
             )
             train = [video.importance for video in videos.values()]
         return {"dataset": fit_knots(np.concatenate([part.ravel() for part in train]), options.curve)}

@@ -28,7 +28,7 @@ def read_calibration(path: Path, options: LabelOptions, models: tuple[ModelRecor
 
     Args:
         path: a dataset folder or its manifest.json.
-        options: of the labelling that is to be on that scale.
+        options: of the labeling that is to be on that scale.
         models: its detector and upscaler.
 
     Raises:
@@ -38,8 +38,8 @@ def read_calibration(path: Path, options: LabelOptions, models: tuple[ModelRecor
     manifest = read_manifest(path.parent if path.name == MANIFEST_NAME else path)
     if manifest.scope != "dataset":
         raise OptionError(
-            f"--calibration {path}: its importance was normalised over each {manifest.scope}",
-            hint="Only a scale over a whole dataset can be carried over; label that one with --scope dataset.",
+            f"--calibration {path}: its importance was normalized over each {manifest.scope}",
+            hint="Only a scale over a whole dataset can be reused; label that dataset with --scope dataset.",
         )
     require_same_kind(
         manifest,
@@ -48,6 +48,6 @@ def read_calibration(path: Path, options: LabelOptions, models: tuple[ModelRecor
         _SCALE_OPTIONS,
         {"levels": (options.levels, manifest.num_levels)},
         named=f"--calibration {path}",
-        hint="Importances of different kinds have no common scale; use the same options and weights.",
+        hint="Different kinds of importance have no common scale; use the same options and weights.",
     )
     return manifest

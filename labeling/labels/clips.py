@@ -66,11 +66,11 @@ def clips_of(options: LabelOptions) -> list[Clip]:
     if options.clips is not None:
         clips += _listed(options.clips, usual)
     if not clips:
-        raise OptionError("no video given", hint="Name at least one: make_labels.py VIDEO --out DIR")
+        raise OptionError("no video given", hint="Specify at least one: make_labels.py VIDEO --out DIR")
     if options.videos and len(clips) > len(options.videos):
         raise OptionError(
-            f"what is {options.videos[0]} for? Other videos have a split",
-            hint="Give every video by --train, --val, --test or --clips; or none.",
+            f"{options.videos[0]} has no split, but other videos have one",
+            hint="Assign every video with --train, --val, --test or --clips, or none of them.",
         )
     return clips
 
@@ -81,7 +81,7 @@ def _listed(file: Path, usual: FrameSelection) -> list[Clip]:
         with file.open("rb") as stream:
             text = stream.read(_MOST_BYTES + 1)
         if len(text) > _MOST_BYTES:
-            raise OptionError(f"--clips {file} is larger than 10 MB: no list of videos", hint=_HINT)
+            raise OptionError(f"--clips {file} is larger than 10 MB: not a list of videos", hint=_HINT)
         entries = _ENTRIES.validate_python(yaml.safe_load(text.decode("utf-8")))
     except OSError as error:
         raise InputError(f"cannot read --clips {file}: {error.strerror}", hint="Check the path.") from None

@@ -41,7 +41,7 @@ def require_same_kind(
     pairs |= {"detector": (models[0], manifest.detector), "upscaler": (models[1], manifest.upscaler), **more}
     for name, (here, there) in pairs.items():
         if _plain(here) != _plain(there):
-            raise OptionError(f"{named} was made with another {name}: {there}, here {here}", hint=hint)
+            raise OptionError(f"{named} was made with another {name}: {there}, not {here}", hint=hint)
 
 
 def differing_options(manifest: Manifest, values: Mapping[str, object]) -> list[str]:
@@ -65,13 +65,13 @@ def is_complete(options: LabelOptions, fingerprint: str) -> bool:
         )
     manifest = read_manifest(options.out)
     if manifest.job_sha256 == fingerprint:
-        print(f"{options.out} is complete already: the same videos, options and weights")
+        print(f"{options.out} is already complete: same videos, options and weights")
         return True
     if not options.overwrite:
         differing = ", ".join(differing_options(manifest, option_values(options)))
         differing = differing or "videos, weights, calibration or package versions"
         raise OptionError(
-            f"{options.out} holds labels of another job: {differing} differ",
+            f"{options.out} contains labels of another job: {differing} differ",
             hint="Choose another --out, or add --overwrite to replace it.",
         )
     return False

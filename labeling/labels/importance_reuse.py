@@ -25,7 +25,7 @@ def reuse_importance(
     versions: dict[str, str],
     work: WorkFolder,
 ) -> int:
-    """Put what `dataset` holds of the job's frames into its work folder, as if they had been labelled.
+    """Put what `dataset` holds of the job's frames into its work folder, as if they had been labeled.
 
     Args:
         dataset: folder of a finished dataset.
@@ -56,7 +56,7 @@ def reuse_importance(
         sorted((option_values(options).keys() | BEFORE.keys()) - (_AFTERWARDS - coded)),
         same,
         named=f"--importance-from {dataset}",
-        hint="Give the same options and weights, but for levels, curve, scope and frames; or label anew.",
+        hint="Use the same options and weights, except for levels, curve, scope and frames; or label again.",
     )
     ids = {(source.sha256, source.lr_sha256): source.video_id for source in manifest.sources}
     frames = {frame.key: frame for split in SPLITS for frame in read_split(dataset, manifest, split)}

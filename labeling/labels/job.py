@@ -1,4 +1,4 @@
-"""Plan a labelling job: which videos, which frames, what size, which split. No PyTorch needed."""
+"""Plan a labeling job: which videos, which frames, what size, which split. No PyTorch needed."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class PlannedVideo:
     sha256: str
     """Hash of the file."""
     splits: dict[int, SplitName]
-    """Frame index -> split, for the frames that are labelled; increasing."""
+    """Frame index -> split, for the frames that are labeled; increasing."""
     clips: tuple[Clip, ...]
     """Of which parts of it they are."""
     losses: tuple[Loss, ...] = ()
@@ -224,7 +224,8 @@ def plan_job(options: LabelOptions) -> LabelJob:
     paths = _by_path(clips_of(options))
     if options.lr and len(options.lr) != len(paths):
         raise OptionError(
-            f"{len(options.lr)} --lr for {len(paths)} videos", hint="Give one twin for each video, in their order."
+            f"{len(options.lr)} --lr for {len(paths)} videos",
+            hint="Specify one low-resolution video per video, in the same order.",
         )
     reports = [SourceReport(str(path), options.damaged) for path in paths]
     infos = [
@@ -234,7 +235,7 @@ def plan_job(options: LabelOptions) -> LabelJob:
     hashes = [sha256_of_source(path) for path in paths]
     for path, digest in zip(paths, hashes, strict=True):
         if hashes.count(digest) > 1:
-            raise OptionError(f"the same video twice: {path}", hint="Give the same path for each part of it.")
+            raise OptionError(f"the same video twice: {path}", hint="Use the same path for each part of it.")
     names = _video_ids(list(paths), hashes)
     clips = dict(zip(names, paths.values(), strict=True))
     splits = _split_frames(dict(zip(names, infos, strict=True)), clips, options)
@@ -260,14 +261,14 @@ def _by_path(clips: Sequence[Clip]) -> dict[Path, list[Clip]]:
     for clip in clips:
         found.setdefault(clip.path, []).append(clip)
         if clip.split is None and len(found[clip.path]) > 1:
-            raise OptionError(f"the same video twice: {clip.path}", hint="Name each video once.")
+            raise OptionError(f"the same video twice: {clip.path}", hint="Specify each video once.")
     return found
 
 
 def _split_frames(
     infos: dict[str, VideoInfo], clips: dict[str, list[Clip]], options: LabelOptions
 ) -> dict[str, dict[int, SplitName]]:
-    """The split of every frame that is labelled."""
+    """The split of every frame that is labeled."""
     by_hand: dict[str, dict[int, SplitName]] = {}
     by_shares: dict[str, dict[int, Fraction]] = {}
     for name, info in infos.items():
@@ -290,7 +291,7 @@ def _split_frames(
                 both = f"{known[twice]} and {clip.split}"
                 raise OptionError(
                     f"frame {twice} of {name!r} ({float(frames[twice]):.3f} s) is in {both}",
-                    hint="Let parts of a video for different splits not overlap.",
+                    hint="Parts of a video in different splits must not overlap.",
                 )
             known.update(dict.fromkeys(frames, clip.split))
     if by_hand:

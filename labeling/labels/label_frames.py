@@ -36,14 +36,14 @@ def label_here(job: LabelJob, part: int, parts: int, labeller: Labeller, work: W
         missing = missing_frames(video, wanted, work)
         done = len(wanted) - len(missing)
         if done:
-            print(f"{video.video_id}: {done} of {len(wanted)} frames were done before")
+            print(f"{video.video_id}: {done} of {len(wanted)} frames are already done")
         if missing:
             frames = label_frames(video, missing, labeller, work, knots)
-            deque(track(frames, total=len(wanted), done=done, label=f"labelling {video.video_id}"), maxlen=0)
+            deque(track(frames, total=len(wanted), done=done, label=f"labeling {video.video_id}"), maxlen=0)
 
 
 def try_one_frame(job: LabelJob, labeller: Labeller) -> str:
-    """Run everything on the first frame that is to be labelled, forward and backward; says what came of it.
+    """Run everything on the first frame that is to be labeled, forward and backward; says what came of it.
 
     Raises:
         RegenError: the detector or the upscaler cannot be used.
@@ -53,7 +53,7 @@ def try_one_frame(job: LabelJob, labeller: Labeller) -> str:
     for pair in _pairs(video, selection, labeller.options, None):
         _, num_detections = labeller.label(pair, always_differentiate=True)
         return (
-            f"the detector and the upscaler can be used: {num_detections} detections on frame {pair.frame.index} of "
+            f"the detector and the upscaler work: {num_detections} detections on frame {pair.frame.index} of "
             f"{video.video_id}"
         )
     raise InputError(f"{video.info.path}: its first frame cannot be decoded", hint="Check that the file plays.")

@@ -45,7 +45,7 @@ def label_videos(options: LabelOptions) -> None:
     for finding in chain.from_iterable(resolution_findings(models[0], grid) for grid in job.grids):
         print(f"warning: {finding}")
     if options.dry_run:
-        print(f"{try_one_frame(job, labeller)}; dry run: no labels were made")
+        print(f"{try_one_frame(job, labeller)}; dry run: no labels were written")
         return
     versions = {name: version(name) for name in VERSIONED_PACKAGES}
     calibration = read_calibration(options.calibration, options, models) if options.calibration else None
@@ -59,7 +59,7 @@ def label_videos(options: LabelOptions) -> None:
                 clear(work.root)
         return
     for other in work.unfinished_others():
-        print(f"note: unfinished work with other options, videos or weights is kept in {other}")
+        print(f"note: {other} contains unfinished work with other options, videos or weights")
     part, parts = parse_shard(options.shard)
     with work.locked(options.shard):
         if is_complete(options, fingerprint):  # by a process that ended just now
@@ -68,7 +68,7 @@ def label_videos(options: LabelOptions) -> None:
             return
         if options.importance_from:
             taken = reuse_importance(options.importance_from, job, options, models, versions, work)
-            print(f"importance of {taken} frames taken from {options.importance_from}")
+            print(f"reused the importance of {taken} frames of {options.importance_from}")
         if options.engine == "ray":
             from labeling.labels.ray_engine import label_on_ray
 
@@ -77,7 +77,7 @@ def label_videos(options: LabelOptions) -> None:
             knots = calibration.calibrations["dataset"].knots() if calibration else None
             label_here(job, part, parts, labeller, work, knots)
         if options.shard:
-            print(f"part {part} of {parts} is done; when all are, give the same command without --shard")
+            print(f"part {part} of {parts} is done; when all are, run the same command without --shard")
             return
         assemble_dataset(
             job, options, work, models=models, versions=versions, fingerprint=fingerprint, calibration=calibration

@@ -38,7 +38,7 @@ def match_twin(video: VideoInfo, twin: VideoInfo, wanted: list[int]) -> LrStream
         raise InputError(
             f"{twin.path} ({twin.width_px} x {twin.height_px}) has another shape than {video.path} "
             f"({video.width_px} x {video.height_px})",
-            hint="Give the same pictures at low resolution.",
+            hint="Use the same frames at low resolution.",
         )
     times = np.array([float(seconds) for seconds in twin.seconds])
     step = 1 / float(video.frame_rate)
@@ -48,13 +48,13 @@ def match_twin(video: VideoInfo, twin: VideoInfo, wanted: list[int]) -> LrStream
         raise InputError(
             f"{twin.path} has no frame at {float(video.seconds[lonely[0]]):.3f} s of {video.path}, nor for "
             f"{len(lonely) - 1} others of {len(wanted)}",
-            hint="Give a recording of the same length, or --stop-seconds.",
+            hint="Use a recording of the same length, or set --stop-seconds.",
         )
     offset = _offset(video, twin, evenly_spaced(wanted, SAMPLES), step)
     if offset:
         late = "late" if offset > 0 else "early"
         raise InputError(
-            f"{twin.path} shows what {video.path} shows {abs(float(offset)):.3f} s {late}",
+            f"{twin.path} is offset from {video.path}, which shows the same {abs(float(offset)):.3f} s {late}",
             hint=f"Cut {abs(float(offset)):.3f} s off the beginning of the {'twin' if offset > 0 else 'other'}.",
         )
     return LrStream(twin.path, positions)

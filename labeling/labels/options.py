@@ -1,4 +1,4 @@
-"""The options of the labelling command: its flags, its help, and a part of the manifest."""
+"""The options of the labeling command: its flags, its help, and a part of the manifest."""
 
 from __future__ import annotations
 
@@ -27,55 +27,55 @@ class LabelOptions(NetworkOptions):
     """
 
     videos: Annotated[tuple[Path, ...], tyro.conf.Positional] = ()
-    """Videos and folders of images to label, divided as --split says."""
+    """Videos and folders of images to label; --split divides them."""
     train: tuple[Path, ...] = ()
-    """Videos to train on; with --val and --test in place of --split."""
+    """Videos to train on; use with --val and --test instead of --split."""
     val: tuple[Path, ...] = ()
-    """Videos to choose the model by."""
+    """Videos for validation: the best checkpoint is chosen on them."""
     test: tuple[Path, ...] = ()
-    """Videos to judge it by. A dataset may have these alone: see --calibration."""
+    """Videos for testing. A dataset may consist of these alone: see --calibration."""
     clips: Path | None = None
-    """List of parts of videos: a YAML file of entries with path (relative to it), split, start, stop and every."""
+    """YAML file that lists parts of videos: entries with path (relative to the file), split, start, stop and every."""
     out: Path
-    """Dataset folder to make."""
+    """Dataset folder to write."""
     height: int = 360
     """Height of the low-resolution frame in pixels; the width follows the video. Smaller videos keep their size."""
     reduce: Reduction = "area"
-    """How frames are reduced to it: area, or Pillow's antialiased bicubic or lanczos."""
+    """How frames are reduced to that height: area, or Pillow's antialiased bicubic or lanczos."""
     lr_codec: str | None = None
-    """Code the reduced video as a camera would, once and as a video: h264:crf30, h264:600k, h265:crf28, ..."""
+    """Encode the reduced video first, as a camera would: h264:crf30, h264:600k, h265:crf28, ..."""
     lr: tuple[Path, ...] = ()
-    """Recorded low-resolution twins of the videos, in their order (train, val, test); --height is then theirs."""
+    """Recorded low-resolution versions of the videos, in the same order (train, val, test); replaces --height."""
     start_seconds: float = 0.0
-    """First time to take, counted from the first frame of each video."""
+    """Start time, counted from the first frame of each video."""
     stop_seconds: float | None = None
-    """First time not to take."""
+    """Stop time (exclusive)."""
     every: int = 1
-    """Take one frame in so many."""
+    """Take every Nth frame."""
     stream: int | None = None
-    """Index of the video stream, as FFmpeg counts; the default is the default one, or the largest."""
+    """Index of the video stream, as FFmpeg counts; by default the file's default stream, or the largest."""
     damaged: Damaged = "skip"
-    """skip: frames that are lost (damaged, cut off, of another size) are left out and counted; stop: they are an
+    """Unusable frames (damaged, cut off, of another size): skip leaves them out and counts them, stop raises an
     error."""
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
-    """Number type of the networks. float16 is for the upscaler alone: gradients would vanish in it."""
+    """Number type of the networks. float16 applies to the upscaler only: gradients would vanish in it."""
     sr_cache: Path | None = None
-    """Folder to keep super-resolved frames in, for labelling the same frames again. Without it they are not stored."""
+    """Folder to cache super-resolved frames in, for labeling the same frames again. Not cached by default."""
     interpolation: Literal["bicubic", "bilinear"] = "bicubic"
-    """How the interpolated frame, which the gradient is taken at, is made."""
+    """How to enlarge the interpolated frame, at which the gradient is computed."""
     variant: Literal["delta", "gradient", "path"] = "delta"
-    """delta: |gradient| times what super-resolution changes; gradient: |gradient| alone; path: with sign, and the
-    gradient averaged on the way from the interpolated to the super-resolved frame."""
+    """delta: |gradient| times the change made by super-resolution; gradient: |gradient| alone; path: signed, with the
+    gradient averaged between the interpolated and the super-resolved frame."""
     objective: Literal["scores", "agreement", "f1"] = "scores"
-    """Accuracy to differentiate. scores: sum of the scores; agreement: minus the difference of the scores to the
-    reference's; f1: F1 against the reference, softened."""
+    """Accuracy to differentiate. scores: sum of the scores; agreement: minus the difference from the reference's
+    scores; f1: a softened F1 against the reference."""
     reference: Literal["auto", "true", "sr"] = "auto"
-    """Whose detections are right, for agreement and f1: the true high-resolution frame's or the super-resolved
-    frame's; auto is the true one where the video is large enough."""
+    """Frame whose detections count as correct, for agreement and f1: the true high-resolution frame or the
+    super-resolved frame; auto uses the true one where the video is large enough."""
     norm: Literal[1, 2] = 1
-    """Magnitude of a pixel over its channels: 1 sum, 2 Euclidean. For delta and gradient."""
+    """Norm over a pixel's channels, for delta and gradient: 1 is the sum, 2 Euclidean."""
     path_steps: int = 6
-    """Gradients on the way, for path."""
+    """Number of gradients to average, for path."""
     grid: Literal["lr", "sr"] = "lr"
     """Tile the low-resolution or the super-resolved frame into macroblocks."""
     block_px: int = 16
@@ -83,30 +83,29 @@ class LabelOptions(NetworkOptions):
     levels: int = 10
     """Number of importance levels, 2 to 255."""
     curve: Literal["linear", "log", "quantile", "clipped"] = "quantile"
-    """Normalisation of importance to [0, 1]."""
+    """Normalization of importance to [0, 1]."""
     scope: Literal["frame", "video", "dataset"] = "dataset"
-    """Over what to normalise; for the dataset, over its training frames."""
+    """What to normalize over; dataset uses the training frames."""
     calibration: Path | None = None
-    """Dataset (or its manifest.json) whose scale to use in place of --curve and --scope: levels mean the same there."""
+    """Dataset (or its manifest.json) whose normalization to use instead of --curve and --scope: levels then match."""
     importance_from: Path | None = None
-    """Dataset of the same videos and options whose raw importance is taken over instead of computed: for other
+    """Dataset of the same videos and options whose raw importance to reuse instead of computing it: for other
     --levels, --curve, --scope or --split."""
     split: tuple[float, float, float] = (0.6, 0.2, 0.2)
-    """Shares of train, val and test, of which some may be 0: whole videos if there are enough, else contiguous
-    segments."""
+    """Shares of train, val and test (0 is allowed): whole videos if there are enough, otherwise contiguous segments."""
     gap_seconds: float = 2.0
-    """Length left out between two segments of a video."""
+    """Gap between two segments of a video."""
     shard: str | None = None
-    """I/N: only the I-th of N equal parts of the frames, for many machines that share a file system. When all parts
-    are done, the same command without --shard puts the dataset together."""
+    """I/N: label only the I-th of N equal parts of the frames, for machines that share a file system. When all parts
+    are done, run the same command without --shard to assemble the dataset."""
     engine: Literal["local", "ray"] = "local"
-    """local: this process; ray: a Ray cluster (pip install ray) whose machines share the videos and --out."""
+    """local: in this process; ray: on a Ray cluster (pip install ray) whose machines share the videos and --out."""
     ray_address: str | None = None
-    """Address of the cluster, or auto for the one this machine belongs to; by default one is started here."""
+    """Address of the cluster, or auto for the one this machine belongs to; by default a local one is started."""
     preview: int = 0
-    """Every so many frames, write a picture (frame, importance, levels) to OUT-preview/ while it runs; 0 is never."""
+    """Write a picture (frame, importance, levels) to OUT-preview/ every N frames; 0 turns this off."""
     dry_run: bool = False
-    """Say what would be done, load (and fetch) the detector and the upscaler, and stop."""
+    """Print what would be done, load (and download) the detector and the upscaler, and stop."""
     overwrite: bool = False
     """Replace a dataset that was made with other options."""
 
@@ -117,12 +116,12 @@ class LabelOptions(NetworkOptions):
         ):  # fmt: skip
             require_range(name, getattr(self, name), low, high)
         if not 0 <= self.gap_seconds < math.inf:
-            raise OptionError(f"--gap-seconds {self.gap_seconds} is not a length of time", hint="Use 0 or more.")
+            raise OptionError(f"--gap-seconds {self.gap_seconds} is not a valid duration", hint="Use 0 or more.")
         parse_shard(self.shard)
         if self.lr and self.lr_codec:
-            raise OptionError("--lr is coded already", hint="Drop --lr-codec.")
+            raise OptionError("--lr is already encoded", hint="Remove --lr-codec.")
         if self.engine == "ray" and self.shard:
-            raise OptionError("--engine ray divides the work itself", hint="Drop --shard.")
+            raise OptionError("--engine ray divides the work itself", hint="Remove --shard.")
         if self.variant != "gradient" and self.upscaler == self.interpolation:
             raise OptionError(
                 f"variant {self.variant!r} with upscaler {self.upscaler!r} is zero everywhere",
@@ -143,5 +142,7 @@ def parse_shard(shard: str | None) -> tuple[int, int]:
     match = re.fullmatch(r"(\d{1,6})/(\d{1,6})", shard or "1/1")
     part, parts = (int(match[1]), int(match[2])) if match else (0, 0)
     if not 1 <= part <= parts:
-        raise OptionError(f"--shard {shard!r} is not I/N with 1 <= I <= N", hint="The first of eight is 1/8.")
+        raise OptionError(
+            f"--shard {shard!r} is not I/N with 1 <= I <= N", hint="For the first of eight parts, use 1/8."
+        )
     return part, parts

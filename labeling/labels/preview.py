@@ -28,7 +28,7 @@ def preview(
         importance: (rows, cols) raw importance.
         options: number of levels, curve and macroblocks.
         caption: what frame it is.
-        knots: the scale of the labels; without it (it is known when all frames are labelled) the frame's own.
+        knots: the scale of the labels; without it (it is known when all frames are labeled) the frame's own.
     """
     grid = options.make_grid(*lr.shape[:2])
     value = normalise(importance, knots or fit_knots(importance, options.curve))

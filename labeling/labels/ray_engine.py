@@ -66,7 +66,7 @@ def label_on_ray(job: LabelJob, options: LabelOptions, work: WorkFolder) -> None
             for video, frames in missing
             for first in range(0, len(frames), length)
         ]
-        for _ in track(_finished(ray, pending), total=total, done=total - left, label="labelling on Ray"):
+        for _ in track(_finished(ray, pending), total=total, done=total - left, label="labeling on Ray"):
             pass
     finally:
         ray.shutdown()
@@ -96,7 +96,7 @@ def _finished(ray: Any, pending: list[Any]) -> Iterator[int]:
         except ray.exceptions.WorkerCrashedError:
             raise OptionError(
                 f"a worker died {RETRIES + 1} times on the same frames",
-                hint="Give workers more memory, or fewer of them.",
+                hint="Give the workers more memory, or use fewer workers.",
             ) from None
 
 

@@ -38,7 +38,7 @@ def accuracy_gradient(accuracy: Accuracy, image: Tensor) -> tuple[Tensor, int]:
     if gradient is None:
         raise WeightsError(
             "the detector's scores do not depend on the frame's pixels: there is no gradient to label with",
-            hint="In its program leave out detach, no_grad, argmax, rounding and numpy on the way to the scores.",
+            hint="Remove detach, no_grad, argmax, rounding and numpy from its computation of the scores.",
         )
     return gradient[0], num_detections
 

@@ -1,6 +1,6 @@
 """Raw importance -> [0, 1] -> importance levels (docs/algorithm.md, "Levels").
 
-A normalisation is a monotone function, linear between knots, so that it can be stored, inverted and used on new video.
+A normalization is a monotone function, linear between knots, so that it can be stored, inverted and used on new video.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 Curve = Literal["linear", "log", "quantile", "clipped"]
 Floats = NDArray[np.float64]
 Knots = tuple[Floats, Floats]
-"""Raw importances, strictly increasing, and the normalised values there, from 0 to 1 and not decreasing."""
+"""Raw importances, strictly increasing, and the normalized values there, from 0 to 1 and not decreasing."""
 
 CLIP_PERCENTILE = 99.5
 
 
 def fit_knots(importance: NDArray[Any], curve: Curve) -> Knots:
-    """The normalisation that suits these importances.
+    """The normalization that suits these importances.
 
     ``linear``: minimum to maximum. ``clipped``: minimum to the 99.5th percentile. ``log``: log(1 + x / median).
     ``quantile``: the rank among the positive importances; zero stays 0.

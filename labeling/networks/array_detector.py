@@ -1,4 +1,4 @@
-"""Labelling's detectors, called with arrays as deployment calls its own."""
+"""Labeling's detectors, called with arrays as deployment calls its own."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class ArrayDetector:
     """A detector on PyTorch that takes frames as they come; see `AnyDetector`.
 
     Args:
-        detector: labelling's.
+        detector: labeling's.
         size: height and width to which callers enlarge frames; None leaves them as they are.
     """
 
@@ -64,8 +64,8 @@ def open_any_detector(options: WorthOptions, size: Size | None, least_score: flo
         return open_onnx_detector(options, size, least_score)
     if options.detector_size:
         raise OptionError(
-            f"detector_size={options.detector_size} is for ONNX files, {path} takes frames as they come",
-            hint="Leave --detector-size out.",
+            f"detector_size={options.detector_size} is for ONNX files; {path} takes frames of any size",
+            hint="Omit --detector-size.",
         )
     import torch
 

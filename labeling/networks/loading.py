@@ -82,7 +82,7 @@ def require_weights(kind: str, weights_sha256: str, record: ModelRecord) -> None
     """Raise WeightsError unless these are the weights that made the labels."""
     if weights_sha256 != record.weights_sha256:
         raise WeightsError(
-            f"the {kind}'s weights are not those that made the labels", hint=f"Name the same --{kind}-weights."
+            f"the {kind}'s weights are not those that made the labels", hint=f"Use the same --{kind}-weights."
         )
 
 

@@ -13,10 +13,12 @@ SUFFIXES = {".onnx", ".pt", ".pth", ".pt2", ".pkl", ".safetensors", ".pb", ".bin
 """Files that may be weights; others are not hashed."""
 CACHE = Path(__file__).parents[2] / "datasets" / "cache"
 """Where this project keeps what it fetches."""
+EMBEDDED = Path(__file__).parents[1] / "upscalers" / "weights"
+"""Upscalers that come with the project, earlier ones included."""
 
 
 def find_weights(sha256: str, folders: Sequence[Path]) -> Path | None:
-    """The file with that hash in one of the folders or below, or in this project's cache; None if there is none.
+    """The file with that hash in one of the folders or below, embedded, or in this project's cache; None otherwise.
 
     Raises:
         InputError: a folder is not there.
@@ -25,8 +27,10 @@ def find_weights(sha256: str, folders: Sequence[Path]) -> Path | None:
         return None
     for folder in folders:
         if not folder.is_dir():
-            raise InputError(f"--weights-folder {folder} is not a folder", hint="Name the folder of the weight files.")
-    for folder in (*folders, CACHE):
+            raise InputError(
+                f"--weights-folder {folder} is not a folder", hint="Specify the folder that contains the weight files."
+            )
+    for folder in (*folders, EMBEDDED, CACHE):
         for place, _, names in os.walk(folder):
             for path in (Path(place, name) for name in sorted(names)):
                 if path.suffix.lower() in SUFFIXES and path.is_file() and sha256_of(path) == sha256:

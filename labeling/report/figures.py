@@ -34,7 +34,7 @@ _LABEL_STYLES = {"importance": ("#000000", "-"), "label": ("#475569", "-.")}
 
 
 def colours_by_method(methods: Sequence[str]) -> dict[str, str]:
-    """One colour a method, for all figures of a page: those of baselines and labels are always the same."""
+    """One color a method, for all figures of a page: those of baselines and labels are always the same."""
     fixed = {name: style[0] for name, style in {**_BASELINE_STYLES, **_LABEL_STYLES}.items()}
     others = [name for name in dict.fromkeys(methods) if name not in fixed]
     return fixed | {name: _MORE_COLOURS[number % len(_MORE_COLOURS)] for number, name in enumerate(others)}

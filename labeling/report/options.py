@@ -20,11 +20,11 @@ class MakeReportOptions:
     out: Path
     """The .html file to write."""
     utility: Path | None = None
-    """utility.json of evaluate_utility.py."""
+    """utility.json, written by evaluate_utility.py."""
     predictions: Path | None = None
-    """Folder of deploy/trt_infer.py, of a video that the dataset was made from."""
+    """Results folder of deploy/trt_infer.py, for a video of the dataset."""
     training: Path | None = None
-    """Folder of paddleseg.tools.train."""
+    """Output folder of paddleseg.tools.train."""
     model: Path | None = None
     """Exported predictor (.onnx), for its model card."""
     enhanced: Path | None = None
@@ -32,9 +32,9 @@ class MakeReportOptions:
     whole: Path | None = None
     """The same with --budget 100%: every frame super-resolved as a whole."""
     split: Literal["train", "val", "test"] = "test"
-    """Which frames to show."""
+    """Split to show frames of."""
     samples: int = 4
-    """How many frames to show."""
+    """Number of frames to show."""
 
     def __post_init__(self) -> None:
         if (self.enhanced is None) != (self.whole is None):

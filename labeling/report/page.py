@@ -132,14 +132,17 @@ def _predictions(folder: Path | None, manifest: Manifest) -> dict[int, NDArray[n
         return {}
     if len(manifest.sources) != 1:
         raise OptionError(
-            f"--predictions {folder} are of one video, the dataset has {len(manifest.sources)}",
-            hint="Leave them out; the models' own figures are still shown.",
+            f"--predictions {folder} are for one video, but the dataset has {len(manifest.sources)}",
+            hint="Omit them; the models' own figures are still shown.",
         )
     path = folder / "importance.npz"
     stored = read_npz(path)
     maps, indices = (stored.get(name, np.empty(0)) for name in ("importance", "frame_index"))
     if maps.shape[1:] != (manifest.grid.rows, manifest.grid.cols):
-        raise InputError(f"{path} holds maps of {maps.shape[1:]}, not on the dataset's grid", hint="Use its own model.")
+        raise InputError(
+            f"{path} contains maps of {maps.shape[1:]}, which do not match the dataset's grid",
+            hint="Use predictions of a model for this dataset.",
+        )
     return {int(index): importance for index, importance in zip(indices, maps, strict=True)}
 
 

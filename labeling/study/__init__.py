@@ -1,1 +1,1 @@
-"""Which way of labelling is right: `label_study` compares them all."""
+"""Which way of labeling is right: `label_study` compares them all."""

@@ -1,4 +1,4 @@
-"""Every way of labelling one frame side by side, from as few passes of the detector as possible."""
+"""Every way of labeling one frame side by side, from as few passes of the detector as possible."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Compare ways of labelling; see `labeling/evaluate_labels.py`. Done frames are kept until a run is whole."""
+"""Compare ways of labeling; see `labeling/evaluate_labels.py`. Done frames are kept until a run is whole."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def evaluate_labels(options: EvaluateLabelsOptions) -> None:
         for video in options.videos:
             study = _plan(options, video)
             if any(run.settings == study.settings for run in record.runs):
-                print(f"{video.name} with {options.detector}: done before")
+                print(f"{video.name} with {options.detector}: already done")
                 continue
             scratch = work / _key(study.settings)
             record = record.with_run(_run(study, scratch))
@@ -106,7 +106,7 @@ def _check_budgets(options: EvaluateLabelsOptions, record: LabelStudy) -> None:
     for run in record.runs:
         if run.settings.budgets != wanted:
             raise OptionError(
-                f"--budgets {_words(wanted)} are not those of the runs in {options.out}",
+                f"--budgets {_words(wanted)} differ from those of the runs in {options.out}",
                 hint=f"Use --budgets {_words(run.settings.budgets)}, or another --out.",
             )
 
@@ -185,7 +185,7 @@ def _load(path: Path) -> Stored:
 
 
 def _scales(frames: Mapping[int, Stored]) -> dict[tuple[str, Curve], Knots]:
-    """Normalisations over all frames of the run, as over a dataset."""
+    """Normalizations over all frames of the run, as over a dataset."""
     known = next(iter(frames.values()))
     return {
         (name, curve): fit_knots(np.stack([frame[f"map:{name}"] for frame in frames.values()]), curve)

@@ -63,7 +63,7 @@ def _budgets(runs: Sequence[StudyRun]) -> tuple[str, ...]:
 
 
 def _groups(runs: Sequence[StudyRun]) -> NDArray[np.int64]:
-    """Segments of neighbouring frames; no segment spans two runs."""
+    """Segments of neighboring frames; no segment spans two runs."""
     groups: list[NDArray[np.int64]] = []
     for run in runs:
         own = segments_of([""] * len(run.settings.frame_index), run.settings.segments)

@@ -1,4 +1,4 @@
-"""Super-resolved frames on disk, so that labelling the same frames again (other detector, other options) is cheaper."""
+"""Super-resolved frames on disk, so that labeling the same frames again (other detector, other options) is cheaper."""
 
 from __future__ import annotations
 

@@ -137,7 +137,7 @@ def load_carn(*, scale: int, weights: Path | None = None) -> NetworkUpscaler:
     state = read_state(weights)
     convolution = state.get("b1.b1.body.0.weight")
     if convolution is None or convolution.ndim != 4 or convolution.shape[1] not in (8, 16, 32, 64):
-        raise WeightsError(f"{weights} is not a CARN checkpoint", hint="Give carn.pth or carn_m.pth of its authors.")
+        raise WeightsError(f"{weights} is not a CARN checkpoint", hint="Use the authors' carn.pth or carn_m.pth.")
     network = Carn(mobile="b1.b1.body.4.weight" in state, groups=FEATURES // convolution.shape[1])
     load_into(network, state, weights, "CARN")
     # The factor whose power is the least that reaches the scale.

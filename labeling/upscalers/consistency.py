@@ -20,11 +20,11 @@ from labeling.upscalers.base import Upscaler
 
 LEAST_DB = 25.0
 """Applied once, CARN-M, EDSR, PAN, IMDN, SAFMN, RLFN, ESPCN and FSRCNN have 34 to 53 dB. EDSR with a residual scale ten
-times too large has 12, one that is not trained 13, CARN-M fed values to 255 18, a grey result 20."""
+times too large has 12, one that is not trained 13, CARN-M fed values to 255 18, a gray result 20."""
 _BORDER_PX = 4
 _HINTS = {
-    "edsr": "If it was trained with a residual scale, name that: --upscaler-option res_scale=0.1",
-    "onnx": "It must enlarge RGB or luma of values 0 to 1 or 0 to 255, without any other normalisation.",
+    "edsr": "If it was trained with a residual scale, specify it: --upscaler-option res_scale=0.1",
+    "onnx": "It must enlarge RGB or luma of values 0 to 1 or 0 to 255, without any other normalization.",
 }
 _HINTS["torch-program"] = _HINTS["onnx"]
 
@@ -47,12 +47,12 @@ def require_consistent(upscaler: Upscaler, source: str, *, stated: bool = False)
     except RegenError:
         raise
     except Exception as error:  # what networks raise has no common base
-        raise WeightsError(f"{source} does not run: {first_line(error)}", hint="Get the file again.") from None
+        raise WeightsError(f"{source} failed to run: {first_line(error)}", hint="Download the file again.") from None
     if found_db >= LEAST_DB:
         return
     message = (
         f"{source} does not enlarge as {upscaler.name!r}: its result, reduced again, should be the frame, and is "
-        f"{found_db:.1f} dB from it (at least {LEAST_DB:.0f}; right ones have 34 and more)"
+        f"{found_db:.1f} dB from it (at least {LEAST_DB:.0f}; correct ones reach 34 or more)"
     )
     if not stated:
         raise WeightsError(message, hint=_hint_for(upscaler))
@@ -62,8 +62,8 @@ def require_consistent(upscaler: Upscaler, source: str, *, stated: bool = False)
 def _hint_for(upscaler: Upscaler) -> str:
     if upscaler.record:
         given = ", ".join(f"{key}={value}" for key, value in upscaler.record.items())
-        return f"It was not trained with {given}, or not trained at all."
-    return _HINTS.get(upscaler.name, "Name a trained network of this kind, or the --upscaler that it is for.")
+        return f"It was not trained with {given}, or it is untrained."
+    return _HINTS.get(upscaler.name, "Use trained weights of this kind, or the --upscaler that they are for.")
 
 
 def consistency_db(frame: Tensor, enlarged: Tensor) -> float:
@@ -85,7 +85,7 @@ def consistency_db(frame: Tensor, enlarged: Tensor) -> float:
 def known_frame() -> Tensor:
     """A picture of a house, a tree, a wire and a road before a sky: (1, 3, 39, 47) RGB in [0, 1], whole 1/255.
 
-    Saturated colours, dark and bright areas, edges and texture. Its sides are multiples of nothing, as frames' may be.
+    Saturated colors, dark and bright areas, edges and texture. Its sides are multiples of nothing, as frames' may be.
     """
     height, width, fine = 39, 47, 4
     y, x = np.mgrid[: height * fine, : width * fine] / fine

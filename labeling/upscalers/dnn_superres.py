@@ -69,11 +69,11 @@ def _load(weights: Path, variant: str) -> tuple[Any, int]:
                 return network, factor
     except cv2.error as error:
         raise WeightsError(
-            f"OpenCV cannot read {weights}: {first_line(error)}", hint="Give a TensorFlow .pb file."
+            f"OpenCV cannot read {weights}: {first_line(error)}", hint="Use a TensorFlow .pb file."
         ) from None
     finally:
         logging.setLogLevel(log_level)
     raise WeightsError(
-        f"{weights} does not enlarge frames as {variant!r} by any of {FACTORS}",
-        hint="Choose the --upscaler that it was made for: opencv-edsr, -espcn, -fsrcnn or -lapsrn.",
+        f"{weights} does not work as {variant!r} with any factor of {FACTORS}",
+        hint="Use the --upscaler that it was made for: opencv-edsr, -espcn, -fsrcnn or -lapsrn.",
     )

@@ -146,7 +146,7 @@ def _factor(text: str | float) -> float:
     with suppress(ValueError):
         if 0 < float(text) <= 10:
             return float(text)
-    raise OptionError(f"--upscaler-option res_scale={text} is not a factor up to 10", hint="EDSR's authors used 0.1.")
+    raise OptionError(f"--upscaler-option res_scale={text} is not a factor up to 10", hint="The EDSR authors used 0.1.")
 
 
 def _network_for(state: dict[str, Tensor], path: Path, metadata: dict[str, str], res_scale: float | None) -> Edsr:

@@ -71,7 +71,9 @@ def load_onnx(*, scale: int, weights: Path | None = None, colors: str | float | 
     inputs = frame_inputs(model)
     if len(inputs) != 1:
         names = ", ".join(value.name for value in inputs) or "none"
-        raise WeightsError(f"{weights} has not one input: {names}", hint="Export it with the frame alone.")
+        raise WeightsError(
+            f"{weights} does not have exactly one input: {names}", hint="Export it with the frame as its only input."
+        )
     _refuse_excess(model, inputs[0], weights)
     try:
         network = OnnxNetwork(model)
@@ -97,4 +99,4 @@ def _refuse_excess(model: onnx.ModelProto, frame: onnx.ValueInfoProto, path: Pat
     for value in (*trial.graph.value_info, *trial.graph.output):
         if math.prod(dims_of(value)) > MOST_VALUES * math.prod(dims):
             shape = " x ".join(map(str, dims_of(value)))
-            raise WeightsError(f"{path} makes {shape} values of {dims}", hint="Choose another network.")
+            raise WeightsError(f"{path} would produce {shape} values from {dims}", hint="Use another network.")

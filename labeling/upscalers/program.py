@@ -61,7 +61,7 @@ def described_program(path: Path, network: nn.Module, dims: tuple[int, ...], *, 
     channels, *sides = (frame[2], *frame[:2]) if channels_last else frame
     if channels not in (0, 1, 3) or max(sides) > LARGEST_SIDE_PX or batch > LARGEST_BATCH:
         shape = " x ".join(str(side or "free") for side in dims)
-        raise WeightsError(f"{path} takes {shape}: no frames of RGB or luma", hint="Export it for 1 x 3 x H x W.")
+        raise WeightsError(f"{path} takes {shape}, not RGB or luma frames", hint="Export it for 1 x 3 x H x W.")
     return Program(
         path,
         network,
@@ -95,7 +95,7 @@ def call_once(program: Program, frame: Tensor) -> Tensor:
         output = output.permute(0, 3, 1, 2)
     factor = output.shape[2] // height
     if output.shape[1:] != (channels, height * factor, width * factor) or factor not in FACTORS:
-        raise ValueError(f"it becomes {shape_of(output)}, not larger by a whole factor of 2 to 8")
+        raise ValueError(f"it returns {shape_of(output)}, not larger by an integer factor of 2 to 8")
     return output[:1].float()
 
 
@@ -142,4 +142,4 @@ def _first_frames(output: Any) -> Tensor:
     for part in parts:
         if isinstance(part, Tensor) and part.ndim == 4:
             return part
-    raise ValueError(f"it becomes {type(output).__name__}, not frames (N, C, H, W)")
+    raise ValueError(f"it returns {type(output).__name__}, not frames (N, C, H, W)")

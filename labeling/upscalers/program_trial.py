@@ -35,10 +35,10 @@ def program_upscaler(name: str, program: Program, scale: int, colors: str | floa
         WeightsError: it does not enlarge frames.
     """
     if colors not in (None, "rgb", "bgr"):
-        raise OptionError(f"--upscaler-option colors={colors} is not rgb or bgr", hint="OpenCV's order is bgr.")
+        raise OptionError(f"--upscaler-option colors={colors} is not rgb or bgr", hint="Use bgr for OpenCV's order.")
     channels, factor, multiple_px = _find_shape(program)
     if channels == 1 and colors:
-        raise OptionError(f"{program.path} takes luma alone, and no colors", hint="Leave the option out.")
+        raise OptionError(f"{program.path} takes only luma, not colors", hint="Omit the option.")
     values_in, values_out = _find_ranges(program, factor, multiple_px, _known(channels))
 
     def run(lr: Tensor) -> Tensor:
@@ -51,8 +51,8 @@ def program_upscaler(name: str, program: Program, scale: int, colors: str | floa
             return run(lr.flip(1)).flip(1) if colors == "bgr" else run(lr)
         except Exception as error:  # what networks raise has no common base
             raise WeightsError(
-                f"{program.path} does not run on {shape_of(lr)}: {reason_of(error)}",
-                hint="Export it for sides of any length, or for one fixed size.",
+                f"{program.path} failed on {shape_of(lr)}: {reason_of(error)}",
+                hint="Export it for any size, or for one fixed size.",
             ) from None
 
     return NetworkUpscaler(
@@ -72,7 +72,7 @@ def program_upscaler(name: str, program: Program, scale: int, colors: str | floa
 
 def _shown_size(program: Program, multiple_px: int) -> str:
     if program.size:
-        return f"{program.size[1]} x {program.size[0]} alone: frames go through in tiles"
+        return f"only {program.size[1]} x {program.size[0]}: frames are processed in tiles"
     return "any size" if multiple_px == 1 else f"sides that are multiples of {multiple_px}: frames are padded"
 
 

@@ -40,7 +40,7 @@ class UpscalerRegistry(Registry[Upscaler]):
         known = self._options.get(name, ())
         for key in options:
             if key not in known:
-                hint = f"It takes {', '.join(known)}." if known else "It takes none: leave --upscaler-option out."
+                hint = f"It takes {', '.join(known)}." if known else "It has no options: omit --upscaler-option."
                 raise OptionError(f"upscaler {name!r} has no option {key!r}", hint=hint)
         upscaler = super().create(name, **arguments, **options)
         if upscaler.weights_sha256:
@@ -61,8 +61,8 @@ def parse_options(texts: Sequence[str]) -> dict[str, str | float]:
     for text in texts:
         key, equals, value = text.partition("=")
         if not (key and equals and value):
-            raise OptionError(f"--upscaler-option {text!r} is not KEY=VALUE", hint="Write it as res_scale=0.1")
+            raise OptionError(f"--upscaler-option {text!r} is not KEY=VALUE", hint="Use the form res_scale=0.1")
         if key in options:
-            raise OptionError(f"--upscaler-option {key} is given twice", hint="Give it once.")
+            raise OptionError(f"--upscaler-option {key} is given twice", hint="Specify it once.")
         options[key] = value
     return options

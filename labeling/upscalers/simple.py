@@ -16,7 +16,7 @@ from labeling.core.weights import refuse_weights
 
 
 def interpolate(lr: Tensor, scale: int, mode: Literal["bicubic", "bilinear"] = "bicubic") -> Tensor:
-    """(N, 3, H, W) in [0, 1] -> (N, 3, H * scale, W * scale) in [0, 1], half-pixel centres."""
+    """(N, 3, H, W) in [0, 1] -> (N, 3, H * scale, W * scale) in [0, 1], half-pixel centers."""
     return functional.interpolate(lr, scale_factor=scale, mode=mode, align_corners=False).clamp(0.0, 1.0)
 
 
@@ -71,6 +71,6 @@ class Reference(_WithoutWeights):
         if reference is None:
             raise InputError(
                 f"upscaler 'reference' needs a source of at least {self.scale} times the low resolution",
-                hint="Choose a smaller --height or --scale, or --upscaler edsr.",
+                hint="Use a smaller --height or --scale, or --upscaler edsr.",
             )
         return reference

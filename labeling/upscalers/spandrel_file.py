@@ -30,7 +30,7 @@ def load_spandrel(*, scale: int, weights: Path | None = None) -> NetworkUpscaler
         model = ModelLoader().load_from_state_dict(state)
     except UnsupportedModelError:
         raise WeightsError(
-            f"spandrel knows no network with the weights of {weights}",
+            f"spandrel does not recognize the network in {weights}",
             hint="For EDSR and CARN use --upscaler edsr or carn. Any other: export it with its own code to ONNX or "
             "TorchScript, and use --upscaler onnx or torch-program.",
         ) from None
@@ -40,8 +40,8 @@ def load_spandrel(*, scale: int, weights: Path | None = None) -> NetworkUpscaler
     if not isinstance(model, ImageModelDescriptor) or model.scale < 2 or model.input_channels != 3:
         raise WeightsError(
             f"{weights} is {model.architecture.name}, purpose {model.purpose}, x{model.scale}, "
-            f"{model.input_channels} channels: it does not enlarge RGB frames",
-            hint="Give a super-resolution network.",
+            f"{model.input_channels} channels: not an RGB super-resolution network",
+            hint="Use a super-resolution network.",
         )
     return NetworkUpscaler(
         "spandrel",

@@ -60,7 +60,7 @@ def evaluate_utility(options: EvaluateUtilityOptions) -> None:
     if 0 < len(found["true"]) < len(frames):
         print(
             f"note: {len(frames) - len(found['true'])} of {len(frames)} frames have no true high-resolution frame: all "
-            "are judged against the super-resolved frame alone"
+            "are compared only with the super-resolved frame"
         )
     report = UtilityReport(
         split=options.split,
@@ -146,7 +146,7 @@ def _load_predictors(models: Sequence[str], manifest: Manifest, stack: ExitStack
             _require_shapes(model, predictor.card.grid, manifest)
         name = given or predictor.card.name
         if name in predictors:
-            raise OptionError(f"two models are called {name}", hint="Give NAME=MODEL.onnx.")
+            raise OptionError(f"two models have the name {name}", hint="Use NAME=MODEL.onnx.")
         predictors[name] = predictor
     return predictors
 
@@ -159,7 +159,7 @@ def _require_shapes(model: str, grid: Grid, manifest: Manifest) -> None:
     for own, videos in manifest.grids.items():
         if not same_shape((grid.height_px, grid.width_px), (own.height_px, own.width_px)):
             raise WeightsError(
-                f"{model} was made for frames of {grid.width_px} x {grid.height_px}, the labels of {videos[0]} are on "
+                f"{model} is for frames of {grid.width_px} x {grid.height_px}, but the labels of {videos[0]} are on "
                 f"{own.width_px} x {own.height_px}",
                 hint=f"Export it for frames of this shape, or of {of_dataset.width_px} x {of_dataset.height_px}.",
             )
@@ -173,7 +173,8 @@ def _other_labels(datasets: Sequence[str], manifest: Manifest) -> dict[str, dict
         for video_id in (source.video_id for source in other.sources):
             if other.make_grid(video_id) != manifest.make_grid(video_id):
                 raise OptionError(
-                    f"--other-labels {dataset} has another grid for {video_id}", hint="Label each video at one size."
+                    f"--other-labels {dataset} has a different grid for {video_id}",
+                    hint="Label each video at one size.",
                 )
         frames = [frame for split in SPLITS for frame in read_split(path, other, split)]
         found[name] = {frame.key: frame for frame in frames}

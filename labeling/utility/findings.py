@@ -16,8 +16,8 @@ def utility_findings(report: UtilityReport) -> list[str]:
     judged = [curve for curve in report.curves if curve.reference == "true"]
     if not judged:
         return [
-            "the source holds no true high-resolution frames: F1 is against the super-resolved frame, where everything "
-            "enhanced is right by construction; whether super-resolution helps cannot be told from it"
+            "the source has no true high-resolution frames: F1 is against the super-resolved frame, correct by "
+            "definition; this cannot show whether super-resolution helps"
         ]
     found = []
     gain, low, high = _gain(judged[0], len(judged[0].points) - 1, report)
@@ -25,7 +25,7 @@ def utility_findings(report: UtilityReport) -> list[str]:
         does = "loses" if gain < 0 else "gains"
         found.append(
             f"super-resolving everything {does} {abs(gain):.1f} ± {(high - low) / 2:.1f} points of F1 against the true "
-            "frames: it does not clearly pay for this detector (regen worth looks at what would do instead)"
+            "frames: it has no clear benefit for this detector (regen worth compares the alternatives)"
         )
     for curve in judged:
         if curve.method not in OTHERS and not curve.method.startswith("boxes +"):
@@ -35,7 +35,7 @@ def utility_findings(report: UtilityReport) -> list[str]:
                 if _gain(curve, column, report)[2] < 0
             ]
             if worse:
-                found.append(f"enhancing the top {', '.join(worse)} by {curve.method} loses to doing nothing")
+                found.append(f"enhancing the top {', '.join(worse)} by {curve.method} is worse than no enhancement")
     return found
 
 

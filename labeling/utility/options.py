@@ -21,32 +21,32 @@ class EvaluateUtilityOptions:
     out: Path
     """The .json file to write."""
     cache: Path | None = None
-    """File that keeps what was found on each frame, for more evaluations; the default lies beside --out."""
+    """File that caches the detections of each frame for later evaluations; by default next to --out."""
     models: tuple[str, ...] = ()
-    """Exported predictors, .onnx with their model cards beside them, whatever dataset they learnt from: MODEL.onnx, or
-    NAME=MODEL.onnx to call it so."""
+    """Exported predictors (.onnx, with their model cards next to them), trained on any dataset: MODEL.onnx, or
+    NAME=MODEL.onnx to give it a name."""
     other_labels: tuple[str, ...] = ()
-    """NAME=DATASET: also rank by the raw importance of another dataset of the same videos, labelled in another way."""
+    """NAME=DATASET: also rank by the raw importance of another dataset of the same videos with other labels."""
     more_baselines: bool = False
-    """Also try boxes grown by 32 and by 64 SR pixels, and the label of the frame before."""
+    """Also try boxes grown by 32 and 64 SR pixels, and the label of the previous frame."""
     split: Literal["train", "val", "test", "all"] = "test"
-    """Which frames."""
+    """Split to evaluate on."""
     budgets: tuple[float, ...] = (0.05, 0.1, 0.2, 0.3, 0.5)
     """Shares of the blocks to enhance."""
     max_frames: int = 40
-    """At most so many frames, evenly spaced."""
+    """Maximum number of frames, evenly spaced."""
     segments: int = 8
     """Contiguous groups of frames, by video, that the bootstrap resamples."""
     detector_weights: Path | None = None
-    """File of the detector, if the labels needed one and it is in no --weights-folder."""
+    """Weights file of the detector, if the labels needed one that is in no --weights-folder."""
     upscaler_weights: Path | None = None
-    """File of the upscaler, likewise."""
+    """Weights file of the upscaler, likewise."""
     weights_folder: tuple[Path, ...] = ()
-    """Folders to look for them in, by the hashes in the manifest; datasets/cache is looked through as well."""
+    """Folders to search for weights by the hashes in the manifest; datasets/cache is searched as well."""
     device: str = "auto"
     """cpu, cuda, cuda:N, or auto."""
     offline: bool = False
-    """Never use the network for weights."""
+    """Do not download weights."""
 
     def __post_init__(self) -> None:
         require_budgets(self.budgets)

@@ -1,4 +1,4 @@
-"""The labelled frames again, with what their source has at high resolution, and enlarged in both ways."""
+"""The labeled frames again, with what their source has at high resolution, and enlarged in both ways."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def _checked_source(source: SourceRecord) -> Path:
     path = Path(source.path)
     if not path.exists() or sha256_of_source(path) != source.sha256:
         raise InputError(
-            f"the video that was labelled is not at {path} any more (or has changed)",
-            hint="Put it back, or label again.",
+            f"the labeled video is no longer at {path}, or has changed",
+            hint="Restore it, or label again.",
         )
     return path

@@ -40,7 +40,7 @@ _MORE_BASELINES = [*(f"boxes + {px} px" for px in GROWTH_PX), "label of the fram
 
 @dataclass(frozen=True)
 class Bench:
-    """What a dataset was labelled with, loaded again."""
+    """What a dataset was labeled with, loaded again."""
 
     manifest: Manifest
     detector: Detector
@@ -68,7 +68,7 @@ class Rankers:
         names = [*_OWN, *_BASELINES, *_MORE_BASELINES, *self.other_labels, *self.predictors]
         for name in names:
             if names.count(name) > 1:
-                raise OptionError(f"two rankings are called {name!r}", hint="Give NAME=PATH with another name.")
+                raise OptionError(f"two rankings have the name {name!r}", hint="Use NAME=PATH with another name.")
 
     def identities(self) -> dict[str, str]:
         """Name of every method -> what it is: with another model of the same name it is another method."""
@@ -97,7 +97,9 @@ class Rankers:
         }
         for name, frames in self.other_labels.items():
             if frame.key not in frames:
-                raise DatasetError(f"{name} lacks frame {frame.index} of {frame.video_id}", hint="Label it there, too.")
+                raise DatasetError(
+                    f"{name} lacks frame {frame.index} of {frame.video_id}", hint="Label it in that dataset, too."
+                )
             rankings[name] = frames[frame.key].importance
         for name, predictor in self.predictors.items():
             rankings[name] = predicted_on(grid, image, predictor)
@@ -165,7 +167,7 @@ def on_grid(importance: NDArray[np.float32], grid: Grid, target: Grid) -> NDArra
 
 
 def frames_before(dataset: Path, manifest: Manifest) -> dict[FrameKey, LabelledFrame]:
-    """(video, index) of each labelled frame but the first -> the labelled frame before it, of whatever split."""
+    """(video, index) of each labeled frame but the first -> the labeled frame before it, of whatever split."""
     frames = [frame for split in SPLITS for frame in read_split(dataset, manifest, split)]
     frames.sort(key=lambda frame: (frame.video_id, frame.index))
     neighbours = itertools.pairwise(frames)

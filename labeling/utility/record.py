@@ -95,7 +95,7 @@ class UtilityReport(Record):
     split: SplitName | Literal["all"]
     num_frames: int
     num_segments: int
-    """Groups of neighbouring frames that the bootstrap resamples."""
+    """Groups of neighboring frames that the bootstrap resamples."""
     segments: tuple[int, ...]
     """Group of each frame."""
     manifest_sha256: Sha256
@@ -111,8 +111,8 @@ class UtilityReport(Record):
         if self.num_frames >= ENOUGH_FRAMES and self.num_segments >= ENOUGH_SEGMENTS:
             return ""
         return (
-            f"Only {self.num_frames} frames in {self.num_segments} segments: the intervals are uncertain themselves, "
-            "and rankings whose intervals overlap cannot be told apart."
+            f"Only {self.num_frames} frames in {self.num_segments} segments: the intervals are rough, and "
+            "rankings whose intervals overlap cannot be distinguished."
         )
 
 

@@ -40,7 +40,7 @@ def compare(options: CompareOptions) -> None:
     made = {row.name: model_file(row.name, options) for row in rows if not row.failure}
     made |= dict(options.named_extra)
     if not made:
-        raise RegenError("no model could be made", hint="The reasons are above.")
+        raise RegenError("no model could be trained", hint="See the reasons above.")
     settings = settings_of(options, manifest)
     report = LadderReport(
         settings=settings, rows=rows, utility=_utility(options, made, "utility") if options.utility else None

@@ -40,8 +40,8 @@ def check_ladder(options: CheckOptions) -> None:
         print(f"{row.name}: {row.failure}")
     if failed:
         names = ", ".join(row.name for row in failed)
-        raise RegenError(f"{len(failed)} of {len(rows)} do not belong in the ladder: {names}", hint="See above.")
-    print(f"all {len(rows)} train, convert and agree")
+        raise RegenError(f"{len(failed)} of {len(rows)} models failed: {names}", hint="See above.")
+    print(f"all {len(rows)} models train, convert and agree")
 
 
 def _checked(name: str, options: CheckOptions) -> ModelRow:
@@ -77,7 +77,7 @@ def table(rows: Sequence[ModelRow], size: str, machine: str) -> str:
     lines = []
     for row, measured in found:
         time = measured.latency["onnxruntime"]
-        batch = "batch 1 or free" if row.dynamic_batch else "batch 1"
+        batch = "batch 1 or dynamic" if row.dynamic_batch else "batch 1"
         figures = (
             f"{(row.parameters or 0) / 1e6:.2f}",
             f"{measured.gmac:.2f}",
@@ -98,5 +98,5 @@ def write_table(path: Path, text: str) -> None:
     before, begin, rest = path.read_text(encoding="utf-8").partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
-        raise RegenError(f"{path} lacks {BEGIN} or {END}", hint="Put them where the table belongs.")
+        raise RegenError(f"{path} lacks {BEGIN} or {END}", hint="Add them where the table belongs.")
     write_text(path, f"{before}{BEGIN}\n{text}\n{END}{after}")

@@ -53,7 +53,7 @@ def _latencies(model: Path, images: list[NDArray[np.uint8]]) -> dict[str, Latenc
             try:
                 found[name] = _latency(model, name, images)
             except OptionError as error:  # the library is not installed
-                print(f"{name} is left out: {error}")
+                print(f"skipping {name}: {error}")
     return found
 
 

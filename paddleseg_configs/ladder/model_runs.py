@@ -47,7 +47,7 @@ class ModelStages:
         try:
             self.run("export", [*command, "dynamic"], [weights], [model])
         except RegenError as error:
-            print(f"{self.name} has no free batch size: {error}", flush=True)
+            print(f"{self.name} has no dynamic batch size: {error}", flush=True)
             self.run("export-1", [*command, 1], [weights], [model])
             return False
         return True
@@ -179,7 +179,7 @@ def _seconds_per_iter(metrics: Path) -> float:
 
 
 def num_parameters(weights: Path) -> int:
-    """Trained numbers, without the running statistics of batch normalisation."""
+    """Trained numbers, without the running statistics of batch normalization."""
     from paddleseg_configs.training.paddle_fixes.weights import read_state
 
     statistics = ("._mean", "._variance")

@@ -1,4 +1,4 @@
-"""The options of what is done to the whole ladder."""
+"""The options of the commands that run the whole ladder."""
 
 from __future__ import annotations
 
@@ -20,39 +20,39 @@ class CompareOptions:
     dataset: Annotated[Path, tyro.conf.Positional]
     """Dataset folder made by make_labels.py."""
     report: Path = Path("runs/zoo/report")
-    """Where the results go, without suffix."""
+    """Path of the results, without suffix."""
     out: Path = Path("runs/zoo/models")
-    """Folder for everything that is made on the way."""
+    """Folder for intermediate files."""
     models: tuple[str, ...] = ()
-    """Configurations by name, accmodel, accmodel_binary, accmodel_regression; the default is all of them."""
+    """Names of configurations, accmodel, accmodel_binary, accmodel_regression; all by default."""
     extra: tuple[str, ...] = ()
-    """NAME=MODEL.onnx: predictors made elsewhere, such as by other labels, to judge beside the others."""
+    """NAME=MODEL.onnx: other predictors to include in the evaluation."""
     other_labels: tuple[str, ...] = ()
-    """NAME=DATASET: datasets of the same videos, labelled in another way, whose importance is judged as well."""
+    """NAME=DATASET: datasets of the same videos with other labels, whose importance to evaluate as well."""
     iters: int = 600
-    """Training iterations, at most."""
+    """Maximum training iterations."""
     minutes: float | None = None
-    """Training time for each model, at most: fast models do more iterations. The default is no limit."""
+    """Maximum training time per model: fast models do more iterations. No limit by default."""
     batch_size: int = 8
-    """Frames an iteration."""
+    """Frames per iteration."""
     seed: int = 0
-    """Of initial weights, order and augmentation."""
+    """Seed of initial weights, order and augmentation."""
     opts: tuple[str, ...] = ()
     """KEY=VALUE overrides of every configuration."""
     accmodel_features: str = "imagenet"
-    """Frozen weights of AccModel: imagenet (fetched once), random, or a file."""
+    """Frozen weights of AccModel: imagenet (downloaded once), random, or a file."""
     budgets: tuple[float, ...] = (0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.5)
     """Shares of the blocks to enhance."""
     max_frames: int = 40
-    """At most so many test frames, evenly spaced."""
+    """Maximum number of test frames, evenly spaced."""
     segments: int = 8
     """Contiguous groups of test frames, by video, that the bootstrap resamples."""
     utility: bool = True
-    """Judge by detection accuracy; without it only costs and levels are compared, which is quick."""
+    """Evaluate detection accuracy; without it only costs and levels are compared, which is fast."""
     detector_weights: Path | None = None
-    """File of the detector, if the labels needed one."""
+    """Weights file of the detector, if the labels needed one."""
     upscaler_weights: Path | None = None
-    """File of the upscaler, if the labels needed one."""
+    """Weights file of the upscaler, if the labels needed one."""
 
     def __post_init__(self) -> None:
         require_ranges(self, "iters", "batch_size", "max_frames", "segments", low=1)
@@ -80,10 +80,10 @@ class CheckOptions:
     dataset: Annotated[Path, tyro.conf.Positional]
     """Dataset folder made by make_labels.py; `make ladder` makes one."""
     models: tuple[str, ...] = ()
-    """Configurations by name; the default is all."""
+    """Names of configurations; all by default."""
     out: Path = Path("runs/ladder")
-    """Folder for everything that is made on the way."""
+    """Folder for intermediate files."""
     iters: int = 4
     """Training iterations."""
     readme: bool = False
-    """Write the table of paddleseg_configs/README.md."""
+    """Update the table of paddleseg_configs/README.md."""

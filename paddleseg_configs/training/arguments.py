@@ -1,4 +1,4 @@
-"""Command-line arguments that the commands share. Nothing heavy is imported here: ``--help`` answers at once."""
+"""Command-line arguments that the commands share. Imports nothing heavy, so that ``--help`` is fast."""
 
 from __future__ import annotations
 
@@ -12,13 +12,17 @@ def make_parser(description: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
-    parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="configuration (.yml), or its name")
+    parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="configuration (.yml) or its name")
     parser.add_argument("--dataset", type=Path, metavar="DIR", help="dataset folder, instead of the configuration's")
     parser.add_argument(
-        "--device", choices=("auto", "cpu", "gpu"), default="auto", help="default: a GPU if there is one"
+        "--device", choices=("auto", "cpu", "gpu"), default="auto", help="auto (default) uses a GPU if there is one"
     )
     parser.add_argument(
-        "--opts", nargs="+", default=[], metavar="KEY=VALUE", help="override parts of the configuration: loss.coef=[1]"
+        "--opts",
+        nargs="+",
+        default=[],
+        metavar="KEY=VALUE",
+        help="override entries of the configuration, such as loss.coef=[1]",
     )
     return parser
 

@@ -18,7 +18,7 @@ def main() -> None:
     """Parse the command line and export."""
     parser = make_parser(__doc__ or "")
     add_weights(parser)
-    parser.add_argument("--save_dir", type=Path, required=True, metavar="DIR", help="folder of the two files")
+    parser.add_argument("--save_dir", type=Path, required=True, metavar="DIR", help="folder for the two files")
     parser.add_argument("--batch", choices=("1", "dynamic"), default="dynamic", help="default: %(default)s")
     arguments = parser.parse_args()
     from paddleseg_configs.training.config.device import set_device

@@ -33,7 +33,7 @@ def find_images(source: Path) -> list[tuple[Path, Path]]:
     else:
         pairs = [(source, Path(source.name))] if source.is_file() else []
     if not pairs:
-        raise InputError(f"no images in {source}", hint=f"Give a file, list or folder of {sorted(IMAGE_SUFFIXES)}.")
+        raise InputError(f"no images in {source}", hint=f"Use a file, list or folder of {sorted(IMAGE_SUFFIXES)}.")
     return [(path, Path(f"{name}.levels.png")) for path, name in pairs]
 
 
@@ -42,7 +42,7 @@ def main() -> None:
     parser = make_parser(__doc__ or "")
     add_weights(parser)
     parser.add_argument("--image_path", type=Path, required=True, help="image, folder or list")
-    parser.add_argument("--save_dir", type=Path, required=True, metavar="DIR", help="folder of the predictions")
+    parser.add_argument("--save_dir", type=Path, required=True, metavar="DIR", help="folder for the predictions")
     arguments = parser.parse_args()
     images = find_images(arguments.image_path)
     from paddleseg_configs.training.config.device import set_device

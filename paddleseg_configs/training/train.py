@@ -2,10 +2,10 @@ r"""Train a model on a dataset of importance levels.
 
     python -m paddleseg.tools.train --config paddleseg_configs/mobileseg_mobilenetv3_small_x035.yml --do_eval
 
-The same command goes on from the newest checkpoint in --save_dir after a crash, a kill or Ctrl-C, and says so if the
-training is finished. On the CPU the result is the same, bit for bit, as without the interruption.
+After a crash, a kill or Ctrl-C, run the same command again to resume from the newest checkpoint in --save_dir. On the
+CPU the result is bit-for-bit the same as without the interruption.
 
-Several processes share the work, each with --batch_size frames an iteration:
+Several processes can share the work, each with --batch_size frames per iteration:
 
     python -m paddle.distributed.launch --nproc_per_node 2 --backend gloo \
         paddleseg_configs/training/train.py --config ...
@@ -24,20 +24,30 @@ def parse() -> Namespace:
     """Parse the command line."""
     parser = make_parser(__doc__ or "")
     add = parser.add_argument
-    add("--iters", type=positive_int, help="iterations in all")
-    add("--batch_size", type=positive_int, help="frames an iteration")
+    add("--iters", type=positive_int, help="total iterations")
+    add("--batch_size", type=positive_int, help="frames per iteration")
     add("--learning_rate", type=positive_float, help="peak learning rate")
     add("--save_interval", type=positive_int, default=200, help="iterations between checkpoints (default: %(default)s)")
-    add("--save_dir", type=Path, help="folder of the results (default: runs/models/NAME_OF_CONFIG)")
-    add("--init", metavar="WEIGHTS", help="start from these: general (of the predictor in the box), a file, an address")
-    add("--resume_model", type=Path, metavar="DIR", help="go on from this checkpoint, whatever made it")
-    add("--keep_checkpoint_max", type=positive_int, default=2, help="checkpoints to keep (default: %(default)s)")
-    add("--num_workers", type=int, default=0, help="processes that load frames (default: %(default)s, in this one)")
-    add("--do_eval", action="store_true", help="evaluate at every checkpoint and keep the best model")
-    add("--patience", type=positive_int, help="with --do_eval: stop after so many evaluations without a new best")
+    add("--save_dir", type=Path, help="folder for the results (default: runs/models/NAME_OF_CONFIG)")
+    add("--init", metavar="WEIGHTS", help="initial weights: general (the included predictor's), a file or a URL")
+    add("--resume_model", type=Path, metavar="DIR", help="resume from this checkpoint, whatever configuration it has")
+    add(
+        "--keep_checkpoint_max",
+        type=positive_int,
+        default=2,
+        help="number of checkpoints to keep (default: %(default)s)",
+    )
+    add(
+        "--num_workers",
+        type=int,
+        default=0,
+        help="frame-loading processes (default: %(default)s, load in this process)",
+    )
+    add("--do_eval", action="store_true", help="evaluate at every checkpoint and save the best model")
+    add("--patience", type=positive_int, help="with --do_eval: stop after N evaluations without improvement")
     add("--use_vdl", action="store_true", help="write event files for VisualDL into SAVE_DIR/vdl")
     add("--log_iters", type=positive_int, default=10, help="iterations between log lines (default: %(default)s)")
-    add("--seed", type=int, default=0, help="of weights, order and augmentation (default: %(default)s)")
+    add("--seed", type=int, default=0, help="random seed of weights, order and augmentation (default: %(default)s)")
     return parser.parse_args()
 
 
@@ -75,7 +85,7 @@ def main() -> None:
     )
     print(f"last checkpoint: {train(settings, options)}")
     best = options.save_dir / BEST / PARAMETERS
-    print(f"weights to export: {best}" if best.is_file() else "no best_model: only --do_eval keeps one")
+    print(f"weights to export: {best}" if best.is_file() else "no best_model: only --do_eval saves one")
 
 
 if __name__ == "__main__":

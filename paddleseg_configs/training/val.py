@@ -21,9 +21,9 @@ def main() -> None:
     parser = make_parser(__doc__ or "")
     add_weights(parser)
     parser.add_argument("--split", choices=("train", "val", "test"), default="val", help="default: %(default)s")
-    parser.add_argument("--batch_size", type=positive_int, default=4, help="frames at once (default: %(default)s)")
-    parser.add_argument("--num_workers", type=int, default=0, help="processes that load frames (default: %(default)s)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers here, too")
+    parser.add_argument("--batch_size", type=positive_int, default=4, help="frames per batch (default: %(default)s)")
+    parser.add_argument("--num_workers", type=int, default=0, help="frame-loading processes (default: %(default)s)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the metrics to this file")
     arguments = parser.parse_args()
     from deploy.core.files import write_text
     from paddleseg_configs.training.config.device import set_device

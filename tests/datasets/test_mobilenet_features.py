@@ -112,7 +112,7 @@ def test_another_checksum_writes_nothing(script: ModuleType, tmp_path: Path, mon
 
 
 def test_frames_have_the_statistics_that_the_weights_remember(vtest_frames: list) -> None:
-    """A tensor in a wrong place would not: each normalisation meets about what it was trained on."""
+    """A tensor in a wrong place would not: each normalization meets about what it was trained on."""
     if not CACHED.is_file():
         pytest.skip("no pretrained features: python datasets/get_mobilenet_features.py")
     features, _ = load_features(CACHED)

@@ -187,6 +187,16 @@ def test_clips_that_do_not_gain_are_listed_apart() -> None:
     assert tables["Milliseconds a frame, detector included"].rows[0] == (clips.WHOLE, "6", "20")
 
 
+def test_time_to_a_share_of_the_gain() -> None:
+    """Half of the gain lies halfway between two budgets; what one clip gains early counts for the mean."""
+    gains = {clips.NOTHING: (0.0, 10), "top 10% by predictor": (0.04, 30), "top 20% by predictor": (0.08, 50)}
+    rows = [
+        {"way": way, "gain": gain, "milliseconds": ms}
+        for way, (gain, ms) in (gains | {clips.WHOLE: (0.1, 200)}).items()
+    ]
+    assert clips.time_to_gain([{"rows": rows}]) == ["200", "35 (5.71x)", "48 (4.21x)", "125 (1.60x)"]
+
+
 def test_rankings_of_clips(vtest: Path) -> None:
     """Edges, difference and label get their share of the blocks, and the label is that of labelling."""
     worth = clips.WorthOptions(video=vtest, detector=Path("hog"), height=64, frames=2)

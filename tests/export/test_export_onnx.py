@@ -258,7 +258,7 @@ def test_a_converter_that_dies_is_reported(
         ({"opset": 5}, "opset=5 must be from 11 to 21"),
         ({"frames": 0}, "frames=0 must be at least 1"),
         ({"calibration_frames": 0}, "calibration_frames=0 must be at least 1"),
-        ({"opts": ("train_dataset.transforms=[{type: Normalize, mean: [0.1], std: [0.5]}]",)}, "one and the same"),
+        ({"opts": ("train_dataset.transforms=[{type: Normalize, mean: [0.1], std: [0.5]}]",)}, "the same Normalize"),
     ],
 )
 def test_bad_options_are_refused(
@@ -292,13 +292,13 @@ def test_weights_of_another_dataset_are_noticed(
     larger = make_dataset(tmp_path / "larger", height_px=HEIGHT + 16)
     note_origin(copied, larger)
     options = ExportOptions(ULTRA_LIGHT, copied, tmp_path / "out" / "m.onnx", dataset=dataset)
-    with pytest.raises(OptionError, match=f"learnt from frames of {WIDTH} x {HEIGHT + 16}"):
+    with pytest.raises(OptionError, match=f"trained on frames of {WIDTH} x {HEIGHT + 16}"):
         export_onnx(options)
     assert not (tmp_path / "out" / "m.onnx").exists()
     note_origin(copied, make_dataset(tmp_path / "same", frames={"train": 1, "val": 1}))
     export_onnx(options)
     said = capsys.readouterr().out
-    assert f"dataset {dataset}: frames of {WIDTH} x {HEIGHT}" in said and "learnt from another dataset" in said
+    assert f"dataset {dataset}: frames of {WIDTH} x {HEIGHT}" in said and "trained on another dataset" in said
     copied.with_name(ORIGIN).write_text("{}")
     with pytest.raises(WeightsError, match="cannot read"):
         export_onnx(options)

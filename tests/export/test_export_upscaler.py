@@ -140,7 +140,7 @@ def test_regions_of_such_a_network_are_refused(tiny: Path, tmp_path: Path) -> No
     copy.write_bytes(tiny.read_bytes())
     data = asdict(read_upscaler_card(tiny)) | {"whole_frame": True, "fast_halo_px": 0, "receptive_radius_px": 0}
     card_path(copy).write_text(json.dumps(data))
-    with pytest.raises(WeightsError, match="not the one inside it"):
+    with pytest.raises(WeightsError, match="differs from the one embedded in it"):
         Upscaler(copy, runtime="onnxruntime")
     with Upscaler(copy, runtime="openvino") as upscaler, pytest.raises(WeightsError, match="depends on the whole"):
         upscaler.halo_px("fast")
@@ -214,5 +214,5 @@ def test_a_network_that_does_not_convert_is_told(folder: Path) -> None:
     upscaler = NetworkUpscaler(
         "safmn", network, network, native_scale=3, scale=3, weights_sha256="", overlap_px=0, tile_px=None
     )
-    with pytest.raises(WeightsError, match="safmn does not convert to ONNX: Unsupported"):
+    with pytest.raises(WeightsError, match="safmn cannot be converted to ONNX: Unsupported"):
         write_graph(upscaler, folder / "safmn.onnx", half_weights=False)

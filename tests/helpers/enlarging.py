@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 
 class Enlarging(nn.Module):
-    """Every pixel becomes a square, sharpened by random weights that see its eight neighbours.
+    """Every pixel becomes a square, sharpened by random weights that see its eight neighbors.
 
     It is right for values from 0 to `greatest` alone: what is beyond is cut off, what is between whole 1/255 of it is
     rounded.

@@ -80,7 +80,7 @@ def with_cover(folder: Path) -> Path:
 
 
 def write_hdr(path: Path, transfer: int = 16) -> Path:
-    """Bars of 0.35 and 176 candelas a square metre by the curve of PQ (16; 18 is HLG), in the colours of BT.2020."""
+    """Bars of 0.35 and 176 candelas a square metre by the curve of PQ (16; 18 is HLG), in the colors of BT.2020."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream("ffv1", rate=RATE)
         stream.height, stream.width, stream.pix_fmt = HEIGHT, WIDTH, "yuv420p10le"

@@ -1,4 +1,4 @@
-"""A small real clip and shortcuts, for the tests of labelling."""
+"""A small real clip and shortcuts, for the tests of labeling."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ def write_level_png(path: Path, levels: NDArray[np.uint8], num_levels: int = LEV
 def draw(
     grid: Grid, random: np.random.Generator, num_levels: int = LEVELS
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """A noisy frame whose brightness by macroblock follows the levels drawn for it: a task that can be learnt."""
+    """A noisy frame whose brightness by macroblock follows the levels drawn for it: a task that can be learned."""
     blocks = random.integers(0, num_levels, (grid.rows, grid.cols)).astype(np.uint8)
     levels = grid.upsample(blocks)
     noise = random.normal(0, 8, (grid.height_px, grid.width_px, 3))

@@ -215,7 +215,7 @@ def test_published_layouts_are_taken(tmp_path: Path) -> None:
 def test_bad_input_ends_with_one_message(trained: TrainAccModelOptions, tmp_path: Path) -> None:
     for name, size in (("0.png", (WIDTH, HEIGHT)), ("1.png", (WIDTH + 1, HEIGHT))):
         Image.new("RGB", size).save(tmp_path / name)
-    with pytest.raises(InputError, match="macroblocks, the first has"):
+    with pytest.raises(InputError, match="macroblocks, but the first has"):
         predict_importance(PredictImportanceOptions(tmp_path, trained.out / "accmodel.safetensors", tmp_path / "out"))
     assert not (tmp_path / "out").exists()
     (tmp_path / "no.safetensors").write_bytes(b"nothing")

@@ -61,7 +61,7 @@ def test_pins(tmp_path: Path) -> None:
     lines = {line.name: line for line in doctor._packages(requirements)}
     assert lines["numpy"].status == "warning" and "0.1 was tested" in lines["numpy"].message
     assert lines["no-such-package"].status == "failure"
-    assert lines["packages"].message == "0 of 3 as pinned"
+    assert lines["packages"].message == "0 of 3 have the pinned version"
     assert doctor._packages(tmp_path / "none.txt")[0].status == "failure"
 
 

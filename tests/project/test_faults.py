@@ -263,7 +263,7 @@ class _Deadly:
 
 def test_a_loading_process_that_dies() -> None:
     batches = load_batches(_Deadly(), [[0, 1], [2, 3], [4, 5]], num_workers=2)
-    with pytest.raises(RegenError, match="a process that loads frames died"):
+    with pytest.raises(RegenError, match="a frame-loading process died"):
         list(batches)
 
 

@@ -186,7 +186,7 @@ def test_lists_do_not_lead_out(kind: str, tmp_path: Path) -> None:
     assert not stays_inside(dataset, name) or not (dataset / name[:200]).exists()
     listed = (dataset / "train.txt").read_text()
     (dataset / "train.txt").write_text(f"{name} labels/train_video/000000.png\n{listed}")
-    with pytest.raises(DatasetError, match=r"leads out of the dataset|does not exist"):
+    with pytest.raises(DatasetError, match=r"points outside the dataset|does not exist"):
         read_pairs(dataset, "train")
     assert any(problem.file == "train.txt" for problem in check_dataset(dataset))
 

@@ -16,8 +16,8 @@ def set_device(name: str) -> str:
     has_gpu = device.is_compiled_with_cuda() and device.cuda.device_count() > 0
     if name == "gpu" and not has_gpu:
         raise OptionError(
-            "--device gpu: this Paddle finds no GPU",
-            hint="Install a GPU build from PaddlePaddle's own index, or use --device cpu.",
+            "--device gpu: Paddle found no GPU",
+            hint="Install a GPU build from PaddlePaddle's package index, or use --device cpu.",
         )
     chosen = "gpu" if has_gpu and name != "cpu" else "cpu"
     device.set_device(chosen)

@@ -1,4 +1,4 @@
-"""Which dataset weights learnt from: kept beside them, so that they are not exported for another one."""
+"""Which dataset weights learned from: kept beside them, so that they are not exported for another one."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def read_origin(folder: Path) -> Origin | None:
 
 
 def check_origin(weights: Path, settings: Settings) -> None:
-    """Compare the dataset that weights learnt from, if a file beside them tells, with the one at hand.
+    """Compare the dataset that weights learned from, if a file beside them tells, with the one at hand.
 
     Raises:
         OptionError: its frames have another size.
@@ -70,8 +70,8 @@ def check_origin(weights: Path, settings: Settings) -> None:
         return
     if (origin.height_px, origin.width_px) != (present.height_px, present.width_px):
         raise OptionError(
-            f"{weights} learnt from {origin}; {settings.dataset} has {present}",
-            hint="Name the dataset of its training: --dataset DIR",
+            f"{weights} was trained on {origin}; {settings.dataset} has {present}",
+            hint="Specify the dataset it was trained on: --dataset DIR",
         )
     if origin.manifest_sha256 != present.manifest_sha256:
-        print(f"note: {weights} learnt from another dataset than {settings.dataset}; levels mean what this one says")
+        print(f"note: {weights} was trained on another dataset; levels are interpreted as in {settings.dataset}")

@@ -113,13 +113,13 @@ def read_yaml(path: Path, inherited_by: tuple[Path, ...] = ()) -> dict[str, Any]
 
 
 def _override(content: dict[str, Any], key: str, value: str) -> None:
-    hint = "Write --opts KEY=VALUE, such as --opts batch_size=4 loss.coef=[1,0.4]."
+    hint = "Use --opts KEY=VALUE, such as --opts batch_size=4 loss.coef=[1,0.4]."
     *parents, last = key.split(".")
     node: Any = content
     for parent in parents:
         node = node.get(parent) if isinstance(node, dict) else None
     if not isinstance(node, dict) or not last or not value:
-        raise OptionError(f"--opts {key}={value}: there is no such part in the configuration", hint=hint)
+        raise OptionError(f"--opts {key}={value}: the configuration has no such entry", hint=hint)
     try:
         node[last] = yaml.safe_load(value)
     except yaml.YAMLError:
@@ -131,7 +131,7 @@ def _refuse_unknown(section: object, known: Sequence[str], where: str) -> None:
         if name not in known:
             near = difflib.get_close_matches(str(name), known, n=1)
             hint = f"Did you mean {near[0]}?" if near else f"There are {', '.join(known)}."
-            raise OptionError(f"{where} has no part {name!r}; see the file and --opts", hint=hint)
+            raise OptionError(f"{where} has no entry {name!r}; see the file and --opts", hint=hint)
 
 
 def _settle_levels(content: dict[str, Any], manifest: Manifest, path: Path) -> None:
@@ -143,7 +143,7 @@ def _settle_levels(content: dict[str, Any], manifest: Manifest, path: Path) -> N
         if stated != manifest.num_levels:
             raise OptionError(
                 f"{path}: {part}.num_classes is {stated}, but the dataset has {manifest.num_levels} levels",
-                hint="Remove num_classes from the configuration: the manifest decides.",
+                hint="Remove num_classes from the configuration; the manifest sets it.",
             )
 
 

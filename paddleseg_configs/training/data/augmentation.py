@@ -52,7 +52,7 @@ class AlignedHorizontalFlip:
 
 @manager.TRANSFORMS.add_component
 class AlignedShift:
-    """Move frame and label by whole macroblocks. What enters is grey, and its label does not count.
+    """Move frame and label by whole macroblocks. What enters is gray, and its label does not count.
 
     Args:
         max_blocks: farthest move, in blocks, along each axis.
@@ -103,12 +103,12 @@ class CodecNoise:
 
 
 class PadToDataset:
-    """Pad a frame with the mean colour, and its label with what does not count, to the dataset's size.
+    """Pad a frame with the mean color, and its label with what does not count, to the dataset's size.
 
     Args:
         height_px: of the dataset's frames.
         width_px: likewise.
-        mean: colour in [0, 1] that is subtracted afterwards.
+        mean: color in [0, 1] that is subtracted afterwards.
     """
 
     def __init__(self, height_px: int, width_px: int, mean: Sequence[float]) -> None:
@@ -123,7 +123,7 @@ class PadToDataset:
 
 
 def with_padding(transforms: Sequence[Any], manifest: Manifest) -> list[Any]:
-    """The transforms, with padding to the dataset's size before they normalise."""
+    """The transforms, with padding to the dataset's size before they normalize."""
     names = [type(transform).__name__ for transform in transforms]
     place = names.index("Normalize") if "Normalize" in names else len(names)
     mean = transforms[place].mean if place < len(names) else (0.5,)

@@ -24,7 +24,7 @@ from labeling.dataset.reader import read_label, read_previous, read_split, requi
 from labeling.maths.split import SPLITS, SplitName
 from paddleseg_configs.training.data.augmentation import fit_to_grid, with_padding
 
-_HINT = "Make the dataset again: python labeling/make_labels.py VIDEO --out DIR"
+_HINT = "Create the dataset again: python labeling/make_labels.py VIDEO --out DIR"
 
 
 def read_frame(path: Path, manifest: Manifest) -> NDArray[np.uint8]:
@@ -65,13 +65,13 @@ class MacroblockLevels(Dataset):  # type: ignore[misc]
         self.previous_prob = previous_prob
         if previous_prob and self.manifest.previous is None:
             raise OptionError(
-                f"{dataset_root} has no detections of the frames before",
+                f"{dataset_root} has no detections of previous frames",
                 hint="Add them: python labeling/add_previous.py DATASET --detector FILE.onnx",
             )
         if num_classes not in (None, self.manifest.num_levels):
             raise OptionError(
                 f"{num_classes=}, but the dataset has {self.manifest.num_levels} levels",
-                hint="Leave num_classes out: the manifest decides.",
+                hint="Omit num_classes; the manifest sets it.",
             )
         for transform in transforms:
             fit_to_grid(transform, self.manifest.make_grid())
@@ -82,7 +82,7 @@ class MacroblockLevels(Dataset):  # type: ignore[misc]
         self.transforms = Compose(with_padding(transforms, self.manifest), to_rgb=False)
 
     def __getitem__(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """Return (3, H, W) float32 normalised RGB and (H, W) int64 levels, padded to the dataset's size.
+        """Return (3, H, W) float32 normalized RGB and (H, W) int64 levels, padded to the dataset's size.
 
         With `previous_prob` there is a fourth channel, scores from -1 (none) to 1.
         """

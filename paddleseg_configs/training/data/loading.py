@@ -65,7 +65,7 @@ def _result_of(future: Future[list[Sample] | Failure]) -> list[Sample]:
     try:
         result = future.result()
     except BrokenProcessPool:
-        raise RegenError("a process that loads frames died", hint="Use --num_workers 0, or free memory.") from None
+        raise RegenError("a frame-loading process died", hint="Use --num_workers 0, or free memory.") from None
     if isinstance(result, tuple):
         kind, message, hint = result
         raise kind(message, hint=hint)

@@ -52,7 +52,7 @@ class AnySizeSeg(nn.Layer):
         load_pretrained(self, pretrained)
 
     def blocks(self, x: paddle.Tensor) -> paddle.Tensor:
-        """(N, C, H, W) normalised images, sides multiples of 32 -> (N, L, H / 16, W / 16) logits of macroblocks."""
+        """(N, C, H, W) normalized images, sides multiples of 32 -> (N, L, H / 16, W / 16) logits of macroblocks."""
         _, fine, middle, coarse = self.backbone(x)
         wide = functional.interpolate(self.from_coarse(coarse), paddle.shape(middle)[2:], mode="bilinear")
         logits: paddle.Tensor = self.head(self.mix(self.from_fine(fine) + self.from_middle(middle) + wide))
@@ -67,7 +67,7 @@ class AnySizeSeg(nn.Layer):
 
 
 def any_size_logits(model: Any, image: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(C, H, W) normalised pixels of any size -> (L, H, W) logits, each block's at each of its pixels.
+    """(C, H, W) normalized pixels of any size -> (L, H, W) logits, each block's at each of its pixels.
 
     The frame is padded as the exported file pads it: by its last row and column to multiples of 32.
     """

@@ -64,7 +64,9 @@ class _Held:
     def require_outputs(self, outputs: list[paddle.Tensor]) -> None:
         """Raise RuntimeError if a model went on computing with what it had enlarged."""
         if not set(self.resizes) <= {id(output) for output in outputs}:
-            raise RuntimeError("a model enlarges its logits to the frame's size before its end: no block logits of it")
+            raise RuntimeError(
+                "the model enlarges its logits to the frame's size before its last layer: no block logits"
+            )
 
 
 @contextmanager

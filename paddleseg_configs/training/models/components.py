@@ -36,7 +36,7 @@ class LevelBuilder(SegBuilder):  # type: ignore[misc]
 
     @CachedProperty  # type: ignore[untyped-decorator]
     def model(self) -> paddle.nn.Layer:
-        """The model. Parameters are named as in a fresh process, since optimiser states go by their names."""
+        """The model. Parameters are named as in a fresh process, since optimizer states go by their names."""
         paddle.seed(self.seed)
         with paddle.utils.unique_name.guard():
             model: paddle.nn.Layer = self.build_component(self.config.model_cfg)
@@ -51,7 +51,7 @@ class LevelBuilder(SegBuilder):  # type: ignore[misc]
         return {"coef": section["coef"], "types": [self.build_component(item) for item in section["types"]]}
 
     def make_optimizer(self) -> tuple[Any, Any]:
-        """The learning-rate schedule and the optimiser that follows it.
+        """The learning-rate schedule and the optimizer that follows it.
 
         Raises:
             OptionError: the configuration of one of them is wrong.
@@ -61,7 +61,7 @@ class LevelBuilder(SegBuilder):  # type: ignore[misc]
         except (AssertionError, AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
             reason = last_line(error)
             raise OptionError(
-                f"cannot build the optimiser: {reason}", hint="Check lr_scheduler and optimizer in --config."
+                f"cannot build the optimizer: {reason}", hint="Check lr_scheduler and optimizer in --config."
             ) from None
         if isinstance(schedule, paddle.optimizer.lr.ReduceOnPlateau):
             raise OptionError("lr_scheduler ReduceOnPlateau is not supported", hint="Use PolynomialDecay.")
@@ -101,8 +101,8 @@ def loss_terms(builder: LevelBuilder, num_logits: int) -> list[tuple[Any, float]
     functions, coefficients = builder.loss["types"], builder.loss["coef"]
     if len(coefficients) > num_logits:
         raise OptionError(
-            f"loss.coef={coefficients} has {len(coefficients)} entries, the model has {num_logits} outputs",
-            hint="Give one coefficient for each output; the last is repeated.",
+            f"loss.coef={coefficients} has {len(coefficients)} entries, but the model has {num_logits} outputs",
+            hint="Set one coefficient per output; the last is repeated.",
         )
     missing = num_logits - len(coefficients)
     functions = [*functions, *functions[-1:] * missing]

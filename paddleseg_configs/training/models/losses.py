@@ -38,7 +38,7 @@ class LevelLoss(paddle.nn.Layer):
         if list(logits.shape[2:]) != list(levels.shape[1:]):
             raise OptionError(
                 f"{type(self).__name__} got an output of {logits.shape} for levels of {levels.shape}",
-                hint="That output of the model needs another loss, at its place in loss.types (DetailAggregateLoss).",
+                hint="This output of the model needs another loss at its position in loss.types (DetailAggregateLoss).",
             )
         counts = levels != self.ignore_index
         known = paddle.where(counts, levels, paddle.zeros_like(levels))
@@ -63,9 +63,9 @@ class LevelCrossEntropy(LevelLoss):
 
 @manager.LOSSES.add_component
 class SoftLevelCrossEntropy(LevelLoss):
-    """Cross-entropy with targets spread over neighbouring levels (SORD; Diaz and Marathe, CVPR 2019).
+    """Cross-entropy with targets spread over neighboring levels (SORD; Diaz and Marathe, CVPR 2019).
 
-    Level k of a pixel labelled y gets a share proportional to exp(-(k - y)^2 / (2 sigma^2)).
+    Level k of a pixel labeled y gets a share proportional to exp(-(k - y)^2 / (2 sigma^2)).
 
     Args:
         sigma: spread in levels.
@@ -115,7 +115,7 @@ class ExpectedLevelError(LevelLoss):
 
 
 def soft_targets(num_levels: int, sigma: float) -> NDArray[np.float32]:
-    """(L, L) float32: row y is the target distribution of a pixel labelled y."""
+    """(L, L) float32: row y is the target distribution of a pixel labeled y."""
     levels = np.arange(num_levels)
     shares = np.exp(-((levels[:, None] - levels[None, :]) ** 2) / (2 * sigma**2))
     targets: NDArray[np.float32] = (shares / shares.sum(axis=1, keepdims=True)).astype(np.float32)

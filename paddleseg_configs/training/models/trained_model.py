@@ -40,7 +40,7 @@ def normalization_of(settings: Settings) -> tuple[Color, Color]:
     """Mean and standard deviation a channel, from the Normalize transform of evaluation.
 
     Raises:
-        OptionError: evaluation does anything but normalise, or training normalises otherwise.
+        OptionError: evaluation does anything but normalize, or training normalizes otherwise.
     """
     found = []
     for section in (settings.config.val_dataset_cfg, settings.config.train_dataset_cfg):
@@ -52,8 +52,8 @@ def normalization_of(settings: Settings) -> tuple[Color, Color]:
     )
     if len(evaluation) != 1 or found[0] != found[1] or len(found[0]) != 1 or training[-1:] != found[0]:
         raise OptionError(
-            "training must end with, and evaluation consist of, one and the same Normalize transform",
-            hint="Share it between both by a YAML anchor, as _base_/macroblock_levels.yml does.",
+            "the last training transform and the only evaluation transform must be the same Normalize",
+            hint="Share it with a YAML anchor, as in _base_/macroblock_levels.yml.",
         )
     return _color(found[0][0].get("mean", [0.5])), _color(found[0][0].get("std", [0.5]))
 

@@ -62,7 +62,7 @@ def load_pretrained(model: Any, source: str | None) -> None:
     if not fitting:
         raise WeightsError(
             f"pretrained: none of the {len(given)} tensors of {path} fits {name}",
-            hint="Give weights of this very model, or pretrained: null.",
+            hint="Use weights of the same model, or pretrained: null.",
         )
     model.set_dict({**own, **fitting})
     print(f"{name}: {len(fitting)} of {len(own)} tensors from {path}", flush=True)
@@ -89,8 +89,8 @@ def fetch_pretrained(address: str) -> str:
     match = re.fullmatch(r"sha256=([0-9a-f]{64})", fragment)
     if match is None or urlparse(url).scheme not in ("http", "https"):
         raise WeightsError(
-            f"pretrained: {address} does not say its checksum",
-            hint=f"Append it: {url}#sha256=…, which `curl -L {url} | sha256sum` prints; or give a local file.",
+            f"pretrained: {address} has no checksum",
+            hint=f"Append it, {url}#sha256=…, as printed by `curl -L {url} | sha256sum`; or use a local file.",
         )
     target = cache_folder() / match[1] / "model.pdparams"
     if not target.is_file():
@@ -100,7 +100,7 @@ def fetch_pretrained(address: str) -> str:
             try:
                 download(url, fetched, sha256=match[1])
             except InputError as error:
-                raise WeightsError(str(error), hint="Or give a local .pdparams file.") from None
+                raise WeightsError(str(error), hint="Or use a local .pdparams file.") from None
             _keep_weights(fetched, target, url)
     return str(target)
 
@@ -120,6 +120,9 @@ def _keep_weights(source: Path, target: Path, url: str) -> None:
             members = [member for member in archive if member.isfile() and member.name.endswith(".pdparams")]
             stream = archive.extractfile(members[0]) if len(members) == 1 else None
             if stream is None:
-                raise WeightsError(f"{url} holds {len(members)} .pdparams files, not one", hint="Unpack it yourself.")
+                raise WeightsError(
+                    f"{url} contains {len(members)} .pdparams files, not one",
+                    hint="Unpack it and use one of its files.",
+                )
             with temporary.open("wb") as kept:
                 shutil.copyfileobj(stream, kept)

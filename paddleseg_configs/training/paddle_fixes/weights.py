@@ -38,7 +38,7 @@ def read_state(path: Path) -> dict[str, Any]:
             hint="Use a .pdparams file written by paddle.save(layer.state_dict()), from a source that you trust.",
         ) from None
     if not isinstance(state, dict) or not all(isinstance(name, str) for name in state):
-        raise WeightsError(f"{path} holds a {type(state).__name__}, not a state dict", hint="Use model.pdparams.")
+        raise WeightsError(f"{path} contains a {type(state).__name__}, not a state dict", hint="Use model.pdparams.")
     state.pop(NAME_TABLE, None)
     return state
 
@@ -50,12 +50,12 @@ def load_weights(model: Any, path: Path) -> None:
         WeightsError: the file cannot be used, or a parameter is missing or of another shape.
     """
     state, own = read_state(path), model.state_dict()
-    hint = "Use the configuration and the number of levels with which the weights were trained."
+    hint = "Use the configuration and number of levels that the weights were trained with."
     missing = sorted(set(own) - set(state))
     if missing:
         raise WeightsError(f"{path} lacks {len(missing)} parameters, the first is {missing[0]}", hint=hint)
     for name, parameter in own.items():
         shape = np.shape(state[name])
         if shape != tuple(parameter.shape):
-            raise WeightsError(f"{path}: {name} is {shape}, the model needs {tuple(parameter.shape)}", hint=hint)
+            raise WeightsError(f"{path}: {name} is {shape}, but the model needs {tuple(parameter.shape)}", hint=hint)
     model.set_state_dict({name: state[name] for name in own})

@@ -1,4 +1,4 @@
-"""Checkpoints that are whole or absent: ``iter_N`` folders with weights, optimiser state and what made them."""
+"""Checkpoints that are whole or absent: ``iter_N`` folders with weights, optimizer state and what made them."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def read_training_state(folder: Path) -> TrainingState:
     except (OSError, ValueError, TypeError) as error:
         raise WeightsError(
             f"{folder} is not a training checkpoint: {error}",
-            hint=f"It must hold {PARAMETERS}, {OPTIMIZER} and {STATE}.",
+            hint=f"It must contain {PARAMETERS}, {OPTIMIZER} and {STATE}.",
         ) from None
 
 

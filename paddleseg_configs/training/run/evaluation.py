@@ -112,7 +112,7 @@ def require_frames(dataset: Any) -> None:
 
 
 def predict_probabilities(model: Any, images: paddle.Tensor) -> NDArray[np.float32]:
-    """(N, 3, H, W) normalised images -> (N, L, H, W) float32 level probabilities, in evaluation mode."""
+    """(N, 3, H, W) normalized images -> (N, L, H, W) float32 level probabilities, in evaluation mode."""
     with _evaluating(model):
         probabilities: NDArray[np.float32] = paddle.nn.functional.softmax(model(images)[0], axis=1).numpy()
     return probabilities
@@ -132,7 +132,7 @@ def _evaluating(model: Any) -> Iterator[None]:
 
 
 def block_probabilities(model: Any, images: paddle.Tensor, manifest: Manifest) -> NDArray[np.float32]:
-    """(N, 3, H, W) normalised images of the dataset's size -> (N, L, rows, cols) float32, as deployment has them."""
+    """(N, 3, H, W) normalized images of the dataset's size -> (N, L, rows, cols) float32, as deployment has them."""
     with _evaluating(model):
         blocks = block_logits(model, images, manifest.make_grid(), manifest.num_levels)[0]
         probabilities: NDArray[np.float32] = paddle.nn.functional.softmax(blocks, axis=1).numpy()

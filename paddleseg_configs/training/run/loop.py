@@ -69,7 +69,7 @@ def train(settings: Settings, options: TrainOptions) -> Path:
     if origin and _is_finished(checkpoint.read_training_state(origin), settings, options, fingerprint):
         print(f"this training is finished: {origin}")
         return origin
-    # Optimiser states go by generated names: the counters must stand as in a fresh process.
+    # Optimizer states go by generated names: the counters must stand as in a fresh process.
     with paddle.utils.unique_name.guard():
         training = _Training(settings, options, fingerprint)
         with ExitStack() as stack:
@@ -98,7 +98,7 @@ class _Training:
         self.best_metric = settings.config.dic.get("best_metric", DEFAULT_BEST_METRIC)
         if self.best_metric not in METRIC_NAMES:
             raise OptionError(
-                f"best_metric={self.best_metric!r} is no metric", hint=f"Known: {', '.join(METRIC_NAMES)}."
+                f"best_metric={self.best_metric!r} is not a metric", hint=f"Known: {', '.join(METRIC_NAMES)}."
             )
         self.best_score, self.stale_evaluations = -1.0, 0
         tenth = max(1, settings.config.iters // EVALUATIONS)
@@ -109,7 +109,7 @@ class _Training:
     def run(self, origin: Path | None) -> Path:
         first, last = self._restore(origin), self.settings.config.iters
         if first >= last:
-            raise OptionError(f"{origin} has {first} iterations, --iters is {last}", hint="Give a larger --iters.")
+            raise OptionError(f"{origin} has {first} iterations, but --iters is {last}", hint="Use a larger --iters.")
         if self.processes.is_first:
             self.log.open(first)
         stream = batches(
@@ -133,7 +133,7 @@ class _Training:
                     self.log.add(index + 1, loss, rate)
                     self._after(index + 1, stop)
                 if self.processes.agree(self._is_stale()):
-                    print(f"stopping at iteration {index + 1}: no better {self.best_metric} for a while")
+                    print(f"stopping at iteration {index + 1}: {self.best_metric} has not improved")
                     return self._folder(index + 1)
         return self._folder(last)
 
@@ -154,7 +154,7 @@ class _Training:
         state = checkpoint.restore(origin, self.model, self.optimizer)
         if read_origin(origin) in (None, self.origin):  # scores on another dataset say nothing here
             self.best_score, self.stale_evaluations = state.best_score, state.stale_evaluations
-        print(f"going on from {origin}")
+        print(f"resuming from {origin}")
         return state.iteration
 
     def _step(self, index: int, images: paddle.Tensor, levels: paddle.Tensor) -> float:
@@ -234,6 +234,6 @@ def _origin(options: TrainOptions, fingerprint: str) -> Path | None:
     if newest:
         raise OptionError(
             f"{newest} was made with another configuration, dataset or seed",
-            hint=f"Use another --save_dir, delete that folder, or go on from it on purpose: --resume_model {newest}",
+            hint=f"Use another --save_dir, delete that folder, or resume from it explicitly: --resume_model {newest}",
         )
     return None

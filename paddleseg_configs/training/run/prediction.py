@@ -35,8 +35,8 @@ def _read_frame(path: Path, manifest: Manifest) -> NDArray[np.uint8]:
     if frame.shape[:2] not in sizes:
         known = ", ".join(f"{width} x {height}" for height, width in sizes)
         raise DatasetError(
-            f"{path} is {frame.shape[1]} x {frame.shape[0]} pixels, the dataset's frames are {known}",
-            hint="Frames are never resized: give those that labelling wrote (origin_images).",
+            f"{path} is {frame.shape[1]} x {frame.shape[0]} pixels, but the dataset's frames are {known}",
+            hint="Frames are never resized: use those written by labeling (origin_images).",
         )
     return frame
 

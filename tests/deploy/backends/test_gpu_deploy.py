@@ -29,12 +29,12 @@ sys.path.append(str(REPOSITORY / "benchmarks"))
 import gpu_deploy
 
 
-@pytest.mark.skipif(nvidia.count_nvidia_gpus() > 0, reason="an NVIDIA GPU is here")
+@pytest.mark.skipif(nvidia.count_nvidia_gpus() > 0, reason="NVIDIA GPU found")
 def test_without_a_gpu_it_says_so(tmp_path: Path) -> None:
     command = [sys.executable, REPOSITORY / "benchmarks" / "gpu_deploy.py", "--dataset", tmp_path]
     ended = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
     assert ended.returncode == EXIT_USER_ERROR, ended.stderr
-    assert ended.stderr.startswith("error: no NVIDIA GPU here")
+    assert ended.stderr.startswith("error: no NVIDIA GPU found")
     assert not list(tmp_path.iterdir())
 
 

@@ -175,7 +175,7 @@ def test_without_a_graph_it_still_runs_and_says_so(
     with machine.backend() as backend, OnnxRuntimeBackend(model=machine.model, card=CARD) as other:
         for first in range(3):
             np.testing.assert_array_equal(backend.run(batch_of(1, first)), other.run(batch_of(1, first)))
-    assert "no CUDA graph" in capsys.readouterr().err
+    assert "CUDA graph not available" in capsys.readouterr().err
     assert machine.cuda.live == {}
 
 
@@ -217,7 +217,7 @@ def test_refuses_other_batches(machine: Machine, batch: np.ndarray[Any, Any]) ->
         ({"version": "11.4.0.106"}, "built for tensorrt 11.4.0.106, this is 10.13.3.9"),
         ({"gpu_name": "Tesla T4"}, "built for the GPU Tesla T4, this is NVIDIA H200"),
         ({"compute_capability": "7.5"}, "built for compute capability 7.5, this is 9.0"),
-        ({"onnx_sha256": "0" * 64}, "built for a model with hash 000000000000, this is"),
+        ({"onnx_sha256": "0" * 64}, "built for a model with hash 000000000000, but this is"),
         ({"engine_sha256": "0" * 64}, "is damaged"),
     ],
 )
@@ -259,7 +259,7 @@ def test_bad_records_are_refused(machine: Machine, damage: str) -> None:
 
 def test_auto_takes_tensorrt_and_announces_the_fallback(machine: Machine) -> None:
     with Predictor(machine.model) as predictor:
-        assert predictor.backend_report == "tensorrt 10.13.3.9 (NVIDIA H200, fp32): an NVIDIA GPU is here"
+        assert predictor.backend_report == "tensorrt 10.13.3.9 (NVIDIA H200, fp32): NVIDIA GPU found"
         np.testing.assert_array_equal(predictor(striped_frame()).levels, [[0, 0, 1, 2, 2]] * 3)
     machine.record(version="11.4.0.106")
     with Predictor(machine.model) as predictor:
@@ -275,7 +275,7 @@ def test_auto_takes_tensorrt_and_announces_the_fallback(machine: Machine) -> Non
     assert machine.cuda.live == {}
 
 
-@pytest.mark.skipif(nvidia.count_nvidia_gpus() > 0, reason="an NVIDIA GPU is here")
+@pytest.mark.skipif(nvidia.count_nvidia_gpus() > 0, reason="NVIDIA GPU found")
 @pytest.mark.parametrize("script", ["deploy/trt_infer.py", "export/onnx2trt.py"])
 def test_without_a_driver_a_clean_message_and_no_crash(tmp_path: Path, script: str) -> None:
     model = write_model(tmp_path / "model.onnx", CARD)
@@ -287,6 +287,6 @@ def test_without_a_driver_a_clean_message_and_no_crash(tmp_path: Path, script: s
         [sys.executable, REPOSITORY / script, *map(str, arguments)], capture_output=True, text=True, check=False
     )
     assert ended.returncode == EXIT_USER_ERROR, ended.stderr
-    assert ended.stderr.startswith("error: no NVIDIA GPU here: the driver (libcuda.so.1) is missing")
+    assert ended.stderr.startswith("error: no NVIDIA GPU found: the driver (libcuda.so.1) is missing")
     assert ended.stderr.count(" hint: ") == 1
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model.json", "model.onnx"]

@@ -22,7 +22,7 @@ USUAL = [Grid(h, w, scale, 16, name) for name, (h, w), scale in product(NAMES, S
 
 
 def block_at(pixel: int, grid: Grid) -> int:
-    """Along one axis, the block that contains the centre of an LR pixel, in exact arithmetic: the definition."""
+    """Along one axis, the block that contains the center of an LR pixel, in exact arithmetic: the definition."""
     centre = pixel + Fraction(1, 2)
     return int((centre * grid.scale if grid.name == "sr" else centre) // grid.block_px)
 
@@ -32,7 +32,7 @@ def numbered(grid: Grid) -> NDArray[np.int64]:
 
 
 def is_sliver(size_px: int, grid: Grid, count: int) -> bool:
-    """Whether the last block along an axis holds SR pixels but no centre of an LR pixel."""
+    """Whether the last block along an axis holds SR pixels but no center of an LR pixel."""
     return block_at(size_px - 1, grid) < count - 1
 
 
@@ -114,7 +114,7 @@ def test_any_size_follows_the_definition(grid: Grid) -> None:
 def test_pooling_gives_back_what_was_upsampled(grid: Grid, seed: int) -> None:
     levels = np.random.default_rng(seed).integers(0, 255, (grid.rows, grid.cols)).astype(np.uint8)
     wanted = levels.copy()
-    # No LR pixel shows a sliver's value; pooling fills it with its neighbour's.
+    # No LR pixel shows a sliver's value; pooling fills it with its neighbor's.
     if is_sliver(grid.height_px, grid, grid.rows):
         wanted[-1] = wanted[-2]
     if is_sliver(grid.width_px, grid, grid.cols):
@@ -158,7 +158,7 @@ def test_pool_keeps_leading_axes() -> None:
 
 
 def test_a_sliver_takes_its_neighbours_value() -> None:
-    """11 rows at x3 are 33 SR rows: the third block holds one SR row and no LR pixel's centre."""
+    """11 rows at x3 are 33 SR rows: the third block holds one SR row and no LR pixel's center."""
     grid = Grid(11, 32, 3, 16, "sr")
     assert grid.rows == 3 and grid.row_of_lr_pixel[-1] == 1
     blocks = np.arange(3 * grid.cols).reshape(3, grid.cols)

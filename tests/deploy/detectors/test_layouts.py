@@ -88,7 +88,7 @@ def distributions(middle: tuple[float, float]) -> NDArray[np.float32]:
     sides = zeros(1, 4, 8)
     for side, distance in enumerate((x - BOX[0] / 16, y - BOX[1] / 16, BOX[2] / 16 - x, BOX[3] / 16 - y)):
         low = int(distance)
-        share = distance - low  # two neighbouring bins, whose expectation is the distance
+        share = distance - low  # two neighboring bins, whose expectation is the distance
         sides[0, side] = -50
         sides[0, side, low], sides[0, side, low + 1] = np.log(1 - share + 1e-9), np.log(share + 1e-9)
     return sides.reshape(1, 32)
@@ -133,7 +133,7 @@ def labels_boxes_scores() -> Outputs:
 
 def fastestdet() -> Outputs:
     cells = zeros(1, 5 + CLASSES, 4, 6)
-    # A centre within the reach of tanh from the cell's corner, sides by the logit of their share of the frame.
+    # A center within the reach of tanh from the cell's corner, sides by the logit of their share of the frame.
     sides = [np.log(share / (1 - share)) for share in (30 / 96, 20 / 64)]
     cells[0, :5, 3, 4] = [0.72, np.arctanh(70 / 16 - 4), np.arctanh(50 / 16 - 3), *sides]
     cells[0, 5 + CAR, 3, 4] = 0.72
@@ -161,7 +161,7 @@ CASES: dict[str, Callable[[], Outputs]] = {
     "rt-detr-boxes": labels_boxes_scores,
 }
 TWINS = {"ppyoloe": "ppyoloe-plus", "ppyoloe-raw": "ppyoloe-plus-raw"}
-"""The same outputs, of frames that were normalised in two ways."""
+"""The same outputs, of frames that were normalized in two ways."""
 
 
 def test_every_layout_has_a_case() -> None:
@@ -220,7 +220,7 @@ def test_outputs_of_something_else(shape: tuple[int, ...]) -> None:
 
 
 def test_a_named_layout_must_fit() -> None:
-    with pytest.raises(WeightsError, match="have not the layout yolov8"):
+    with pytest.raises(WeightsError, match="do not match the layout yolov8"):
         choose_layout(yolox(), SIZE, "yolov8")
     with pytest.raises(OptionError, match="unknown detector layout 'yolo'"):
         choose_layout(yolox(), SIZE, "yolo")

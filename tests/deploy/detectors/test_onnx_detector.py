@@ -1,4 +1,4 @@
-"""Detectors without PyTorch find what labelling finds with it, on frames of every shape."""
+"""Detectors without PyTorch find what labeling finds with it, on frames of every shape."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def tensor(image: NDArray[np.uint8]) -> torch.Tensor:
 
 
 def compare(found: Detections, image: NDArray[np.uint8], path: Path, least: float, **how: object) -> None:
-    """Labelling's boxes within a pixel and scores within a thousandth."""
+    """Labeling's boxes within a pixel and scores within a thousandth."""
     detector = create_detector("onnx", weights=path, score_threshold=least, **how)  # type: ignore[arg-type]
     with torch.no_grad():
         (wanted,) = detector.detect(tensor(image))
@@ -160,7 +160,7 @@ def test_suppression_equals_the_slow_reference() -> None:
 
 
 def test_scores_outside_of_0_to_1_are_refused() -> None:
-    with pytest.raises(WeightsError, match="go from 0 to 7"):
+    with pytest.raises(WeightsError, match="range from 0 to 7"):
         best_boxes(np.zeros((2, 4), np.float32), np.array([[0.0], [7.0]], np.float32), (9, 9), 0.3, 0.5)
 
 

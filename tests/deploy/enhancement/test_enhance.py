@@ -233,7 +233,7 @@ def test_closed_segments_survive_and_the_same_command_goes_on(how: signal.Signal
 
     again = start(model, video, out)
     _, said = again.communicate()
-    assert again.returncode == 0 and b"goes on at" in said, said
+    assert again.returncode == 0 and b"resuming at" in said, said
     assert not (out / UNFINISHED).exists() and (out / "enhanced-000001.mp4").stat() == kept
     start(model, video, undisturbed).communicate()
     assert listing(out) == listing(undisturbed)

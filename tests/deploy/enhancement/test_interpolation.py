@@ -1,4 +1,4 @@
-"""Bicubic enlargement against OpenCV's and against labelling's."""
+"""Bicubic enlargement against OpenCV's and against labeling's."""
 
 from __future__ import annotations
 

@@ -162,9 +162,9 @@ def test_an_image_of_another_shape_is_named(
     for name, height in (("good.png", 48), ("tall.png", 90)):
         Image.fromarray(striped_frame(height, 64)).save(tmp_path / "images" / name)
     assert run(monkeypatch, model, [tmp_path / "images"], tmp_path / "out") == 0
-    assert "tall.png: 64 x 90, the first is 64 x 48" in capsys.readouterr().err
+    assert "tall.png: 64 x 90, but the first image is 64 x 48" in capsys.readouterr().err
     assert run(monkeypatch, model, [tmp_path / "images" / "tall.png"], tmp_path / "none") == EXIT_USER_ERROR
-    assert "tall.png: frame of 64 x 90 has another shape" in capsys.readouterr().err
+    assert "tall.png: frame of 64 x 90 has another aspect ratio" in capsys.readouterr().err
 
 
 def test_a_video_of_another_shape_is_named(
@@ -172,4 +172,4 @@ def test_a_video_of_another_shape_is_named(
 ) -> None:
     path = write_video(tmp_path / "tall.mp4", [striped_frame(90, 64)])
     assert run(monkeypatch, model, [path], tmp_path / "out") == EXIT_USER_ERROR
-    assert "tall.mp4: frame of 64 x 90 has another shape" in capsys.readouterr().err
+    assert "tall.mp4: frame of 64 x 90 has another aspect ratio" in capsys.readouterr().err

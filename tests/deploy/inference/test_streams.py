@@ -385,7 +385,7 @@ def test_a_torn_stream_is_connected_again(tmp_path: Path, capsys: pytest.Capture
     times = [frame.pts_seconds for frame in frames]
     assert all(later > earlier for earlier, later in pairwise(times))
     said = capsys.readouterr().err
-    assert "connecting again in 0.0 s (1 of 2)" in said
+    assert "reconnecting in 0.0 s (1 of 2)" in said
 
 
 def test_every_second_frame_of_a_stream(tmp_path: Path) -> None:
@@ -472,7 +472,7 @@ def test_rtsp_times_pixels_and_a_camera_that_restarts(tmp_path: Path, capsys: py
     times = [frame.pts_seconds for frame in frames]
     assert times[:5] == [Fraction(i, 25) for i in range(5)]
     assert all(later > earlier for earlier, later in pairwise(times))
-    assert "connecting again" in capsys.readouterr().err
+    assert "reconnecting" in capsys.readouterr().err
     (first, *_) = read_frames(video, fit=lambda height, width: (24, 40))
     assert frames[0].image.shape == (24, 40, 3)
     np.testing.assert_array_equal(frames[0].image, first.image)

@@ -254,7 +254,7 @@ def test_never_replaces_the_folder_that_holds_its_input(
     assert command(monkeypatch, "--model", model, "--input", video, "--out", out) == 0
     arguments = ["--model", model, "--input", out / "overlay.mp4", "--out", out, "--overwrite"]
     assert command(monkeypatch, *arguments) == EXIT_USER_ERROR
-    assert "lies in --out" in capsys.readouterr().err
+    assert "is inside --out" in capsys.readouterr().err
 
 
 def test_runs_with_deploy_copied_alone_and_only_its_own_libraries(model: Path, video: Path, tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ def test_other_modes_become_rgb(tmp_path: Path, mode: str) -> None:
 
 def test_sixteen_bit_grey_is_refused_instead_of_clipped(tmp_path: Path) -> None:
     Image.fromarray(PIXELS[..., 0].astype(np.uint16) * 257).save(tmp_path / "deep.png")
-    with pytest.raises(InputError, match="not 8 bits a channel"):
+    with pytest.raises(InputError, match="not 8 bits per channel"):
         read_image(tmp_path / "deep.png")
 
 

@@ -1,4 +1,4 @@
-"""Overlays, palettes, the colour scale and the video writer."""
+"""Overlays, palettes, the color scale and the video writer."""
 
 from __future__ import annotations
 

@@ -99,7 +99,7 @@ def test_frames_of_nearly_the_same_shape_are_accepted_others_refused(model: Path
         predictor(striped_frame(95, 160))
         with pytest.raises(InputError, match="80 x 60 has another shape than the model's 80 x 48") as caught:
             predictor(striped_frame(60, 80))
-    assert "Crop or pad" in caught.value.hint
+    assert "--fit pad" in caught.value.hint
 
 
 @pytest.mark.parametrize("dynamic_batch", [True, False])
@@ -133,13 +133,13 @@ def test_refuses_a_model_that_does_not_fit_its_card(tmp_path: Path, what: str) -
     truth = card_of(dynamic_batch=False)
     path = write_model(tmp_path / "m.onnx", truth)
     card_path(path).write_text(replace(truth, **CARD_CHANGES[what]).to_json())
-    with pytest.raises(WeightsError, match="does not fit its card"):
+    with pytest.raises(WeightsError, match="does not match its card"):
         Predictor(path)
 
 
 def test_refuses_a_card_that_is_not_the_embedded_one(tmp_path: Path) -> None:
     path = write_model(tmp_path / "m.onnx", card_of(), embed=card_of(mean=(0.4, 0.4, 0.4)))
-    with pytest.raises(WeightsError, match="is not the one inside"):
+    with pytest.raises(WeightsError, match="differs from the one embedded"):
         Predictor(path)
 
 
@@ -180,7 +180,7 @@ def test_auto_says_why(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert predictor.backend_report.endswith("(CPU, 2 threads, fp32): no NVIDIA GPU found")
     monkeypatch.setattr(selection, "count_nvidia_gpus", lambda: 1)
     with Predictor(model) as predictor:
-        assert "an NVIDIA GPU is here, but TensorRT cannot be used: " in predictor.backend_report
+        assert "NVIDIA GPU found, but TensorRT cannot be used: " in predictor.backend_report
 
 
 def test_counting_gpus_never_raises(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -90,7 +90,7 @@ def test_ties_are_shuffled_by_the_seed() -> None:
     ranks = [shuffle_ties(flat, seed) for seed in ((0, 1), (0, 2), (1, 1))]
     assert ranks[0].shape == flat.shape
     assert all((a != b).mean() > 0.9 for a, b in pairwise(ranks))
-    # No corner of the frame is favoured.
+    # No corner of the frame is favored.
     assert abs(np.corrcoef(ranks[0].ravel(), np.arange(flat.size))[0, 1]) < 0.1
 
 

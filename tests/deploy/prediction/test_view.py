@@ -82,6 +82,6 @@ def test_frames_of_several_sizes_in_one_input_are_named(
     Image.fromarray(halves(96, 96)).save(folder / "a.png")
     Image.fromarray(halves(192, 192)).save(folder / "b.png")
     assert trt_infer_command(monkeypatch, "--input", folder, "--out", tmp_path / "out") == 2
-    assert "b.png is 192 x 192 pixels, the frames before are 96 x 96" in capsys.readouterr().err
+    assert "b.png is 192 x 192 pixels, but the previous frames are 96 x 96" in capsys.readouterr().err
     assert (tmp_path / "out" / "UNFINISHED").exists(), "the first one is done"
     assert len((tmp_path / "out" / "blocks.jsonl").read_text().splitlines()) == 1

@@ -22,12 +22,12 @@ from deploy.worth_it.samples import plan_sizes, read_samples
         ((540, 960), 3, None, (180, 320), True, (540, 960)),
         ((720, 1280), 3, None, (240, 426), True, (720, 1278)),
         ((360, 640), 3, None, (120, 213), True, (360, 639)),
-        ((1080, 1920), 2, None, (360, 640), True, None),
-        ((2160, 3840), 3, None, (360, 640), True, None),
+        ((1080, 1920), 2, None, (288, 512), True, None),
+        ((2160, 3840), 3, None, (288, 512), True, None),
         ((720, 1280), 3, 180, (180, 320), True, None),
         ((720, 1280), 3, 360, (360, 640), False, None),
         ((144, 176), 3, None, (144, 176), False, None),
-        ((1280, 720), 3, None, (360, 202), True, None),
+        ((1280, 720), 3, None, (288, 162), True, None),
     ],
 )
 def test_sizes(

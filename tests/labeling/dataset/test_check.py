@@ -90,16 +90,16 @@ def copy_picture(dataset: Path) -> None:
 BREACHES: dict[str, tuple[Callable[[Path], object], str, str]] = {
     "list missing": (lambda d: (d / "val.txt").unlink(), "val.txt", "cannot be read"),
     "two spaces": (lambda d: edit(d / "train.txt", lambda t: t.replace(" ", "  ", 1)), "train.txt", "one space"),
-    "escape": (escape, "val.txt", "leaves the dataset"),
-    "absolute": (lambda d: edit(d / "val.txt", lambda t: "/" + t), "val.txt", "leaves the dataset"),
-    "link outside": (escape_by_a_link, "train.txt", "leaves the dataset"),
+    "escape": (escape, "val.txt", "points outside the dataset"),
+    "absolute": (lambda d: edit(d / "val.txt", lambda t: "/" + t), "val.txt", "points outside the dataset"),
+    "link outside": (escape_by_a_link, "train.txt", "points outside the dataset"),
     "wrong pair": (lambda d: edit(d / "train.txt", lambda t: t.replace("labels/0/000000", "labels/0/000001", 1)),
                    "train.txt", "pairs"),
     "lost line": (lambda d: edit(d / "train.txt", lambda t: t.split("\n", 1)[1]), "train.txt", "the manifest has"),
     "in two splits": (move_pair, "test.txt", "is in train.txt already"),
-    "same picture": (copy_picture, "origin_images", "the same picture as"),
+    "same picture": (copy_picture, "origin_images", "the same image as"),
     "stray": (lambda d: shutil.copy(d / "labels" / FIRST, d / "labels" / "0" / "999999.png"), "labels/0/999999.png",
-              "in no list"),
+              "not in any list"),
     "no image": (lambda d: (d / "origin_images" / FIRST).unlink(), f"origin_images/{FIRST}", "No such file"),
     "grey image": (lambda d: recolour(d / "origin_images" / FIRST, lambda p: p[..., 0], "L"), f"origin_images/{FIRST}",
                    "not RGB"),
@@ -111,8 +111,8 @@ BREACHES: dict[str, tuple[Callable[[Path], object], str, str]] = {
     "torn block": (lambda d: recolour(d / "labels" / FIRST, set_pixel(9)), f"labels/{FIRST}", "more than one level"),
     "damaged image": (lambda d: (d / "origin_images" / FIRST).write_bytes(b"\x89PNG nothing"),
                       f"origin_images/{FIRST}", "cannot identify"),
-    "histogram": (lambda d: recolour(d / "labels" / FIRST, lambda p: p * 0), "train.txt", "have the levels"),
-    "importance": (break_importance, "labels/", "not what its importance gives"),
+    "histogram": (lambda d: recolour(d / "labels" / FIRST, lambda p: p * 0), "train.txt", "have levels"),
+    "importance": (break_importance, "labels/", "does not match its importance"),
     "no importance": (lambda d: (d / "importance" / "0.npz").unlink(), "importance", "cannot read"),
     "level names": (lambda d: (d / "labels.txt").write_text("a\n"), "labels.txt", "names 1 levels"),
 }  # fmt: skip
@@ -142,7 +142,7 @@ def test_all_at_once_on_the_command_line(dataset: Path, clip: Path, tmp_path: Pa
     finally:
         clip.write_bytes(clip_copy)
     assert done.returncode == 2
-    for part in ("one space", "in no list", "names 1 levels", "cannot read", "has changed since", "fix: "):
+    for part in ("one space", "not in any list", "names 1 levels", "cannot read", "has changed since", "fix: "):
         assert part in done.stdout
     problems = json.loads((tmp_path / "problems.json").read_text())
     assert len(problems) >= 5 and set(problems[0]) == {"file", "message", "fix"}

@@ -31,9 +31,9 @@ from tests.helpers.paddle_helpers import make_dataset
         ([10, 10, 10], True, []),
         ([96, 2, 2], True, ["96.0 % level 0"]),
         ([95, 3, 2], True, []),
-        ([50, 0, 50], True, ["never has level 1"]),
+        ([50, 0, 50], True, ["has no level 1"]),
         ([50, 0, 50], False, []),
-        ([100, 0, 0], True, ["100.0 % level 0", "never has level 1, 2"]),
+        ([100, 0, 0], True, ["100.0 % level 0", "has no level 1, 2"]),
         ([0, 0, 0], True, []),
     ],
 )
@@ -48,7 +48,7 @@ def test_levels(histogram: list[int], whole: bool, messages: list[str]) -> None:
 def test_detections() -> None:
     detector = ModelRecord(name="d", weights_sha256="", settings={"score_threshold": 0.4, "classes": ("car", "bus")})
     assert detection_findings("a", np.array([1, 2]), detector) == []
-    assert detection_findings("a", np.array([0, 2]), detector) == ["a: nothing is detected on 1 of 2 frames"]
+    assert detection_findings("a", np.array([0, 2]), detector) == ["a: no detections on 1 of 2 frames"]
     (found,) = detection_findings("a", np.array([0, 0]), detector)
     assert "any of its 2 frames" in found and "d reports car, bus from a score of 0.4: try another" in found
 
@@ -74,7 +74,7 @@ def test_frames_that_two_splits_share(tmp_path: Path) -> None:
 
 
 def test_a_dataset_of_one_repeated_frame(vtest: Path, tmp_path: Path) -> None:
-    """A standing picture is labelled: the page, the command and the check of the splits all say so."""
+    """A standing picture is labeled: the page, the command and the check of the splits all say so."""
     from tests.helpers.label_helpers import write_video
 
     clip = crop_clip(vtest, tmp_path / "person.avi", count=1)

@@ -40,7 +40,7 @@ def test_all_frames_keep_their_labels_and_sizes(parts: list[Path], tmp_path: Pat
 
 def test_what_differs_is_refused_and_nothing_is_left(parts: list[Path], tmp_path: Path) -> None:
     out = tmp_path / "merged"
-    with pytest.raises(OptionError, match="nothing to merge"):
+    with pytest.raises(OptionError, match="needs at least two datasets"):
         merge_datasets(parts[:1], out)
     coarse = make_dataset(tmp_path / "coarse", num_levels=3)
     with pytest.raises(OptionError, match=f"num_levels of {coarse} is 3, that of {parts[0]} 5"):
@@ -50,7 +50,7 @@ def test_what_differs_is_refused_and_nothing_is_left(parts: list[Path], tmp_path
         merge_datasets(parts, out)
     assert not out.exists() and not list(tmp_path.glob(".merged*"))
     out.mkdir()
-    with pytest.raises(OptionError, match="is there already"):
+    with pytest.raises(OptionError, match="already exists"):
         merge_datasets(parts, out)
 
 

@@ -45,7 +45,7 @@ def random_network(name: str) -> torch.nn.Module:
 
 
 def wake(module: torch.nn.Module, inputs: tuple[Tensor, ...]) -> None:
-    """Normalise by what comes in now, without which the signal of random weights dies away."""
+    """Normalize by what comes in now, without which the signal of random weights dies away."""
     module.running_mean.copy_(inputs[0].mean(dim=(0, 2, 3)))
     module.running_var.fill_(inputs[0].var() + 1e-6)
 
@@ -178,7 +178,7 @@ def test_downloads_are_checked_and_kept(monkeypatch: pytest.MonkeyPatch, tmp_pat
     for name in (right, wrong):
         (served / name).write_bytes(body)
     with serving(served) as address:
-        with pytest.raises(WeightsError, match="has the checksum"):
+        with pytest.raises(WeightsError, match="has checksum"):
             cached_download(f"{address}/{wrong}", offline=False)
         with pytest.raises(WeightsError, match="cannot download"):
             cached_download(f"{address}/missing-00000000.pth", offline=False)

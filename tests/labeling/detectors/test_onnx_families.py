@@ -153,7 +153,7 @@ def test_suppression_inside_is_refused(tmp_path: Path) -> None:
         [onnx.numpy_helper.from_array(boxes, "b"), onnx.numpy_helper.from_array(scores, "s")],
     )
     onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 13)], ir_version=8), path)
-    with pytest.raises(WeightsError, match="suppresses inside") as error:
+    with pytest.raises(WeightsError, match="contains suppression") as error:
         create_detector("onnx", weights=path)
     assert "nms=False" in error.value.hint and "exclude_nms=True" in error.value.hint
 

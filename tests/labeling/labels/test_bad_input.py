@@ -76,7 +76,7 @@ def no_frames(folder: Path, clip: Path) -> Path:
         (lambda folder, clip: folder / "nowhere.mp4", "not found"),
         (lambda folder, clip: folder, "no images in"),
         (text_as_video, "not a readable video"),
-        (truncated, "a file that is cut off"),
+        (truncated, "a truncated file"),
         (audio_only, "no video stream"),
         (no_frames, "no frames"),
     ],

@@ -29,7 +29,7 @@ def options(*videos: Path, out: Path = Path("never"), **changes: object) -> Labe
 
 
 def frames_of(job: LabelJob, wanted: LabelOptions) -> dict[int, int]:
-    """Index -> number of the picture that would be labelled, of the first video."""
+    """Index -> number of the picture that would be labeled, of the first video."""
     (video, *_) = job.videos
     pairs = read_pairs(video.info.path, video.size, video.span, video.reading(wanted))
     return {pair.frame.index: number_of(pair.frame.image) for pair in pairs}
@@ -66,7 +66,7 @@ def test_a_stream_is_part_of_the_job_only_where_it_is_named(tmp_path: Path) -> N
     path = next(case for case in CASES if case.name == "preview first").make(tmp_path)
     assert plan_job(options(path, height=16, gap_seconds=0.0, stream=0)).videos[0].info.num_frames == 10
     assert plan_job(options(path)).videos[0].info.num_frames == 48
-    with pytest.raises(InputError, match="stream 9 is no video"):
+    with pytest.raises(InputError, match="stream 9 is not a video stream"):
         plan_job(options(path, stream=9))
 
 
@@ -76,7 +76,7 @@ def test_a_damaged_video_is_labelled_and_its_losses_recorded(
     path = spoil(write(tmp_path / "v.mp4", gop_size=1), 20)
     wanted = options(path, out=tmp_path / "out", every=3)
     label_videos(wanted)
-    assert capsys.readouterr().err.count("frames that cannot be decoded: 1 (2.000 s)") == 1
+    assert capsys.readouterr().err.count("frames that could not be decoded: 1 (2.000 s)") == 1
     manifest = read_manifest(tmp_path / "out")
     (loss,) = manifest.sources[0].losses
     assert (loss.kind, loss.num_frames, loss.places) == ("undecodable", 1, ("2.000 s",))
@@ -138,7 +138,7 @@ def test_images_that_cannot_be_used_are_named_and_left_out(tmp_path: Path, capsy
     wanted = options(folder, gap_seconds=0.0)
     job = plan_job(wanted)
     said = capsys.readouterr().err
-    assert "1 of its files are not read as images: IMG_1.HEIC" in said and "mogrify" in said
+    assert "1 of its files are not supported images: IMG_1.HEIC" in said and "mogrify" in said
     assert "images that cannot be read: 1 (frame_5.png: " in said
     assert "frame_7.png: 100 x 192, the first is 256 x 192" in said
     left = {number: number for number in range(16) if number not in (5, 7)}
@@ -172,7 +172,7 @@ def test_pictures_that_move_are_one_picture_in_both_commands(
     assert probe_source(path, FrameSelection(), ReadOptions(), report).num_frames == 1
     source = open_source(path, FrameSelection())
     assert [number_of(frame.image) for frame in source.frames] == [0]
-    assert report.notes == source.report.notes == (f"{path.name} holds 3 pictures; of such files the first is taken",)
+    assert report.notes == source.report.notes == (f"{path.name} contains 3 images; only the first is used",)
 
 
 @pytest.mark.parametrize(
@@ -193,7 +193,7 @@ def test_folders_without_images(make, message: str, hint: str, tmp_path: Path) -
 
 def test_heic_is_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "a.heic").write_bytes(b"....ftypheic")
-    with pytest.raises(InputError, match="HEIC and AVIF are not read"):
+    with pytest.raises(InputError, match="HEIC and AVIF are not supported"):
         plan_job(options(tmp_path / "a.heic"))
 
 
@@ -213,7 +213,7 @@ def test_importance_of_images_is_taken_over_frame_by_frame(tmp_path: Path, capsy
     label_videos(options(folder, out=tmp_path / "fresh", **other))
     capsys.readouterr()
     label_videos(options(folder, out=tmp_path / "taken", importance_from=tmp_path / "one", **other))
-    assert "frames taken from" in capsys.readouterr().out
+    assert "frames of" in capsys.readouterr().out
     assert tree_bytes(tmp_path / "taken") == tree_bytes(tmp_path / "fresh")
 
 

@@ -1,4 +1,4 @@
-"""``--importance-from``: the same dataset as labelling anew, without any detector at work."""
+"""``--importance-from``: the same dataset as labeling anew, without any detector at work."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Labelling on a Ray cluster equals labelling here, also when a worker is killed; previews while it runs."""
+"""Labeling on a Ray cluster equals labeling here, also when a worker is killed; previews while it runs."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def first_worker_with_frames(process: subprocess.Popen[str], folder: Path) -> ps
                     return child
         time.sleep(0.02)
     process.kill()
-    pytest.fail(f"no worker had labelled a frame: {process.communicate()}")
+    pytest.fail(f"no worker had labeled a frame: {process.communicate()}")
 
 
 def test_bad_engines(clips: list[Path], tmp_path: Path) -> None:

@@ -54,7 +54,7 @@ def test_another_reduction_is_another_job(clip: Path, tmp_path: Path) -> None:
 
 
 def test_every_frame_is_coded_once_and_as_a_video(clip: Path, tmp_path: Path) -> None:
-    """Frames depend on those before them, as in a camera's stream, whichever are labelled."""
+    """Frames depend on those before them, as in a camera's stream, whichever are labeled."""
     made = label(clip, tmp_path / "every4", lr_codec="h264:crf36")
     more = label(clip, tmp_path / "every2", lr_codec="h264:crf36", every=2)
     clean = label(clip, tmp_path / "clean")

@@ -1,4 +1,4 @@
-"""The labelling command, from a real video to a dataset."""
+"""The labeling command, from a real video to a dataset."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_every_frame_has_its_own_importance(dataset: Path) -> None:
 def test_a_finished_job_is_not_done_twice(dataset: Path, clip: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = tree_bytes(dataset)
     pipeline.label_videos(options(clip, dataset))
-    assert "complete already" in capsys.readouterr().out
+    assert "already complete" in capsys.readouterr().out
     assert tree_bytes(dataset) == before
 
 
@@ -146,7 +146,7 @@ def test_killed_run_resumes_to_the_same_bytes(clip: Path, tmp_path: Path) -> Non
         "labeling/make_labels.py", clip, "--out", tmp_path / "killed", *SMALL, "--upscaler", "reference"
     )
     assert resumed.returncode == 0, resumed.stderr
-    assert f"{done} of" in resumed.stdout and "were done before" in resumed.stdout
+    assert f"{done} of" in resumed.stdout and "are already done" in resumed.stdout
     assert tree_bytes(tmp_path / "killed") == tree_bytes(tmp_path / "whole")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["killed", "whole"]
 
@@ -168,7 +168,7 @@ def test_unfinished_work_of_another_job_is_named(
 ) -> None:
     (tmp_path / ".dataset.partial-0123456789ab").mkdir()
     pipeline.label_videos(options(clip, tmp_path / "dataset", every=4))
-    assert "kept in" in capsys.readouterr().out and (tmp_path / ".dataset.partial-0123456789ab").is_dir()
+    assert "unfinished work" in capsys.readouterr().out and (tmp_path / ".dataset.partial-0123456789ab").is_dir()
 
 
 def test_second_process_on_the_same_job_is_refused(clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -70,7 +70,7 @@ def test_a_list_file_gives_parts(cameras: list[Path], tmp_path: Path) -> None:
     ]  # fmt: skip
     assert not list(check_dataset(tmp_path / "dataset"))
     clips.write_text(clips.read_text().replace("split: val", "split: train"))
-    with pytest.raises(OptionError, match="holds labels of another job"):
+    with pytest.raises(OptionError, match="contains labels of another job"):
         label_videos(LabelOptions(out=tmp_path / "dataset", clips=clips, **SETTINGS))
 
 
@@ -120,13 +120,13 @@ def test_shares_of_zero(cameras: list[Path], tmp_path: Path) -> None:
 
 
 def test_a_dataset_to_judge_by(cameras: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Only test: normalised by itself, and it says so; or on the scale of the training's dataset."""
+    """Only test: normalized by itself, and it says so; or on the scale of the training's dataset."""
     a, b, c, d = cameras
     label_videos(LabelOptions(out=tmp_path / "learn", train=(a,), val=(b,), test=(c,), **SETTINGS))
     capsys.readouterr()
     label_videos(LabelOptions(out=tmp_path / "alone", test=(d,), **SETTINGS))
     assert (
-        "without training frames, importance is normalised over the frames of this dataset" in capsys.readouterr().out
+        "without training frames, importance is normalized over all frames of this dataset" in capsys.readouterr().out
     )
     label_videos(LabelOptions(out=tmp_path / "judge", test=(d,), calibration=tmp_path / "learn", **SETTINGS))
     assert "without training frames" not in capsys.readouterr().out

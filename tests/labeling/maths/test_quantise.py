@@ -1,4 +1,4 @@
-"""Normalisation and levels: monotone, invertible, and right at both ends."""
+"""Normalization and levels: monotone, invertible, and right at both ends."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from labeling.maths.quantise import CLIP_PERCENTILE, Curve, fit_knots, level_edg
 
 CURVES: tuple[Curve, ...] = get_args(Curve)
 LEVELS = st.integers(2, 255)
-# What labelling writes: float32, many zeros, many ties, or spread over many decades.
+# What labeling writes: float32, many zeros, many ties, or spread over many decades.
 IMPORTANCE = st.one_of(
     arrays(np.float32, st.integers(1, 60), elements=st.sampled_from([0, 0, 0.25, 1, 3])),
     arrays(np.float32, st.integers(1, 60), elements=st.floats(0, 1000, width=32)),

@@ -1,4 +1,4 @@
-"""No frame of one split has a neighbour in another."""
+"""No frame of one split has a neighbor in another."""
 
 from __future__ import annotations
 

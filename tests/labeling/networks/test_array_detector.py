@@ -1,4 +1,4 @@
-"""Labelling's detectors as deployment calls detectors, and the command that takes them."""
+"""Labeling's detectors as deployment calls detectors, and the command that takes them."""
 
 from __future__ import annotations
 

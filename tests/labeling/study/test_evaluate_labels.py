@@ -1,4 +1,4 @@
-"""The comparison of ways of labelling: what it measures by hand, and its file, table and page."""
+"""The comparison of ways of labeling: what it measures by hand, and its file, table and page."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_effects_are_exact_changes(frame: FrameUnderStudy) -> None:
 
 
 def test_shared_passes_give_the_labels_of_single_ones(frame: FrameUnderStudy) -> None:
-    """What labelling computes for one variant alone."""
+    """What labeling computes for one variant alone."""
     detector = create_detector("hog")
     maps = importance_maps(frame, detector, GRID)
     assert set(maps) == {candidate.name for candidate in candidates(("sr",))}

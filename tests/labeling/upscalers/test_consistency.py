@@ -37,7 +37,7 @@ def trained_with_residuals_of(res_scale: float, path: Path) -> Path:
 
 
 def test_the_known_frame() -> None:
-    """It has what makes faults visible: unequal channels, dark and bright, many colours."""
+    """It has what makes faults visible: unequal channels, dark and bright, many colors."""
     frame = known_frame()
     assert frame.shape == (1, 3, 39, 47) and frame.dtype == torch.float32
     assert torch.equal((frame * 255).round() / 255, frame) and torch.equal(known_frame(), frame)
@@ -165,7 +165,7 @@ def test_an_upscaler_of_any_class_is_tried() -> None:
     require_consistent(upscaler, "mine.bin")
     for brightness, message in (
         (0.5, r"mine\.bin.*dB from it"),
-        (None, r"mine\.bin does not run: unsupported operand"),
+        (None, r"mine\.bin failed to run: unsupported operand"),
     ):
         Mine.brightness = brightness
         with pytest.raises(WeightsError, match=message) as error:
@@ -182,7 +182,7 @@ def test_unknown_options_are_refused_by_name(name: str, tmp_path: Path) -> None:
     with pytest.raises(OptionError, match=f"{name}.*has no option 'strength'") as error:
         UPSCALERS.create(name, scale=3, weights=tmp_path / "missing", options={"strength": "2"})
     known = {"edsr": "res_scale", "onnx": "colors", "torch-program": "colors"}
-    assert known.get(name, "leave --upscaler-option out") in error.value.hint
+    assert known.get(name, "omit --upscaler-option") in error.value.hint
 
 
 @pytest.mark.parametrize("value", ["0", "-0.1", "nan", "inf", "11", "tenth", ""])

@@ -122,13 +122,13 @@ def test_untrained_weights_of_a_known_network_are_refused(tmp_path: Path) -> Non
     torch.save(SAFMN(dim=36, n_blocks=2, upscaling_factor=3).state_dict(), tmp_path / "x3.pth")
     with pytest.raises(WeightsError, match="dB from it") as error:
         UPSCALERS.create("spandrel", scale=3, weights=tmp_path / "x3.pth")
-    assert "trained network" in error.value.hint
+    assert "trained weights" in error.value.hint
 
 
 def test_weights_that_spandrel_does_not_know(tmp_path: Path) -> None:
     """IMDN's first names, say: the way is its export."""
     torch.save({"module.fea_conv.weight": torch.zeros(64, 3, 3, 3)}, tmp_path / "IMDN_x3.pth")
-    with pytest.raises(WeightsError, match="spandrel knows no network") as error:
+    with pytest.raises(WeightsError, match="spandrel does not recognize the network") as error:
         UPSCALERS.create("spandrel", scale=3, weights=tmp_path / "IMDN_x3.pth")
     assert "export it with its own code to ONNX or TorchScript" in error.value.hint
     assert "--upscaler onnx or torch-program" in error.value.hint

@@ -285,7 +285,7 @@ def cubic(distance: float, a: float = -0.75) -> float:
 
 
 def slow_bicubic(image: np.ndarray, scale: int) -> np.ndarray:
-    """One output pixel at a time, centres at half pixels; (H, W) -> (H * scale, W * scale)."""
+    """One output pixel at a time, centers at half pixels; (H, W) -> (H * scale, W * scale)."""
     height, width = image.shape
     out = np.zeros((height * scale, width * scale))
     for y, x in np.ndindex(*out.shape):

@@ -41,9 +41,9 @@ def test_no_clear_gain() -> None:
 
 def test_a_ranking_that_loses_to_nothing() -> None:
     found = utility_findings(report_of(importance=(0.5, 0.4, 0.7), edges=(0.5, 0.4, 0.7)))
-    assert found == ["enhancing the top 20% by importance loses to doing nothing"]
+    assert found == ["enhancing the top 20% by importance is worse than no enhancement"]
 
 
 def test_without_true_frames() -> None:
     (found,) = utility_findings(report_of("sr", importance=(0.5, 0.6, 1.0)))
-    assert "right by construction" in found
+    assert "correct by definition" in found

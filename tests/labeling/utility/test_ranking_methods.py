@@ -54,7 +54,7 @@ def test_a_curve_says_what_its_frames_say() -> None:
 @pytest.mark.parametrize("name", ["label", "edges", "boxes + 32 px", "twice"])
 def test_two_rankings_of_one_name_are_refused(name: str) -> None:
     bench: Any = None
-    with pytest.raises(OptionError, match=f"two rankings are called '{re.escape(name)}'"):
+    with pytest.raises(OptionError, match=f"two rankings have the name '{re.escape(name)}'"):
         Rankers(bench, {name: bench}, None, {"twice": {}})
 
 
@@ -64,7 +64,7 @@ def test_models_are_called_as_asked(tmp_path: Path) -> None:
     manifest = read_manifest(make_dataset(tmp_path / "dataset"))
     with ExitStack() as stack:
         assert list(_load_predictors([str(path), f"other={path}"], manifest, stack)) == [card.name, "other"]
-    with pytest.raises(OptionError, match="two models are called x"):
+    with pytest.raises(OptionError, match="two models have the name x"):
         _load_predictors([f"x={path}", f"x={path}"], manifest, ExitStack())
 
 
@@ -75,7 +75,7 @@ def test_labels_of_another_dataset_must_be_on_the_same_grid(tmp_path: Path) -> N
     found = _other_labels([f"other={dataset}"], manifest)["other"]
     assert len(found) == sum(FRAMES.values()) and found["val_video", 1].importance.shape == (grid.rows, grid.cols)
     larger = read_manifest(make_dataset(tmp_path / "larger", height_px=2 * HEIGHT))
-    with pytest.raises(OptionError, match="another grid for train_video"):
+    with pytest.raises(OptionError, match="a different grid for train_video"):
         _other_labels([f"other={dataset}"], larger)
 
 

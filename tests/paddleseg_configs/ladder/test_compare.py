@@ -263,7 +263,7 @@ def test_the_ladder_is_checked(
         raise WeightsError("the converter died", hint="")
 
     monkeypatch.setattr(ladder_check.ModelStages, "export", refuse)
-    with pytest.raises(RegenError, match=f"1 of 1 do not belong in the ladder: {MODEL}"):
+    with pytest.raises(RegenError, match=f"1 of 1 models failed: {MODEL}"):
         check_ladder(replace(options, models=(MODEL,)))
     assert f"{MODEL}: the converter died" in capsys.readouterr().out
 

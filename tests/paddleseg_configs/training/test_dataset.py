@@ -168,7 +168,7 @@ def test_bad_overrides_are_refused(untouched: Path, key: str, value: str) -> Non
 
 @pytest.mark.parametrize(("key", "word"), [("batchsize", "batch_size"), ("loss.typez", "types"), ("modle", "model")])
 def test_parts_that_nobody_reads_are_refused(untouched: Path, key: str, word: str) -> None:
-    with pytest.raises(OptionError, match=f"no part '{key.split('.')[-1]}'") as caught:
+    with pytest.raises(OptionError, match=f"no entry '{key.split('.')[-1]}'") as caught:
         load_settings(ULTRA_LIGHT, dataset=untouched, overrides=[(key, "1")])
     assert caught.value.hint == f"Did you mean {word}?"
 

@@ -200,7 +200,7 @@ def test_finished_and_foreign_runs(
 
     longer = load_settings(ULTRA_LIGHT, dataset=settings.dataset, overrides=[("iters", "8"), ("batch_size", "2")])
     assert train(longer, TrainOptions(save_dir=tmp_path, resume_model=done)).name == "iter_8"
-    with pytest.raises(OptionError, match="has 8 iterations, --iters is 6"):
+    with pytest.raises(OptionError, match="has 8 iterations, but --iters is 6"):
         train(settings, TrainOptions(save_dir=tmp_path / "other", resume_model=tmp_path / "iter_8"))
 
 
@@ -240,8 +240,8 @@ def test_workers_change_nothing(settings: Settings, tmp_path: Path) -> None:
         ("best_metric", "beauty", "best_metric='beauty'"),
         ("lr_scheduler.type", "Nothing", "cannot build the optimiser"),
         ("lr_scheduler.powre", "2", "cannot build the optimiser"),
-        ("optimizer.weight_decay", "3", "cannot build the optimiser|cannot build Adam"),
-        ("loss.coef", "[1, 1, 1, 1]", "4 entries, the model has 3 outputs"),
+        ("optimizer.weight_decay", "3", "cannot build the optimizer|cannot build Adam"),
+        ("loss.coef", "[1, 1, 1, 1]", "4 entries, but the model has 3 outputs"),
     ],
 )
 def test_what_cannot_work_is_refused_before_training(

@@ -1,4 +1,4 @@
-"""Detections of the frame before: stored in a dataset, learnt from, exported, and given at run time."""
+"""Detections of the frame before: stored in a dataset, learned from, exported, and given at run time."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_it_goes_on_where_it_was(dataset: Path) -> None:
 
 
 def test_maps_move_with_their_frames(dataset: Path) -> None:
-    with pytest.raises(OptionError, match="no detections of the frames before"):
+    with pytest.raises(OptionError, match="no detections of previous frames"):
         MacroblockLevels(mode="train", dataset_root=str(dataset), transforms=[], previous_prob=1)
     add_previous(dataset, detect, RECORD)
     common = {"mode": "train", "dataset_root": str(dataset)}
@@ -123,7 +123,7 @@ def test_trained_exported_and_given_at_run_time(dataset: Path, tmp_path: Path) -
     settings = load_settings(CONFIG, dataset=dataset, overrides=overrides)
     weights = train(settings, TrainOptions(save_dir=tmp_path / "run", do_eval=True)) / "model.pdparams"
     options = ExportOptions(config=CONFIG, weights=weights, dataset=dataset, out=tmp_path / "m.onnx", size="any")
-    with pytest.raises(OptionError, match="looks at the frame before"):
+    with pytest.raises(OptionError, match="uses the previous frame's detections"):
         export_onnx(ExportOptions(config=CONFIG, weights=weights, dataset=dataset, out=tmp_path / "m.onnx"))
     parity = export_onnx(options)
     assert parity.label_agreement == 1 and read_card(options.out).previous
