@@ -223,6 +223,14 @@ def test_a_file_that_is_cut_off_meanwhile(model: Path, tmp_path: Path) -> None:
     assert sum(path.stat() == then for path, then in closed.items()) >= len(closed) - 2, "but for the last ones"
 
 
+def test_an_output_named_from_the_current_folder(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_video(tmp_path / "v.mp4", [striped_frame()] * 3, rate=RATE)
+    monkeypatch.chdir(tmp_path)
+    for name, made in (("trt_infer", "importance.npz"), ("enhance", "enhanced.mp4")):
+        assert run_command(name, monkeypatch, model.name, "--input", "v.mp4", "--out", f"runs/{name}") == 0
+        assert (tmp_path / "runs" / name / made).is_file() and len(lines_of(Path("runs") / name)) >= 3
+
+
 def test_earlier_results_are_put_back_where_nothing_was_done(tmp_path: Path) -> None:
     out = tmp_path / "runs" / "out"
     out.mkdir(parents=True)
