@@ -65,6 +65,9 @@ def _check(options: TrainUpscalerOptions) -> None:
     for height in options.height:
         if height < options.patch_px:
             raise OptionError(f"height={height} is less than patch_px={options.patch_px}", hint="Give larger heights.")
+    if options.detectors and options.patch_px < 64:
+        side = options.patch_px * options.scale
+        print(f"warning: few whole objects fit into patches of {side} x {side} px: use --patch-px 96 for --detectors")
     for codec in options.lr_codec:
         if codec != UNCODED:
             LrCodec.parse(codec)
