@@ -10,6 +10,7 @@ from deploy.backends.tensorrt_library import import_tensorrt, make_logger, what_
 from deploy.cards.engine_record import ANY_GPU, EngineRecord, TensorRecord, record_path, write_record
 from deploy.cards.model_card import ModelCard, read_card
 from deploy.core import nvidia
+from deploy.core.endless import require_an_end
 from deploy.core.errors import OptionError, WeightsError
 from deploy.core.files import atomic_path, sha256_of
 from deploy.core.ranges import require_range
@@ -92,6 +93,7 @@ def parse_network(trt: Any, builder: Any, model: Path, logger: Any) -> Any:
     Raises:
         WeightsError: names the nodes and operators that TensorRT cannot read.
     """
+    require_an_end(model, "model", model)
     known = trt.NetworkDefinitionCreationFlag.__members__
     flags = 0
     for name in ("EXPLICIT_BATCH", "STRONGLY_TYPED"):  # gone where there is no other way any more

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from deploy.backends.base import usable_threads
 from deploy.cards.model_card import METADATA_KEY, ModelCard
 from deploy.core.closeable import Closing
+from deploy.core.endless import require_an_end
 from deploy.core.errors import WeightsError
 from deploy.core.runtimes import import_onnxruntime, open_session
 
@@ -75,6 +76,7 @@ class OnnxRuntimeBackend(Closing):
 
 
 def _load(model: Path, threads: int, *, spinning: bool) -> Any:
+    require_an_end(model, "predictor", model)
     try:
         return open_session(model, threads, spinning=spinning)
     except Exception as error:  # ONNX Runtime's exceptions have no base of their own

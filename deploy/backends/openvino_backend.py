@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from deploy.backends.base import usable_threads
 from deploy.cards.model_card import ModelCard
 from deploy.core.closeable import Closing
+from deploy.core.endless import require_an_end
 from deploy.core.errors import DeviceError, WeightsError
 
 _EXPORT_AGAIN = "Keep the .onnx and the .json of one export together, or export the model again."
@@ -49,6 +50,7 @@ class OpenVinoBackend(Closing):
         variant: str = "f32",
     ) -> None:
         del spinning
+        require_an_end(model, "predictor", model)
         self.threads = usable_threads(threads)
         if card.precision.startswith("int8"):
             _require_that_it_compiles(model)

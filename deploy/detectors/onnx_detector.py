@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deploy.backends.base import usable_threads
+from deploy.core.endless import require_an_end
 from deploy.core.errors import OptionError, WeightsError, first_line
 from deploy.core.ranges import require_range
 from deploy.core.runtimes import open_session
@@ -139,6 +140,7 @@ class _Network:
         return [output.astype(np.float32) if output.dtype == np.float16 else output for output in outputs]
 
     def _open(self, model: Path | bytes, threads: int) -> Any:
+        require_an_end(model, "detector", self._path)
         try:
             return open_session(model, threads)
         except Exception as error:

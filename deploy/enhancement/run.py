@@ -27,7 +27,7 @@ from deploy.enhancement.upscaler import Upscaler
 from deploy.enhancement.windows import chosen
 from deploy.inference.background import Behind
 from deploy.inference.latency import StageClock
-from deploy.inference.streams import DEPTH, Streams, keep, open_streams
+from deploy.inference.streams import DEPTH, Streams, keep, open_streams, require_all_there
 from deploy.inputs.frame import Frame
 from deploy.inputs.sources import FrameSource
 from deploy.outputs.going_on import Kept
@@ -140,6 +140,7 @@ def _enhance_into(options: EnhanceOptions, enhancers: list[Enhancer], say: Calla
             if sources[work.stream].is_live:
                 clock.add("lag", time.monotonic() - work.arrived)
             write.put((work, enhanced, found))
+    require_all_there(sources)
     for source in sources:
         source.report.show()
     num_frames, wall_seconds = sum(writer.num_frames for writer in writers), time.perf_counter() - started

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from deploy.backends.base import usable_threads
 from deploy.cards.upscaler_card import INPUT, MARGINS, METADATA_KEY, OUTPUT, UpscalerCard, read_upscaler_card
 from deploy.core.closeable import Closing
+from deploy.core.endless import require_an_end
 from deploy.core.errors import OptionError, WeightsError, first_line
 from deploy.core.ranges import require_choice
 from deploy.core.runtimes import import_onnxruntime
@@ -54,6 +55,7 @@ class Upscaler(Closing):
                 f"upscaler not found: {self.path}", hint="Use an .onnx file made by export/export_upscaler.py."
             )
         self.card = read_upscaler_card(self.path)
+        require_an_end(self.path, "upscaler", self.path)
         self.threads = usable_threads(threads)
         if runtime == "openvino" and importlib.util.find_spec("openvino") is None:
             raise OptionError("openvino is not installed", hint="pip install openvino, or use onnxruntime.")

@@ -21,7 +21,7 @@ from deploy.core.files import write_text
 from deploy.inference.background import Behind
 from deploy.inference.latency import StageClock
 from deploy.inference.options import InferenceOptions, RuntimeOptions
-from deploy.inference.streams import DEPTH, Streams, keep, open_streams
+from deploy.inference.streams import DEPTH, Streams, keep, open_streams, require_all_there
 from deploy.inputs.live import shown_name
 from deploy.inputs.sources import FrameSource
 from deploy.inputs.video import Fit, Frame
@@ -111,6 +111,7 @@ def infer(options: InferenceOptions, *, say: Callable[[str], None]) -> dict[str,
                     for folder, source, done in zip(folders, sources, kept, strict=True)
                 ]
                 report = _infer_into(writers, sources, predictor, options)
+            require_all_there(sources)
             write_text(options.out / "latency.json", json.dumps(report, indent=2) + "\n")
     for source in sources:
         source.report.show()

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Generic, Protocol, Self, TypeVar
 
+from deploy.core.errors import InputError
 from deploy.core.interrupts import on_interrupt
 from deploy.core.progress import track
 from deploy.inference.background import Ahead
@@ -84,6 +85,16 @@ def _numbered_on(source: FrameSource, done: Kept) -> FrameSource:
         for frame in source.frames
     )
     return replace(source, frames=frames)
+
+
+def require_all_there(sources: Sequence[FrameSource]) -> None:
+    """Raise InputError if a live stream is gone. The others have gone on to their end, and everything is written."""
+    gone = [f"{source.report.name} ({source.report.gone})" for source in sources if source.report.gone]
+    if gone:
+        raise InputError(
+            f"gone, and not back after several tries: {', '.join(gone)}",
+            hint="What came before is kept. The same command goes on when the stream is back.",
+        )
 
 
 class Streams(Generic[SomeWork]):

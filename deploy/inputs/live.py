@@ -79,7 +79,7 @@ def read_live(
         fit: the size to scale frames to; None keeps the stream's own.
         stop: once it is set, a stream that broke is not connected again.
         reading: which of its video streams, and what to do about damage.
-        report: gathers what is lost, such as frames of another shape than the first.
+        report: gathers what is lost, such as frames of another shape than the first, and whether the stream is gone.
 
     Raises:
         InputError: no frame ever came, or one is lost and `reading` does not allow it.
@@ -123,6 +123,7 @@ def read_live(
             f"no frame from {shown_name(name)}: {reason}",
             hint="Check the address, and whether another player can open it.",
         )
+    report.gone = "" if stop.is_set() else reason
 
 
 def _connection(

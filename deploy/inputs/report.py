@@ -74,6 +74,8 @@ class SourceReport:
         self.name, self._damaged = name, damaged
         self._notes: dict[str, str] = {}
         self._found: dict[LossKind, tuple[int, tuple[str, ...]]] = {}
+        self.gone = ""
+        """Why a live stream cannot be reached any more; empty if that is not so."""
 
     def lose(self, kind: LossKind, place: str, count: int = 1) -> None:
         """Count frames that are lost.

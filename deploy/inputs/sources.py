@@ -72,10 +72,22 @@ def open_source(
         count = sum(selection.takes(index, index / IMAGE_RATE) for index in range(len(images)))
         frames, rate = read_images(images, selection, report), IMAGE_RATE / selection.every
         return FrameSource(_some(frames, report), count, rate, report, is_video=False)
+    size = path.stat().st_size if path.is_file() else 0
     expected = expect(path, selection, reading)
     reading = replace(reading, frame_threads=not expected.is_damaged)
     frames = read_frames(path, selection=selection, fit=fit, reading=reading, report=report)
-    return FrameSource(_some(frames, report), expected.num_frames, expected.frame_rate, report)
+    frames = _whole(_some(frames, report), path, size)
+    return FrameSource(frames, expected.num_frames, expected.frame_rate, report)
+
+
+def _whole(frames: Iterator[Frame], path: Path, size: int) -> Iterator[Frame]:
+    """The frames of a file, which must not become shorter meanwhile: its readers would take that for its end."""
+    yield from frames
+    if path.is_file() and path.stat().st_size < size:
+        raise InputError(
+            f"{path} was cut off while it was read: {path.stat().st_size} bytes, {size} before",
+            hint="Give the whole file to the same command again.",
+        )
 
 
 def _some(frames: Iterator[Frame], report: SourceReport) -> Iterator[Frame]:

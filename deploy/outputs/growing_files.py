@@ -73,8 +73,10 @@ class Segments(Generic[Writer]):
         number = segment_of(seconds, self._length)
         if number != self._number:
             self._stack.close()
-            name = self._path if self._length is None else f"{self._path.stem}-{number:06d}{self._path.suffix}"
-            self._writer = self._stack.enter_context(self._begin(self._path.parent / name))
+            path = self._path
+            if self._length is not None:
+                path = path.with_name(f"{path.stem}-{number:06d}{path.suffix}")
+            self._writer = self._stack.enter_context(self._begin(path))
             self._number = number
         return self._writer, seconds - number * (self._length or 0)
 

@@ -9,6 +9,7 @@ from typing import Any
 import onnx
 from onnx import TensorProto
 
+from deploy.core.endless import require_an_end
 from deploy.core.errors import WeightsError, first_line
 
 
@@ -20,10 +21,11 @@ def read_onnx(path: Path, kind: str) -> onnx.ModelProto:
         kind: what it is to be, for messages ("detector").
 
     Raises:
-        WeightsError: missing, not ONNX, or with tensors in other files.
+        WeightsError: missing, not ONNX, with loops, or with tensors in other files.
     """
     if not path.is_file():
         raise WeightsError(f"{kind} not found: {path}", hint="Check the path.")
+    require_an_end(path, kind, path)
     try:
         model = onnx.load(str(path), load_external_data=False)
         if any(tensor.data_location == TensorProto.EXTERNAL for tensor in tensors_in(model)):

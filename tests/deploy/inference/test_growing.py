@@ -10,20 +10,24 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from fractions import Fraction
+from functools import partial
+from http.server import SimpleHTTPRequestHandler
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 
-from deploy import trt_infer
-from deploy.core.cli import EXIT_USER_ERROR
+from deploy import enhance, trt_infer
+from deploy.core.cli import EXIT_USER_ERROR, run
+from deploy.inputs.live import LiveOptions, read_live
 from deploy.inputs.sources import FrameSource
 from deploy.inputs.video import Frame, read_frames
 from deploy.outputs.going_on import keep_files
 from deploy.outputs.growing_folder import UNFINISHED, growing
 from tests.helpers.deploy_helpers import card_of, striped_frame, trt_infer_command, write_model, write_video
+from tests.helpers.http_server import serving
 from tests.helpers.label_helpers import tree_bytes
 
 RATE = Fraction(25)
@@ -134,6 +138,97 @@ def test_a_camera_goes_on_in_a_new_segment(
     assert after[: len(before)] == before and len(after) > len(before)
     assert after[len(before)]["index"] == before[-1]["index"] + 1 and after[len(before)]["seconds"] == 0.6
     assert len(np.load(out / "importance-000003.npz")["frame_index"]) == 5
+
+
+class Vanishing(SimpleHTTPRequestHandler):
+    """Sends the first half of the file, and then there is nothing any more; for a while, if `back` is above 0."""
+
+    back: ClassVar[int] = 0
+    answers: ClassVar[int] = 0
+
+    def do_GET(self) -> None:
+        type(self).answers += 1
+        if 1 < self.answers <= self.back:
+            self.send_error(404)
+            return
+        data = Path(self.translate_path(self.path)).read_bytes()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data[: len(data) // 2] if self.answers == 1 else data)
+
+    def log_message(self, *_arguments: Any) -> None:
+        pass
+
+
+def run_command(name: str, monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
+    if name == "trt_infer":
+        return trt_infer_command(monkeypatch, "--model", *arguments)
+    monkeypatch.setattr(sys, "argv", ["enhance.py", "--threads", "1", "--predictor", *map(str, arguments)])
+    try:
+        run(enhance.main)
+    except SystemExit as ended:
+        return int(ended.code or 0)
+    return 0
+
+
+@pytest.mark.parametrize(("name", "video"), [("trt_infer", "overlay"), ("enhance", "enhanced")])
+def test_a_camera_that_is_gone(
+    name: str,
+    video: str,
+    model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    write_video(tmp_path / "camera.ts", [striped_frame(shift=shift) for shift in range(40)], rate=RATE)
+    patience = LiveOptions(timeout_seconds=3, reconnects=2, wait_seconds=0.01)
+    monkeypatch.setattr("deploy.inputs.sources.read_live", partial(read_live, options=patience))
+    monkeypatch.setattr(Vanishing, "back", 3)  # two tries in vain
+    monkeypatch.setattr(Vanishing, "answers", 0)
+    out = tmp_path / "out"
+    with serving(tmp_path, Vanishing) as address:
+        given = [model, "--input", f"{address}/camera.ts", "--out", out, "--segment-seconds", 0.2]
+        assert run_command(name, monkeypatch, *given) == EXIT_USER_ERROR
+        said = capsys.readouterr().err
+        assert "gone, and not back after several tries" in said and " hint: " in said and "Traceback" not in said
+        closed = {path: path.read_bytes() for path in out.glob(f"{video}-*.mp4")}
+        assert closed and (out / UNFINISHED).exists() and not list(out.glob(".*"))
+        before = lines_of(out)
+        assert run_command(name, monkeypatch, *given) == 0
+    assert "goes on at" in capsys.readouterr().err and not (out / UNFINISHED).exists()
+    assert {path: path.read_bytes() for path in closed} == closed and len(list(out.glob(f"{video}-*.mp4"))) > len(
+        closed
+    )
+    lines = lines_of(out)
+    assert lines[: len(before)] == before and len(lines) > len(before)
+    indices = [line["index"] for line in lines if "index" in line]
+    assert indices == sorted(set(indices)), "numbers go on"
+
+
+def test_a_file_that_is_cut_off_meanwhile(model: Path, tmp_path: Path) -> None:
+    video = write_video(tmp_path / "v.ts", [striped_frame(shift=shift) for shift in range(1500)], rate=RATE)
+    whole, out = video.read_bytes(), tmp_path / "out"
+    process = start(model, out, "--input", video, "--overlays", 0)
+    wait_for((out / "importance-000003.npz").exists, process)
+    os.truncate(video, len(whole) // 2)
+    _, said = process.communicate()
+    assert process.returncode == EXIT_USER_ERROR and "was cut off while it was read" in said, said
+    closed = {path: path.stat() for path in out.glob("*-00000?.*")}
+    assert (out / UNFINISHED).exists() and len(closed) >= 6
+    video.write_bytes(whole)
+    again = start(model, out, "--input", video, "--overlays", 0)
+    _, said = again.communicate()
+    assert again.returncode == 0 and len(lines_of(out)) == 1500, said
+    assert sum(path.stat() == then for path, then in closed.items()) >= len(closed) - 2, "but for the last ones"
+
+
+def test_an_output_named_from_the_current_folder(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_video(tmp_path / "v.mp4", [striped_frame()] * 3, rate=RATE)
+    monkeypatch.chdir(tmp_path)
+    for name, made in (("trt_infer", "importance.npz"), ("enhance", "enhanced.mp4")):
+        assert run_command(name, monkeypatch, model.name, "--input", "v.mp4", "--out", f"runs/{name}") == 0
+        assert (tmp_path / "runs" / name / made).is_file() and len(lines_of(Path("runs") / name)) >= 3
 
 
 def test_earlier_results_are_put_back_where_nothing_was_done(tmp_path: Path) -> None:

@@ -83,4 +83,5 @@ def test_frames_of_several_sizes_in_one_input_are_named(
     Image.fromarray(halves(192, 192)).save(folder / "b.png")
     assert trt_infer_command(monkeypatch, "--input", folder, "--out", tmp_path / "out") == 2
     assert "b.png is 192 x 192 pixels, but the previous frames are 96 x 96" in capsys.readouterr().err
-    assert not (tmp_path / "out").exists()
+    assert (tmp_path / "out" / "UNFINISHED").exists(), "the first one is done"
+    assert len((tmp_path / "out" / "blocks.jsonl").read_text().splitlines()) == 1
