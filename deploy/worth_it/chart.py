@@ -95,7 +95,7 @@ def _axes(
         yield f'<line x1="{_LEFT}" x2="{WIDTH_PX - _RIGHT}" y1="{y(value):.1f}" y2="{y(value):.1f}" stroke="#e5e7eb"/>'
         yield f'<text x="{_LEFT - 8}" y="{y(value) + 4:.1f}" text-anchor="end">{value:.2f}</text>'
     middle = (WIDTH_PX + _LEFT) / 2
-    yield f'<text x="{middle}" y="{HEIGHT_PX - 12}" text-anchor="middle">milliseconds a frame, detector included</text>'
+    yield f'<text x="{middle}" y="{HEIGHT_PX - 12}" text-anchor="middle">ms per frame, detector included</text>'
     yield f'<text transform="translate(16 {HEIGHT_PX / 2}) rotate(-90)" text-anchor="middle">F1</text>'
 
 

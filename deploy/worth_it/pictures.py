@@ -16,7 +16,7 @@ from deploy.outputs.overlay import outline_of
 from deploy.worth_it.samples import Image
 
 FOUND, LOST, FOUND_AGAIN, WRONG = "#16a34a", "#dc2626", "#facc15", "#a855f7"
-MEANINGS = {FOUND: "found", LOST: "lost", FOUND_AGAIN: "found again", WRONG: "not in the reference"}
+MEANINGS = {FOUND: "found", LOST: "lost", FOUND_AGAIN: "regained", WRONG: "not in the reference"}
 """Colors of boxes."""
 _OUTLINE = np.array([255, 255, 255], np.uint8)
 

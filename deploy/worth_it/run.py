@@ -33,21 +33,21 @@ from deploy.worth_it.ways import (
 )
 
 OF_PREVIOUS = (
-    "The predictor is given the detections of the frame before, as Enhancer.feedback gives them; finding them is not "
-    "counted: a stream has them already."
+    "The predictor gets the previous frame's detections, as with Enhancer.feedback; the time to find them is not "
+    "counted, since a stream already has them."
 )
 SHOWN = f"top {CONTROL_BUDGET:.0%} by predictor"
 
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """Everything that was found."""
+    """The result of the comparison."""
 
     verdict: Verdict
     kinds: tuple[Kind, ...]
     """Of each row."""
     notes: tuple[str, ...]
-    """What else is to be known, a sentence each."""
+    """Further notes, one sentence each."""
     looks: tuple[Look, ...]
     """Frames to show."""
 
@@ -104,8 +104,8 @@ def find_out(
     ways = choose(engine, detectors.own, ways)
     truth = None if annotations is None else _truth_of(annotations, detectors.own, plan)
     bench = Bench(ways, detectors.own, SHOWN, options.score_threshold, truth)
-    measured = bench.run(track(samples, total=len(samples), label="trying"))
-    notes.insert(1, f"The detector finds {bench.num_wanted} objects there.")
+    measured = bench.run(track(samples, total=len(samples), label="measuring"))
+    notes.insert(1, f"The detector finds {bench.num_wanted} objects in them.")
     if bench.num_wanted == 0 and situation != "detector too small":
         situation = "nothing to find"
     verdict = judge(measured, situation)
@@ -162,7 +162,7 @@ def _truth_of(annotations: Annotations, detector: AnyDetector, plan: Plan) -> Ca
 
 def _of_sizes(plan: Plan, count: int, codec: str | None) -> str:
     low, high = f"{plan.width_px} x {plan.height_px}", f"{plan.sr_size[1]} x {plan.sr_size[0]}"
-    reference = "the true frames" if plan.has_true else "the super-resolved frames: the source holds no true ones"
+    reference = "the true frames" if plan.has_true else "the super-resolved frames, since the source has no true ones"
     made = plan.reduction if codec is None else f"{plan.reduction}, {codec}"
     return (
         f"{count} frames of {low} ({made}), x{plan.scale} to {high}; F1 against the same detector's "

@@ -1,7 +1,7 @@
-"""From what was measured to rows with intervals, and one sentence. Pure: no input, no output.
+"""From measurements to rows with intervals and a verdict in one sentence. No input or output.
 
-Worth it: enhancing beats the best of what else takes no more time, and the lower end of the interval of their paired
-difference is above zero. Several budgets have their chance, so their intervals are wider (Bonferroni).
+Worth it: enhancement beats the best alternative that takes no more time, and the lower end of the interval of the
+paired difference is above zero. Since several budgets are tested, the intervals are widened (Bonferroni).
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from deploy.core.statistics import middle_95, resampled_means, segments_of
 from deploy.worth_it.measuring import Measured
 
 SEGMENTS = 10
-"""Parts of the video that the bootstrap draws as a whole."""
+"""Parts of the video that the bootstrap resamples as a whole."""
 ENOUGH_FRAMES = 30
 """With fewer, intervals come with a caveat."""
 EQUAL_TIME = 1.05
-"""What takes up to this much more time counts as equally quick: times vary."""
+"""Methods that take up to this factor of the time count as equally fast, since times vary."""
 LEAST_GAIN = 0.005
-"""Gain in F1 below which a share of it means nothing."""
+"""Gain in F1 below which a share of it is meaningless."""
 Situation = Literal["fair", "no true frame", "detector too small", "nothing to find"]
-"""fair: judged by the true frame. The others: nothing, or not all, can be said."""
+"""fair: compared with the true frame. In the other situations the verdict is limited."""
 
 
 @dataclass(frozen=True)
@@ -53,10 +53,10 @@ class Verdict:
 
     sentence: str
     worth_it: bool | None
-    """None where it cannot be said."""
+    """None if it is undecided."""
     rows: tuple[Row, ...]
     caveat: str = ""
-    """What to say beside intervals of few frames."""
+    """Note on intervals from few frames."""
 
 
 def judge(measured: Sequence[Measured], situation: Situation = "fair") -> Verdict:
@@ -64,13 +64,13 @@ def judge(measured: Sequence[Measured], situation: Situation = "fair") -> Verdic
 
     Args:
         measured: every way on the same frames; the first is the interpolated one.
-        situation: what the comparison can tell.
+        situation: what the comparison can show.
     """
     nothing = measured[0]
     segments = segments_of([""] * len(nothing.f1), SEGMENTS)
     rows = tuple(_row(way, nothing, segments) for way in measured)
     worth_it, sentence = _decide(measured, segments, situation)
-    few = f"Only {len(nothing.f1)} frames: the intervals are uncertain themselves; try --frames {2 * ENOUGH_FRAMES}."
+    few = f"Only {len(nothing.f1)} frames: the intervals are rough; try --frames {2 * ENOUGH_FRAMES}."
     return Verdict(sentence, worth_it, rows, few if len(nothing.f1) < ENOUGH_FRAMES else "")
 
 
@@ -98,9 +98,12 @@ def _decide(measured: Sequence[Measured], segments: NDArray[np.int64], situation
     nothing = measured[0]
     everything = next(way for way in measured if way.kind == "everything")
     if situation == "detector too small":
-        return False, "not worth it: your detector reduces frames below the low-resolution size: nothing can help"
+        return (
+            False,
+            "not worth it: your detector shrinks frames below the low-resolution size, so enhancement cannot help",
+        )
     if situation == "nothing to find":
-        return None, "cannot be said: your detector finds nothing in these frames (see --classes and --score-threshold)"
+        return None, "undecided: your detector finds nothing in these frames (see --classes and --score-threshold)"
     if situation == "no true frame":
         return None, _without_true_frame(measured, everything)
     candidates = [way for way in measured if way.kind in ("predicted", "everything")]
@@ -122,7 +125,7 @@ def _decide(measured: Sequence[Measured], segments: NDArray[np.int64], situation
 
 
 def _best_instead(way: Measured, measured: Sequence[Measured]) -> Measured:
-    """The most accurate of what else takes no more time; the interpolated frame where nothing does."""
+    """The most accurate alternative that takes no more time; the interpolated frame if there is none."""
     others = [other for other in measured if other.kind in ("nothing", "instead") and other is not way]
     quick = [other for other in others if other.milliseconds <= EQUAL_TIME * way.milliseconds]
     return max(quick or [measured[0]], key=lambda other: float(other.f1.mean()))
@@ -139,7 +142,7 @@ def _worth(best: Measured, nothing: Measured, everything: Measured) -> str:
         return f"super-resolving everything gains {100 * gain:.1f} points of F1"
     share = f"{gain / whole:.0%} of the gain" if whole >= LEAST_GAIN else f"{100 * gain:.1f} points of F1"
     quicker = best.milliseconds / everything.milliseconds
-    return f"enhancing {best.budget:.0%} of the blocks brings {share} at {quicker:.0%} of the time"
+    return f"enhancing {best.budget:.0%} of the blocks gives {share} in {quicker:.0%} of the time"
 
 
 def _without_true_frame(measured: Sequence[Measured], everything: Measured) -> str:
@@ -147,9 +150,9 @@ def _without_true_frame(measured: Sequence[Measured], everything: Measured) -> s
     best = max(predicted, key=lambda way: float(way.f1.mean()))
     agreement, quicker = best.f1.mean(), best.milliseconds / everything.milliseconds
     return (
-        "cannot be said: the source holds no true frame of the super-resolved size, so detections are compared with "
-        "those on the super-resolved frame, which is right by definition. What can be said: enhancing "
-        f"{best.budget:.0%} of the blocks agrees with it to {agreement:.3f} (nothing: {measured[0].f1.mean():.3f}) at "
+        "undecided: the source has no true frame of the super-resolved size, so detections are compared with those on "
+        "the super-resolved frame, which counts as correct. Enhancing "
+        f"{best.budget:.0%} of the blocks agrees with it to {agreement:.3f} (nothing: {measured[0].f1.mean():.3f}) in "
         f"{quicker:.0%} of the time"
     )
 
@@ -160,7 +163,7 @@ def _said(way: Measured) -> str:
 
 def heads_of(verdict: Verdict) -> tuple[str, ...]:
     """Names of the columns of `cells_of`."""
-    heads = ("F1", "95 %", "points over nothing", "95 %", "ms a frame")
+    heads = ("F1", "95 %", "points over nothing", "95 %", "ms per frame")
     return heads if verdict.rows[0].ap50 is None else (*heads, "AP50", "mAP")
 
 

@@ -19,7 +19,7 @@ _MOST_CURVES = 8
 def write_pages(report: LadderReport, out: Path) -> None:
     """Write ``OUT.md`` and ``OUT.html``."""
     found = tables(report)
-    parts = ["# Models compared", _summary(report), *(table.markdown() for table in found)]
+    parts = ["# Comparison of models", _summary(report), *(table.markdown() for table in found)]
     markdown, html = (out.with_name(f"{out.name}{suffix}") for suffix in (".md", ".html"))
     write_text(markdown, "\n\n".join(parts) + "\n")
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(_TEMPLATES), autoescape=True)

@@ -28,7 +28,7 @@ def test_it_answers(vtest: Path, assets: Path, tmp_path: Path) -> None:
     assert ended.returncode == 0, ended.stderr
     stored = json.loads((tmp_path / "w.json").read_text())
     assert (
-        "objects there." in ended.stdout
+        "objects in them." in ended.stdout
         and stored["verdict"] in ended.stdout
         and "3 frames of 128 x 96 (area), x3 to 384 x 288" in ended.stdout
     )
@@ -46,7 +46,7 @@ def test_a_detector_that_sees_less_than_the_low_resolution_frame(vtest: Path, as
         "--threads", 1, "--height", 96, "--detector-layout", "yolox",
     )  # fmt: skip
     assert ended.returncode == 0, ended.stderr
-    assert "reduces frames below the low-resolution size: nothing can help" in ended.stdout
+    assert "shrinks frames below the low-resolution size, so enhancement cannot help" in ended.stdout
     assert "--detector-size 384x288" in ended.stdout
 
 

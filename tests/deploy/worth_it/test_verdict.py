@@ -34,7 +34,7 @@ def test_worth_it() -> None:
     verdict = judge(ways())
     assert verdict.worth_it is True and verdict.caveat == ""
     assert verdict.sentence == (
-        "worth it: enhancing 20% of the blocks brings 80% of the gain at 30% of the time, 6.0 points of F1 above "
+        "worth it: enhancing 20% of the blocks gives 80% of the gain in 30% of the time, 6.0 points of F1 above "
         "larger (F1 0.819 in 100 ms)"
     )
 
@@ -62,11 +62,11 @@ def test_everything_may_be_worth_it_where_blocks_are_not() -> None:
 
 def test_what_cannot_be_said() -> None:
     verdict = judge(ways(everything=1.0), "no true frame")
-    assert verdict.worth_it is None and "cannot be said" in verdict.sentence and "agrees with it" in verdict.sentence
+    assert verdict.worth_it is None and "undecided" in verdict.sentence and "agrees with it" in verdict.sentence
     nothing = judge(ways(), "nothing to find")
     assert nothing.worth_it is None and "--score-threshold" in nothing.sentence
     small = judge(ways(), "detector too small")
-    assert small.worth_it is False and "nothing can help" in small.sentence
+    assert small.worth_it is False and "enhancement cannot help" in small.sentence
 
 
 def test_rows_have_the_intervals_of_the_bootstrap() -> None:
