@@ -31,11 +31,11 @@ if TYPE_CHECKING:  # PyAV is behind it, which a caller with frames of its own do
     from deploy.inputs.video import FrameSelection
 
 AnyPredictor = Callable[[NDArray[np.uint8]], "Prediction | Importance"]
-"""What says how important the blocks of a frame are: (rows, cols) float32 in [0, 1] of any grid."""
+"""Returns the importance of a frame's blocks: (rows, cols) float32 in [0, 1], on any grid."""
 
 
 class Enhancer(Closing):
-    """Super-resolves the regions of frames that are worth it.
+    """Super-resolves the regions of frames that detection gains from.
 
         with Enhancer(budget="20%") as enhancer:
             for frame in enhancer.video("camera.mp4"):
@@ -43,21 +43,21 @@ class Enhancer(Closing):
                 enhancer.feedback(detections)
 
     Args:
-        predictor: an .onnx file, a `Predictor`, or any function of an (H, W, 3) uint8 RGB frame that gives a
-            `Prediction` or (rows, cols) importance. None takes the embedded predictor.
-        upscaler: an .onnx file of ``export/export_upscaler.py`` or an `Upscaler`; None takes the embedded EDSR, x3.
-        budget: "20%" of the blocks, "3000/s" blocks a second, "threshold-0.5" (importance), or "15ms" a frame for all
-            that is done here.
-        mode: "fast" gives regions the least surroundings with which they differ from the whole super-resolved frame by
-            at most 1 of 255 on real frames, as the card says; "exact" gives them all that can matter.
-        colors: order of the channels of the frames that come and go: "rgb" or "bgr".
-        threads: CPU threads; None takes one a CPU of this process.
-        runtime: of the upscaler: "onnxruntime" or "openvino".
-        predict_every: predict every Nth frame, reuse the importance between.
+        predictor: an .onnx file, a `Predictor`, or any function that takes an (H, W, 3) uint8 RGB frame and returns a
+            `Prediction` or (rows, cols) importance. None uses the included predictor.
+        upscaler: an .onnx file of ``export/export_upscaler.py`` or an `Upscaler`; None uses the included EDSR, x3.
+        budget: "20%" of the blocks, "3000/s" blocks per second, "threshold-0.5" (importance), or "15ms" per frame
+            for prediction and enhancement.
+        mode: margin of regions. "fast" uses the smallest one for which regions of real frames differ from the whole
+            super-resolved frame by at most 1 of 255, per the card; "exact" includes every pixel that matters.
+        colors: channel order of input and output frames: "rgb" or "bgr".
+        threads: CPU threads; None uses one per CPU of this process.
+        runtime: runtime of the upscaler: "onnxruntime" or "openvino".
+        predict_every: predict every Nth frame, reuse the importance in between.
 
     Raises:
-        WeightsError: a model or its card is missing, broken, or cannot take regions.
-        OptionError: a budget, mode or number that breaks its rule.
+        WeightsError: a model or its card is missing or broken, or the model does not support regions.
+        OptionError: a budget, mode or number is invalid.
     """
 
     def __init__(
@@ -78,9 +78,9 @@ class Enhancer(Closing):
         self.budget = Budget.parse(budget) if isinstance(budget, str) else budget
         self.colors, self.mode, self.predict_every = colors, mode, predict_every
         self.previous: Boxes | None = None
-        """What `feedback` was given last, for predictors that look at it."""
+        """The last detections passed to `feedback`, for predictors that use them."""
         self.relief = 1.0
-        """Share of what the budget chooses that is enhanced: less than 1 where a machine cannot keep up."""
+        """Fraction of the budget that is used: less than 1 if the machine cannot keep up."""
         self._own: list[Closing] = []
         try:
             self.upscaler = (
@@ -111,12 +111,12 @@ class Enhancer(Closing):
         """Enhance one frame of a stream.
 
         Args:
-            image: (H, W, 3) uint8 of any size; when that changes a new stream begins.
-            pts_seconds: its time; a budget a second needs it.
+            image: (H, W, 3) uint8 of any size; a change of size starts a new stream.
+            pts_seconds: its time; required for a budget per second.
 
         Raises:
-            InputError: not such a frame, or the predictor does not take it.
-            OptionError: a budget a second without times.
+            InputError: the image is invalid, or the predictor does not accept it.
+            OptionError: the budget is per second, but the time is missing.
         """
         predicted = self.predict(image, pts_seconds=pts_seconds)
         return self.enhance(predicted, self.choose(predicted))
@@ -150,7 +150,7 @@ class Enhancer(Closing):
         return selected
 
     def enhance(self, predicted: PredictedFrame, selected: NDArray[np.bool_]) -> EnhancedFrame:
-        """The last step: super-resolve macroblocks, whoever has chosen them."""
+        """The last step: super-resolve the selected macroblocks."""
         seconds, grid = predicted.seconds, predicted.grid
         with _timed(seconds, "regions"):
             regions = self._regions(selected, grid)
@@ -183,10 +183,10 @@ class Enhancer(Closing):
 
         Args:
             path: the video.
-            selection: which frames; None takes all.
+            selection: which frames; None selects all.
 
         Raises:
-            InputError: the video cannot be read, or the predictor does not take its frames.
+            InputError: the video cannot be read, or the predictor does not accept its frames.
         """
         from deploy.inputs.video import FrameSelection, read_frames
 
@@ -203,30 +203,30 @@ class Enhancer(Closing):
             yield replace(enhanced, index=frame.index, seconds={"decode": decode, **enhanced.seconds})
 
     def feedback(self, detections: Any) -> None:
-        """Say what a detector found in the last enhanced frame; predictors that take ``previous`` get it.
+        """Pass the detections in the last enhanced frame to predictors that take ``previous``.
 
         Args:
-            detections: anything with ``xyxy`` (N, 4) in pixels of the enhanced frame, ``confidence`` (N,) and
-                ``class_id`` (N,), as supervision has it, or those three arrays. They are kept in pixels of the
-                low-resolution frame.
+            detections: an object with ``xyxy`` (N, 4) in pixels of the enhanced frame, ``confidence`` (N,) and
+                ``class_id`` (N,), such as supervision's Detections, or these three arrays. They are stored in pixels
+                of the low-resolution frame.
 
         Raises:
-            OptionError: something else.
+            OptionError: the detections have another form.
         """
         self.previous = boxes_of(detections, self.scale)
 
     def reset(self) -> None:
-        """Begin a new stream: nothing of the last frames is used any more."""
+        """Start a new stream: discard all state of previous frames."""
         self.predict_anew()
         self.previous, self._num_frames = None, 0
         self._chooser.reset()
 
     def predict_anew(self) -> None:
-        """Predict the next frame, and every so many from there: no importance of the last frames is used any more."""
+        """Predict the next frame, and every Nth from there: discard the importance of previous frames."""
         self._importance, self._num_since = None, 0
 
     def close(self) -> None:
-        """Free the models that were opened here. Closing twice is harmless."""
+        """Free the models opened by this object. Can be called more than once."""
         while self._own:
             self._own.pop().close()
 
@@ -241,7 +241,7 @@ class Enhancer(Closing):
         return predictor  # type: ignore[no-any-return]
 
     def _bicubic_of(self, grid: Grid) -> Bicubic:
-        """Its buffers are used again as long as frames have one size."""
+        """Buffers are reused as long as the frame size stays the same."""
         size = grid.height_px, grid.width_px
         if self._bicubic is None or self._bicubic.size != size:
             self._bicubic = Bicubic(*size, self.scale)

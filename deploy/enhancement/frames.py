@@ -1,4 +1,4 @@
-"""A frame on its way through an `Enhancer`."""
+"""The frames that an `Enhancer` works on and returns."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ class PredictedFrame:
     seconds: dict[str, float]
     """Time by stage so far."""
     is_own: bool
-    """Whether the importance is the frame's own, not an earlier one's."""
+    """Whether the importance was predicted for this frame, not reused."""
     pts_seconds: Fraction | None
-    """Its time, where that is known."""
+    """Its time, if known."""
     index: int
     """Number of the call, from 0."""
 
 
 @dataclass(frozen=True)
 class EnhancedFrame:
-    """One enhanced frame. The arrays are the caller's."""
+    """One enhanced frame. The arrays belong to the caller."""
 
     image: NDArray[np.uint8]
     """(H * scale, W * scale, 3) uint8 RGB: super-resolved in the regions, interpolated elsewhere."""
     selected: NDArray[np.bool_]
-    """(rows, cols) bool: the macroblocks that the budget chose. Others inside of regions are super-resolved as well."""
+    """(rows, cols) bool: the macroblocks selected by the budget. Others inside regions are super-resolved as well."""
     importance: NDArray[np.float32]
     """(rows, cols) float32 in [0, 1]."""
     grid: Grid
@@ -48,11 +48,11 @@ class EnhancedFrame:
     regions: tuple[Region, ...]
     """The super-resolved rectangles."""
     seconds: dict[str, float]
-    """Time by stage: predict, select, regions, pack, network, paste; of `Enhancer.video` decode, too."""
+    """Time by stage: predict, select, regions, pack, network, paste; with `Enhancer.video` also decode."""
     is_predicted: bool = True
-    """Whether the importance is the frame's own, not an earlier one's."""
+    """Whether the importance was predicted for this frame, not reused."""
     pts_seconds: Fraction | None = None
-    """Exact presentation time in seconds, where it is known."""
+    """Exact presentation time in seconds, if known."""
     index: int = 0
     """Position in the video, or number of the call, from 0."""
 

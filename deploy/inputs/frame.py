@@ -1,4 +1,4 @@
-"""A frame, and which frames of a source are wanted."""
+"""A frame, and a selection of frames of a source."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from deploy.core.errors import OptionError
 from deploy.core.ranges import require_range
 
 Fit = Callable[[int, int], tuple[int, int]]
-"""From a frame's height and width in pixels to those it is wanted in."""
+"""Maps a frame's height and width in pixels to the size to scale it to."""
 
 
 @dataclass(frozen=True)
@@ -21,9 +21,9 @@ class Frame:
     """One decoded, upright frame."""
 
     index: int
-    """Position in the order shown, from 0, counting every frame of the video; of an image, its place in the folder."""
+    """Position in presentation order, from 0, counting every frame of the video; for an image, that in the folder."""
     pts_seconds: Fraction
-    """Exact presentation time in seconds by the container's clock; where that goes back, it goes on evenly instead."""
+    """Exact presentation time in seconds by the container's clock; if that jumps back, times continue evenly."""
     image: NDArray[np.uint8]
     """(H, W, 3) uint8 RGB."""
     first_pts_seconds: Fraction = Fraction(0)
@@ -49,13 +49,13 @@ class FrameSelection:
     """
 
     start_seconds: float = 0.0
-    """First time to take."""
+    """Start time."""
     stop_seconds: float | None = None
-    """First time not to take; None means the end."""
+    """Stop time (exclusive); None means the end."""
     every: int = 1
-    """Take one frame in so many."""
+    """Take every Nth frame."""
     indices: frozenset[int] | None = None
-    """Of those, only the frames at these positions in the video; None means all."""
+    """Take only those at these positions in the video; None means all."""
 
     def __post_init__(self) -> None:
         require_range("every", self.every, 1)

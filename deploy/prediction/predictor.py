@@ -25,7 +25,7 @@ if TYPE_CHECKING:  # PyAV is behind it, which a caller with frames of its own do
 
 Colors = Literal["rgb", "bgr"]
 GENERAL = Path(__file__).parents[1] / "models" / "general.onnx"
-"""The predictor that comes with the project: of frames of any size."""
+"""The included predictor, for frames of any size."""
 
 
 _MOST_VIEWS = 64
@@ -33,16 +33,16 @@ _MOST_VIEWS = 64
 
 @dataclass(frozen=True)
 class Prediction:
-    """What the network says of one frame. The arrays are the caller's."""
+    """The network's prediction for one frame. The arrays belong to the caller."""
 
     importance: NDArray[np.float32]
     """(rows, cols) float32 in [0, 1]: the importance map."""
     levels: NDArray[np.uint8]
     """(rows, cols) uint8 in 0..num_levels - 1: the most probable importance level."""
     grid: Grid
-    """The macroblocks: of the model's input; or, of a model of any size and with ``fit="pad"``, of the frame given."""
+    """The macroblocks of the model's input; with an any-size model or ``fit="pad"``, those of the given frame."""
     frame: Frame | None = None
-    """The frame it is of, where `Predictor.video` decoded it."""
+    """The frame, if `Predictor.video` decoded it."""
 
     def __repr__(self) -> str:
         return f"Prediction(importance={self.importance.shape}, levels={self.levels.shape}, grid={self.grid})"
@@ -58,19 +58,19 @@ class Predictor(Closing):
     (68, 120)
 
     Args:
-        model_path: the .onnx file; its model card, a .json of the same name, lies beside it. None takes the general
-            predictor that comes with the project.
+        model_path: the .onnx file, with its model card, a .json of the same name, next to it. None uses the included
+            general predictor.
         backend: "auto" or a backend's name.
-        threads: CPU threads; None takes one a CPU of this process.
-        spinning: idle threads poll for work: faster on an idle machine, slower beside busy neighbors.
-        lr_height: of a model of any size: the shorter side, in pixels, to which larger frames are reduced for
-            prediction alone; None takes that of the model's training.
-        fit: of a model of one size: "exact" takes frames of its aspect ratio; "pad" takes any, reduced to fit and
-            padded, and predicts on the frame's own grid.
+        threads: CPU threads; None uses one per CPU of this process.
+        spinning: let idle threads poll for work: faster on an idle machine, slower on a busy one.
+        lr_height: for any-size models: the shorter side, in pixels, to which larger frames are reduced for prediction;
+            None uses the size the model was trained on.
+        fit: for models of fixed size: "exact" accepts frames of its aspect ratio; "pad" accepts any frame, reduces and
+            pads it, and predicts on the frame's own grid.
 
     Raises:
-        WeightsError: the model or its card is missing, broken, or they differ.
-        OptionError: unknown backend, less than one thread, or an option that the model does not have.
+        WeightsError: the model or its card is missing or broken, or they do not match.
+        OptionError: the backend is unknown, threads is less than one, or the model does not support an option.
     """
 
     def __init__(
@@ -106,16 +106,16 @@ class Predictor(Closing):
         """Predict one frame.
 
         Args:
-            image: (H, W, 3) uint8. A model of one size scales it by area filtering.
-            colors: order of its channels: "rgb", or "bgr" as OpenCV's ``VideoCapture.read`` and ``imread`` give it.
-                Nothing in an image tells one from the other.
-            previous: what a detector found in the frame before, in pixels of this frame: anything with ``xyxy``,
-                ``confidence`` and ``class_id``, as supervision has it, those three arrays, or their score map, (H, W)
-                uint8 (`deploy.prediction.previous.score_map`). Models that have no place for it ignore it.
+            image: (H, W, 3) uint8. Models of fixed size scale it by area filtering.
+            colors: channel order: "rgb", or "bgr" for frames of OpenCV's ``VideoCapture.read`` and ``imread``. It
+                cannot be detected from the image.
+            previous: detections in the previous frame, in pixels of this frame: an object with ``xyxy``,
+                ``confidence`` and ``class_id``, such as supervision's Detections, these three arrays, or their score
+                map, (H, W) uint8 (`deploy.prediction.previous.score_map`). Models without this input ignore it.
 
         Raises:
-            InputError: not such a frame, or a shape that the model does not take.
-            OptionError: another order, or detections that cannot be read.
+            InputError: the image is invalid, or the model does not accept its shape.
+            OptionError: the channel order is unknown, or the detections cannot be read.
         """
         require_choice("colors", colors, get_args(Colors))
         require_frame(image)
@@ -126,10 +126,10 @@ class Predictor(Closing):
         return self.postprocess(self.backend.run(view.to_batch(view.to_input(rgb), found)), view)
 
     def view(self, height_px: int, width_px: int) -> View:
-        """How frames of a size go through the model: for loops of one's own that time or batch its parts.
+        """How frames of a given size are fed to the model: for custom loops that time or batch its parts.
 
         Raises:
-            InputError: the model does not take such frames.
+            InputError: the model does not accept such frames.
         """
         key = height_px, width_px
         if key not in self._views:
@@ -143,13 +143,13 @@ class Predictor(Closing):
 
         Args:
             path: the video.
-            selection: which frames; None takes all.
+            selection: which frames; None selects all.
 
         Yields:
             Predictions; `Prediction.frame` has the frame's index, time and pixels, at the video's own size.
 
         Raises:
-            InputError: the video cannot be read, or its shape is one that the model does not take.
+            InputError: the video cannot be read, or the model does not accept its shape.
         """
         from deploy.inputs.video import FrameSelection, read_frames
 
@@ -157,21 +157,21 @@ class Predictor(Closing):
             yield replace(self(frame.image), frame=frame)
 
     def preprocess(self, frame: NDArray[np.uint8]) -> NDArray[Any]:
-        """The first step: (H, W, 3) uint8 RGB to a batch of one, as the model takes it."""
+        """The first step: convert (H, W, 3) uint8 RGB to a batch of one for the model."""
         require_frame(frame)
         view = self.view(*frame.shape[:2])
         return view.to_batch(view.to_input(frame))
 
     def postprocess(self, output: NDArray[Any], view: View | None = None) -> Prediction:
-        """The last step: the model's output of one frame, with a batch axis of 1, to a prediction.
+        """The last step: convert the model's output for one frame, with a batch axis of 1, to a prediction.
 
         Args:
-            output: of the backend.
-            view: of the frame; None is that of frames of the model's own size.
+            output: the backend's output.
+            view: the frame's view; None for frames of the model's own size.
         """
         view = view or self.view(self.card.grid.height_px, self.card.grid.width_px)
         return Prediction(*view.read(output[0]), view.grid)
 
     def close(self) -> None:
-        """Free the model. Closing twice is harmless."""
+        """Free the model. Can be called more than once."""
         self.backend.close()

@@ -36,9 +36,9 @@ class SelectionRule:
     """
 
     kind: Literal["top", "threshold", "budget"]
-    """The best share of a window, all at or above an importance, or so many a second."""
+    """The best share of a window, all at or above an importance, or a number per second."""
     amount: Fraction
-    """Share in [0, 1]; importance in [0, 1]; macroblocks a second."""
+    """Share in [0, 1]; importance in [0, 1]; macroblocks per second."""
 
     def __post_init__(self) -> None:
         if self.amount < 0 or (self.kind != "budget" and self.amount > 1):
