@@ -1,4 +1,4 @@
-"""Inference backends by name. To add one: a file in this folder and a line in the table (see CONTRIBUTING.md)."""
+"""Inference backends by name. To add one, see CONTRIBUTING.md."""
 
 from __future__ import annotations
 

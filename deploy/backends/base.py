@@ -1,4 +1,4 @@
-"""What an inference backend is."""
+"""The interface of inference backends."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Backend(Protocol):
         ...
 
     def close(self) -> None:
-        """Free what the backend holds; it cannot be used afterwards. Closing twice is harmless."""
+        """Free the backend's resources; it cannot be used afterward. Can be called more than once."""
         ...
 
     def __enter__(self) -> Self: ...

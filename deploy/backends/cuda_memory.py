@@ -26,7 +26,7 @@ class Cuda:
         """Call a function of the runtime.
 
         Returns:
-            What it returns beside its code: nothing, or one thing.
+            Its result besides the error code: nothing, or one value.
 
         Raises:
             DeviceError: its code is not success.
@@ -62,7 +62,7 @@ class Buffer:
         owner.callback(cuda.call, "cudaFree", self.device)
         raw = (ctypes.c_byte * num_bytes).from_address(int(self._pinned))
         self.host: NDArray[Any] = np.frombuffer(memoryview(raw), dtype).reshape(shape)
-        """The pinned array; gone when the owner closes, so nobody else may hold it."""
+        """The pinned array; invalid after the owner closes, so no one else may keep it."""
 
     def upload(self, num_frames: int, stream: Any) -> None:
         """Queue the copy of the first frames to the device."""

@@ -89,7 +89,7 @@ class OpenVinoBackend(Closing):
 
 
 def _require_that_it_compiles(model: Path) -> None:
-    """Compile in a process of its own first: some quantized files crash OpenVINO instead of failing."""
+    """Compile in a separate process first: some quantized files crash OpenVINO."""
     try:
         ended = subprocess.run(
             [sys.executable, "-c", _TRIAL, str(model)], capture_output=True, timeout=TRIAL_SECONDS, check=False

@@ -23,7 +23,7 @@ def create_backend(
 ) -> tuple[Backend, str]:
     """Make a backend and run it once, so that what cannot run fails here and the first frame is as fast as the others.
 
-    "auto" takes TensorRT where there is an NVIDIA GPU and an engine that fits, else the CPU.
+    "auto" uses TensorRT if there is an NVIDIA GPU and a matching engine, otherwise the CPU.
 
     Args:
         requested: "auto" or a backend's name.

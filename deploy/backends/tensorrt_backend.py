@@ -1,6 +1,6 @@
-"""TensorRT and TensorRT-RTX on an NVIDIA GPU. Needs cuda-bindings beside NVIDIA's library; no PyTorch.
+"""TensorRT and TensorRT-RTX on an NVIDIA GPU. Needs cuda-bindings and NVIDIA's library, but no PyTorch.
 
-The engine ``model.engine`` and its record lie beside ``model.onnx``: see export/onnx2trt.py.
+The engine ``model.engine`` and its record are next to ``model.onnx``: see export/onnx2trt.py.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ def make_logger(trt: Any, *, verbose: bool = False) -> Any:
     """A logger that keeps errors for messages and prints warnings to standard error.
 
     Returns:
-        A ``trt.ILogger`` with the attribute ``errors``, a list of texts. It must outlive whatever it is given to.
+        A ``trt.ILogger`` with the attribute ``errors``, a list of texts. It must outlive the objects it is passed to.
     """
 
     class Logger(trt.ILogger):  # type: ignore[misc]

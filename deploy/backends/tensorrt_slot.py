@@ -17,7 +17,7 @@ _REPORT = "Rebuild the engine with export/onnx2trt.py. If it still fails, run on
 
 
 class Slot:
-    """A stream, an execution context and buffers of its own, so that two slots copy and compute at the same time.
+    """One stream, execution context and set of buffers, so that two slots can copy and compute concurrently.
 
     For each new batch size the first run is eager; then its copies and its computation are recorded as a CUDA graph,
     which later runs launch as one.
@@ -50,7 +50,7 @@ class Slot:
             self._stack = stack.pop_all()
 
     def submit(self, batch: NDArray[Any], size: int) -> None:
-        """Start a batch. What was started before and never collected is lost.
+        """Start a batch. An earlier batch that was not collected is lost.
 
         Args:
             batch: (N, *card.input_shape); copied before this returns.

@@ -1,4 +1,4 @@
-"""What a TensorRT engine was built from and for: a JSON file beside it, checked before the engine is loaded."""
+"""The record of a TensorRT engine's build: a JSON file next to it, checked before the engine is loaded."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class EngineRecord:
     cuda: str
     """CUDA version of the driver it was built with; "none" without one."""
     gpu_name: str
-    """Of the GPU it was built on, or "any": TensorRT-RTX finishes the build where it runs."""
+    """That of the build GPU, or "any": TensorRT-RTX finishes the build on the target."""
     compute_capability: str
     """Of that GPU, or "any"."""
     precision: str
@@ -99,12 +99,12 @@ class EngineRecord:
 
 
 def engine_path(model: Path) -> Path:
-    """Where deployment looks for the engine of ``model.onnx``: ``model.engine`` beside it."""
+    """Path where deployment looks for the engine of ``model.onnx``: ``model.engine`` next to it."""
     return model.with_suffix(".engine")
 
 
 def record_path(engine: Path) -> Path:
-    """Where the record of ``model.engine`` lies: ``model.engine.json`` beside it."""
+    """Path of the record of ``model.engine``: ``model.engine.json`` next to it."""
     return engine.with_name(engine.name + ".json")
 
 
@@ -114,7 +114,7 @@ def write_record(path: Path, record: EngineRecord) -> None:
 
 
 def read_record(engine: Path) -> EngineRecord:
-    """Read the record beside an engine.
+    """Read the record next to an engine.
 
     Raises:
         WeightsError: engine or record missing, or the record bad.

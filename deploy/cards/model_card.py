@@ -1,4 +1,4 @@
-"""The model card: all that is needed to run an exported predictor. JSON beside the ONNX file and inside it."""
+"""The model card: everything needed to run an exported predictor. JSON next to the ONNX file and embedded in it."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class ModelCard:
     grid: Grid
     """The macroblock grid; its frame size is the model's input size, or of a model of any size that of its training."""
     level_values: tuple[float, ...]
-    """Normalized importance in [0, 1] that each level stands for, increasing."""
+    """Normalized importance in [0, 1] of each level, increasing."""
     mean: tuple[float, float, float]
     """Per RGB channel, in [0, 1]: input = (rgb / 255 - mean) / std."""
     std: tuple[float, float, float]
@@ -55,7 +55,7 @@ class ModelCard:
     output_name: str
     """Output tensor; `output_shape` says its layout."""
     dynamic_batch: bool
-    """Whether the batch is free; else it is 1."""
+    """Whether the batch is dynamic; otherwise it is 1."""
     dataset_manifest_sha256: str
     """Hash of the manifest of the dataset that the model was trained on."""
     parity: dict[str, float] = field(default_factory=dict)
@@ -65,20 +65,20 @@ class ModelCard:
     color_order: str = "RGB"
     """Order of the input's channels."""
     input_kind: InputKind = "normalised"
-    """What the file takes: (batch, 3, H, W) float32 normalized colors, or (batch, H, W, 3) uint8 RGB ("rgb8")."""
+    """Input: (batch, 3, H, W) float32 normalized colors, or (batch, H, W, 3) uint8 RGB ("rgb8")."""
     output_kind: OutputKind = "logits"
-    """What it gives: (batch, num_levels, H, W) float32 logits, (batch, rows, cols) uint8 levels of the macroblocks, or
+    """Output: (batch, num_levels, H, W) float32 logits, (batch, rows, cols) uint8 levels of the macroblocks, or
     (batch, rows, cols) float32 importance."""
     precision: Precision = "fp32"
     """Arithmetic of the network between its two ends. int8-cpu: unsigned activations; int8-trt: signed."""
     reduction: Reduction = "area"
     """How frames are reduced to the model's size, as those were that it learned from."""
     any_size: bool = False
-    """Whether frames of every size of at least 64 x 64 pixels go in, and a value for each of their blocks comes out."""
+    """Whether it takes frames of any size from 64 x 64 pixels and returns a value for each of their blocks."""
     previous: bool = False
-    """Whether a fourth channel holds the score map of the detections of the frame before, for models of any size."""
+    """Whether a fourth channel contains the score map of the previous frame's detections, for any-size models."""
     trained_on: dict[str, str] = field(default_factory=dict)
-    """What it learned from: clips, detectors, upscaler, kind of LR frames, licenses."""
+    """Training data: clips, detectors, upscaler, kind of LR frames, licenses."""
     schema_version: int = SCHEMA_VERSION
     """Version of this layout."""
 
@@ -210,17 +210,17 @@ class ModelCard:
 
 
 def card_path(model: Path) -> Path:
-    """Where the card of ``model.onnx`` lies: ``model.json`` beside it."""
+    """Path of the card of ``model.onnx``: ``model.json`` next to it."""
     return model.with_suffix(".json")
 
 
 def write_card(model: Path, card: ModelCard) -> None:
-    """Write the card beside the model, atomically."""
+    """Write the card next to the model, atomically."""
     write_text(card_path(model), card.to_json())
 
 
 def read_card(model: Path) -> ModelCard:
-    """Read the card beside a model.
+    """Read the card next to a model.
 
     Raises:
         WeightsError: missing or bad.
@@ -230,7 +230,7 @@ def read_card(model: Path) -> ModelCard:
 
 
 def read_card_text(model: Path, what: str, whose: str) -> str:
-    """The JSON beside an ONNX file.
+    """The JSON next to an ONNX file.
 
     Args:
         model: the file.

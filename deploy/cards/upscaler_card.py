@@ -1,4 +1,4 @@
-"""The card of an exported upscaler: all that is needed to run it on regions. JSON beside the ONNX file and inside it.
+"""The card of an exported upscaler: everything needed to run it on regions. JSON next to the ONNX file and inside it.
 
 The file takes ``rgb``, (batch, H, W, 3) uint8 RGB, and ``margins``, (4,) int64: how many pixels at the top, left,
 bottom and right only surround. It gives ``sr``, (batch, h * scale, w * scale, 3) uint8 RGB, without the margins. Where
@@ -35,13 +35,13 @@ class UpscalerCard:
     """
 
     name: str
-    """What the network is called."""
+    """Name of the network."""
     scale: int
     """Size of the result over that of the frame, 2 to 8."""
     whole_frame: bool
     """Whether a pixel may depend on the whole frame (global pooling, attention): such a network takes no regions."""
     receptive_radius_px: int
-    """How many pixels around a pixel its result depends on: with so many, regions equal the whole frame (mode "exact").
+    """Radius in pixels that a result depends on: with this margin, regions equal the whole frame (mode "exact").
     0 where that is the whole frame."""
     fast_halo_px: int
     """The least surroundings with which regions of real frames differed by at most 1 of 255 (mode "fast")."""
@@ -56,7 +56,7 @@ class UpscalerCard:
     versions: dict[str, str] = field(default_factory=dict)
     """Packages that took part."""
     colors: Colors = "rgb8"
-    """What goes in and comes out: RGB of 0 to 255 in bytes."""
+    """Input and output: RGB bytes, 0 to 255."""
     schema_version: int = SCHEMA_VERSION
     """Version of this layout."""
 
@@ -108,12 +108,12 @@ class UpscalerCard:
 
 
 def write_upscaler_card(model: Path, card: UpscalerCard) -> None:
-    """Write the card beside the ONNX file, atomically."""
+    """Write the card next to the ONNX file, atomically."""
     write_text(card_path(model), card.to_json())
 
 
 def read_upscaler_card(model: Path) -> UpscalerCard:
-    """Read the card beside an ONNX file.
+    """Read the card next to an ONNX file.
 
     Raises:
         WeightsError: missing or bad.

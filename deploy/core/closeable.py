@@ -10,7 +10,7 @@ class Closing:
     """A base for classes with a ``close``: ``with`` calls it."""
 
     def close(self) -> None:
-        """Free what is held. Closing twice is harmless."""
+        """Free all resources. Can be called more than once."""
         raise NotImplementedError
 
     def __enter__(self) -> Self:

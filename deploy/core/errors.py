@@ -8,7 +8,7 @@
     ├── DeviceError      a GPU, its driver or a runtime on it cannot be used
     └── OutputError      a result cannot be written
 
-Each carries a ``hint``: what the user can do next. Anything else that escapes is a bug.
+Each has a ``hint``: what the user can do next. Any other exception is a bug.
 """
 
 from __future__ import annotations

@@ -22,12 +22,12 @@ IMAGE_FORMATS = ("BMP", "JPEG", "PNG", "TIFF", "WEBP")
 """What images are read as. Pillow goes by a file's content and knows forty more, old and seldom looked at."""
 _OF_SEVERAL_PICTURES = ("PNG", "TIFF", "WEBP")
 IMAGE_SUFFIXES = frozenset({".bmp", ".jfif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
-"""Names by which images are told from videos and other files."""
+"""Suffixes that identify images."""
 
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; rename it to `path` on success, delete it on failure.
+    """Yield a temporary path next to `path`; rename it to `path` on success, delete it on failure.
 
     Its name tells whose it is: what a killed writer left is overwritten by the next, and a living one is waited for.
     """
@@ -73,7 +73,7 @@ def read_npz(path: Path) -> dict[str, NDArray[Any]]:
             if not all(isinstance(array, np.ndarray) for array in arrays.values()):
                 raise ValueError("it contains something other than arrays")
             return arrays
-    except Exception as error:  # numpy and zipfile raise whatever they meet
+    except Exception as error:  # numpy and zipfile raise all kinds of exceptions
         raise InputError(f"cannot read {path}: {str(error) or type(error).__name__}", hint="Create it again.") from None
 
 
@@ -107,7 +107,7 @@ def read_first_image(path: Path) -> tuple[NDArray[np.uint8], int]:
             return np.asarray(ImageOps.exif_transpose(image).convert("RGB")), count
     except FileNotFoundError:
         raise InputError(f"image not found: {path}", hint="Check the path.") from None
-    except Exception as error:  # Pillow's readers raise whatever they meet
+    except Exception as error:  # Pillow's readers raise all kinds of exceptions
         reason = str(error) or type(error).__name__
         raise InputError(f"cannot read image {path}: {reason}", hint="Recreate or remove the file.") from None
 

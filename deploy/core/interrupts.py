@@ -1,4 +1,4 @@
-"""Ctrl-C that waits until what is at hand is done, so that what is saved is consistent."""
+"""Ctrl-C that waits for the current step, so that saved results are consistent."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ def on_interrupt(stop: Callable[[], object]) -> Iterator[None]:
     """Call `stop` at the first SIGINT; a second one interrupts at once. Only the main thread gets signals.
 
     Args:
-        stop: asks for the end; called in the main thread, whatever that is doing.
+        stop: requests the end; called in the main thread at any point.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     previous = signal.getsignal(signal.SIGINT)
-    if previous in (None, signal.SIG_IGN):  # somebody else's, or ignored on purpose
+    if previous in (None, signal.SIG_IGN):  # another handler, or ignored on purpose
         yield
         return
 

@@ -17,7 +17,7 @@ def import_name(name: str, homes: Mapping[str, str], package: str) -> Any:
     """For a package's ``__getattr__``: a public name, from the module that defines it.
 
     Args:
-        name: what is asked for.
+        name: the requested name.
         homes: public name -> module.
         package: that is asked, for the message.
 

@@ -1,4 +1,4 @@
-"""NVIDIA GPUs as the driver sees them. Nothing is imported and nothing can crash where there is no driver."""
+"""NVIDIA GPUs as reported by the driver. Works without a driver."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Gpu:
 def count_nvidia_gpus() -> int:
     """Number of NVIDIA GPUs that the driver can use; 0 without a driver. Never raises.
 
-    The driver is asked first because TensorRT's runtime may crash the process where there is none.
+    The driver is checked first because TensorRT's runtime may crash the process without one.
     """
     try:
         cuda = ctypes.CDLL("libcuda.so.1")

@@ -13,10 +13,10 @@ def option(default: Any = MISSING, *, help: str, **how: Any) -> Any:
     """A field of a dataclass of options.
 
     Args:
-        default: its value if it is not given; without one the command line demands it.
-        help: what it does, for people.
+        default: its value if omitted; without one, the option is required.
+        help: the help text.
         how: arguments of ``ArgumentParser.add_argument``, such as `type`, `metavar`, `nargs` or `action`;
-            ``positional=True`` makes it a word without a flag.
+            ``positional=True`` makes it a positional argument.
     """
     return field(default=default, metadata={"help": help, **how})
 
@@ -30,7 +30,7 @@ def parse_options(kind: type[Options], parser: argparse.ArgumentParser, argument
         arguments: the command line; None takes the process's own.
 
     Raises:
-        OptionError: what the dataclass refuses.
+        OptionError: a value is invalid.
     """
     for entry in fields(kind):  # type: ignore[arg-type]  # a TypeVar cannot be bound to dataclasses
         how = dict(entry.metadata)

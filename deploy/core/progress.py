@@ -15,8 +15,8 @@ def track(items: Iterable[Item], *, total: int, label: str, done: int = 0, unit:
 
     Args:
         items: the work that is left.
-        total: all the work, including what was done before; 0 if nobody knows.
-        label: what is going on.
+        total: all items, including those already done; 0 if unknown.
+        label: the name of the activity.
         done: how much was done before.
         unit: what one item is.
     """

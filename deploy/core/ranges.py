@@ -39,7 +39,7 @@ def require_ranges(options: object, *names: str, low: float, high: float = math.
 
 
 def require_choice(name: str, value: str, choices: Sequence[str]) -> None:
-    """Raise OptionError unless a word is one of `choices`."""
+    """Raise OptionError unless a value is one of `choices`."""
     if value not in choices:
         known = ", ".join(choices)
         raise OptionError(f"{name}={value!r} is unknown", hint=f"Use one of: {known}.")

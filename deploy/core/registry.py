@@ -16,7 +16,7 @@ class Registry(Generic[Product]):
     """A fixed table of factories by name.
 
     Args:
-        kind: what is made, for messages ("detector").
+        kind: the kind of entry, for messages ("detector").
         factories: name -> ``"package.module:callable"``, or ``"package.module:callable:variant"`` where one factory
             makes several entries: it is called with ``variant=...``.
     """

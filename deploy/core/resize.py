@@ -1,4 +1,4 @@
-"""How frames are reduced: by area, where each pixel is the mean of what it covers, or by antialiased filters.
+"""Reduction of frames: by area, where each pixel is the mean of the area it covers, or by antialiased filters.
 
 One function serves labeling, training of the upscaler and the deployment of images, so that all see the same
 low-resolution frame; FFmpeg scales videos in deployment likewise (`deploy.inputs.video.Upright`).

@@ -31,7 +31,7 @@ def open_session(model: Path | bytes, threads: int, *, spinning: bool = False) -
         spinning: idle threads poll for work.
 
     Raises:
-        Exception: whatever ONNX Runtime has to say; its exceptions have no base of their own.
+        Exception: any error of ONNX Runtime, whose exceptions have no common base.
     """
     runtime = import_onnxruntime()
     options = runtime.SessionOptions()

@@ -19,11 +19,11 @@ _TRIES = 100
 
 @contextmanager
 def hold(lock: Path, *, shared: bool = False) -> Iterator[None]:
-    """Keep other processes off what `lock` stands for, until the context is left or the process dies.
+    """Hold the lock file `lock` until the context is left or the process ends.
 
     Args:
         lock: a file that is made for this and removed afterwards, with its folder if that is empty; a shared one stays.
-        shared: others may share it, but nobody may have it alone.
+        shared: allow other shared holders, but no exclusive one.
 
     Raises:
         OutputError: another process holds it.
@@ -99,7 +99,7 @@ def _is_still(lock: Path, stream: TextIO) -> bool:
 
 @contextmanager
 def work_folder(out: Path) -> Iterator[Path]:
-    """Yield an empty folder beside `out`, of this process alone, for what is to be renamed to `out`.
+    """Yield an empty folder next to `out`, exclusive to this process, to be renamed to `out`.
 
     It lies in ``.NAME.partial``, which is removed at the end. What a killed run left there is removed first, but for an
     earlier `out` that it was about to replace (see `replace_folder`): that is put back.

@@ -1,4 +1,4 @@
-"""What is known of object detectors without any framework: layouts of outputs, preparation of frames, names of classes.
+"""Object detectors without a framework: layouts of outputs, preparation of frames, class names.
 
-The decoders run on NumPy arrays and on PyTorch tensors alike, so that labeling and deployment decode with one code.
+The decoders run on both NumPy arrays and PyTorch tensors, so that labeling and deployment share them.
 """

@@ -1,4 +1,4 @@
-"""The few operations that decoders need, on NumPy arrays and PyTorch tensors alike."""
+"""The operations that decoders need, for both NumPy arrays and PyTorch tensors."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = Any
-"""A NumPy array or a PyTorch tensor. PyTorch is not imported here: whoever has a tensor has imported it."""
+"""A NumPy array or a PyTorch tensor. PyTorch is not imported here."""
 
 
 def namespace(array: Array) -> Any:

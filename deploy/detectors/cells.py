@@ -142,7 +142,7 @@ class CornersAndScores(Layout):
 
 
 class CentresAndScores(YoloV8):
-    """YOLOv8's numbers the other way round: (1, cells, 4 + C)."""
+    """YOLOv8's outputs transposed: (1, cells, 4 + C)."""
 
     def num_classes(self, shapes: Sequence[Shape], size: Size) -> int | None:
         """Cells of three strides."""

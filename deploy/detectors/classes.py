@@ -61,7 +61,7 @@ def names_in_metadata(text: str) -> tuple[str, ...]:
 
 
 def settle_class_names(num_classes: int, given: tuple[str, ...], in_file: tuple[str, ...] = ()) -> tuple[str, ...]:
-    """The names of a detector's classes: those that were given, else those in its file, else COCO's 80 or numbers.
+    """A detector's class names: the given ones, those in its file, or COCO's 80 or numbers.
 
     Args:
         num_classes: how many its outputs have, or `UNKNOWN`.

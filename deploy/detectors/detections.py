@@ -1,4 +1,4 @@
-"""What a detector finds in a frame, in NumPy."""
+"""A detector's detections in a frame, in NumPy."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SCORE_TOLERANCE = 1e-3
 
 @dataclass(frozen=True, eq=False)
 class Detections:
-    """What was found in one frame, best first."""
+    """Detections in one frame, best first."""
 
     xyxy: Floats
     """(M, 4) x0, y0, x1, y1 in pixels of the frame."""
@@ -75,7 +75,7 @@ def best_boxes(
         boxes: (K, 4) x0, y0, x1, y1 in pixels of the frame.
         scores: (K, C) in [0, 1].
         frame: its height and width in pixels.
-        least_score: what is lower is dropped.
+        least_score: drop detections with a lower score.
         nms_iou: overlap of the same class that is too much.
 
     Returns:

@@ -15,7 +15,7 @@ def prepare_frame(image: NDArray[np.uint8], preparation: Preparation, size: Size
 
     Args:
         image: (H, W, 3) uint8 RGB.
-        preparation: what is done.
+        preparation: the family's preparation.
         size: height and width of the network's frame.
 
     Returns:

@@ -22,18 +22,18 @@ sample at whole pixels from the corner (`cv2.warpPerspective`), the others from 
 
 @dataclass(frozen=True)
 class Preparation:
-    """What a family's own code does to a frame before the network."""
+    """How a detector family's own code prepares a frame."""
 
     fit: Fit = "stretch"
     """How it comes into the network's frame."""
     padding: int = 114
-    """Value of what the frame leaves free, 0 to 255."""
+    """Value of the padding, 0 to 255."""
     colors: Literal["rgb", "bgr"] = "rgb"
     """Order of the channels."""
     mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
     """Subtracted from values of 0 to 255, in the order of `colors`."""
     std: tuple[float, float, float] = (255.0, 255.0, 255.0)
-    """What is left is divided by it."""
+    """Divisor after subtracting the mean."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Placement:
     height_px: int
     """Height that the frame takes in the network's."""
     width_px: int
-    """Width likewise."""
+    """Width of the frame in it."""
     scale_x: float
     """Pixels of the network's frame to a pixel of the frame, across."""
     scale_y: float

@@ -1,4 +1,4 @@
-"""What a layout of detector outputs is."""
+"""The interface of layouts of detector outputs."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Layout(ABC):
 
 
 def classes_a_cell(shapes: Sequence[Shape], size: Size, strides: Sequence[int], others: int) -> int | None:
-    """C of a single output (1, cells, `others` + C); None where there is no such output."""
+    """C of a single output (1, cells, `others` + C); None without such an output."""
     cells = len(cell_centres(*size, strides)[0])
     fits = len(shapes) == 1 and len(shapes[0]) == 3 and shapes[0][:2] == (1, cells) and shapes[0][2] > others
     return shapes[0][2] - others if fits else None

@@ -56,7 +56,7 @@ LAYOUTS: tuple[Layout, ...] = (
 
 
 def choose_layout(outputs: Sequence[NDArray[np.float32]], size: Size, wanted: str | None = None) -> tuple[Layout, int]:
-    """The layout of a detector's outputs, and its number of classes (`UNKNOWN` where they do not tell).
+    """The layout of a detector's outputs, and its number of classes (`UNKNOWN` if they do not show it).
 
     Args:
         outputs: of one frame, in the file's order.

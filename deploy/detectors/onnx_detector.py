@@ -1,4 +1,4 @@
-"""Run an object detector from its ONNX file: needs numpy and ONNX Runtime, nothing else."""
+"""Run an object detector from its ONNX file: needs only numpy and ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class OnnxDetector:
         size: height and width to run it at; None takes its own, or where that is free the frame's, rounded up.
         layout: of its outputs (`deploy.detectors.layouts.LAYOUTS`); None finds it out.
         classes: names to keep; None keeps people and vehicles of COCO's classes, all of any others.
-        class_names: of all its classes, in order; None takes what the file says, COCO's for 80 classes, or numbers.
+        class_names: of all its classes, in order; None uses those in the file, COCO's for 80 classes, or numbers.
         score_threshold: detections below are dropped.
         threads: CPU threads; None takes one a CPU of this process.
 
@@ -113,9 +113,9 @@ class _Network:
         self._others = [value for value in inputs if value.name != self._frame.name]
         height, width = map(_side, self._frame.shape[2:])
         self.own_size = (height, width) if height and width else None
-        """Height and width that the file is for; None where they are free."""
+        """Height and width of the file's input; None if dynamic."""
         self.names: str = self._session.get_modelmeta().custom_metadata_map.get("names", "")
-        """What it says of its classes."""
+        """The class names in the file's metadata."""
         if size is not None and self.own_size not in (None, size):
             self._session = self._open(at_size(path, self._frame.name, size), threads)
 
@@ -155,5 +155,5 @@ class _Network:
 
 
 def _side(dimension: Any) -> int | None:
-    """A number of the file; None where it is free."""
+    """A dimension of the file; None if dynamic."""
     return dimension if isinstance(dimension, int) and dimension > 0 else None

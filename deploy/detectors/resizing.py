@@ -1,4 +1,4 @@
-"""An ONNX detector of a fixed size at another one, where nothing in its graph holds the size."""
+"""Run an ONNX detector of fixed size at another size, if its graph does not depend on the size."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is found out about a detector's file by running it once."""
+"""Properties of a detector's file that are found by running it once."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def find_layout(
 
 
 def known_input(name: str, size: Size, path: Path) -> tuple[int, int]:
-    """What an input besides the frame is given, so that boxes come in pixels of the network's frame.
+    """Value of an input besides the frame, so that boxes are in pixels of the network's frame.
 
     Raises:
         WeightsError: nothing is known of it.

@@ -6,7 +6,7 @@ from fractions import Fraction
 from heapq import heappop, heappush
 
 REORDER_LIMIT = 32
-"""So many frames at most are sent to a decoder after a frame and shown before it: H.264 and HEVC keep 16."""
+"""Maximum number of frames sent to a decoder after a frame and shown before it: 16 for H.264 and HEVC."""
 
 
 class Clock:
@@ -26,7 +26,7 @@ class Clock:
         self._last: Fraction | None = None
 
     def __call__(self, seconds: Fraction | None) -> Fraction:
-        """The time of the next frame, given the container's own; None where it has none."""
+        """The time of the next frame, given the container's time or None."""
         self._last = self._next(seconds)
         return self._last
 

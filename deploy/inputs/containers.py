@@ -79,12 +79,12 @@ def _numbered(container: av.container.InputContainer, name: object, wanted: int)
 
 
 def frame_rate(stream: av.VideoStream) -> Fraction:
-    """Average frames a second, as far as the container knows."""
+    """Average frames per second, if the container knows it."""
     rate = Fraction(stream.average_rate or stream.base_rate or 25)
     return rate if rate > 0 else Fraction(25)
 
 
 def pixel_aspect(stream: av.VideoStream) -> Fraction:
-    """Width of a stored pixel over its height, as shown; 1 where nothing sensible is said."""
+    """Width of a stored pixel over its height, as shown; 1 if not stated."""
     aspect = Fraction(stream.sample_aspect_ratio or 1)
     return aspect if Fraction(1, _MOST_OBLONG_PIXEL) <= aspect <= _MOST_OBLONG_PIXEL else Fraction(1)

@@ -12,11 +12,11 @@ _ASF = bytes.fromhex("3026b2758e66cf11")
 _ASF_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 _HEADER_BYTES = 1 << 16
 _SLACK_BYTES = 8
-"""Some writers of AVI count a header of so many bytes twice."""
+"""Some AVI writers count a header of this many bytes twice."""
 
 
 def missing_bytes(path: Path) -> int:
-    """How many bytes a file lacks of those that its container declares; 0 where it declares nothing.
+    """Number of bytes missing from a file relative to its container's size fields; 0 without such fields.
 
     Sources: ISO/IEC 14496-12, 4.2 (boxes); RFC 8794, 4 to 6 (EBML); Microsoft, "AVI RIFF File Reference" and "Advanced
     Systems Format Specification", 3.2 (file properties).
@@ -81,7 +81,7 @@ def _size_in_properties(file: BinaryIO) -> int:
 
 
 def _vint(file: BinaryIO) -> int | None:
-    """A number of variable length; None where it stands for "unknown"."""
+    """A number of variable length; None if it means "unknown"."""
     first = file.read(1)
     if not first or not first[0]:
         return None

@@ -1,4 +1,4 @@
-"""Packets in, frames in the order shown out: positions, times and losses come from this one place."""
+"""Decodes packets to frames in presentation order; the only source of positions, times and losses."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ class PacketDecoder:
         try:
             return self._codec.decode(packet)
         except FFmpegError:
-            if not self._is_silent or packet is None or packet.pts is None:  # else its packet will be overdue
+            if not self._is_silent or packet is None or packet.pts is None:  # otherwise its packet would be overdue
                 self._lose_one()
             return []
 

@@ -19,7 +19,7 @@ from deploy.inputs.report import SourceReport
 from deploy.inputs.video import VideoInfo
 
 IMAGE_RATE = Fraction(25)
-"""Images have no times; a folder is taken as a video of so many frames a second."""
+"""Images have no times; a folder counts as a video of this many frames per second."""
 _HEIF_SUFFIXES = frozenset({".avif", ".heic", ".heif"})
 _HEIF_HINT = "Convert HEIC and AVIF to JPEG or PNG first, for instance with ImageMagick: mogrify -format jpg *.heic"
 _MOST_NAMES = 5
@@ -29,7 +29,7 @@ def is_image_source(path: Path) -> bool:
     """Whether this is an image or a folder rather than a video.
 
     Raises:
-        InputError: an image of a kind that is not read.
+        InputError: the image format is not supported.
     """
     if path.suffix.lower() in _HEIF_SUFFIXES and path.is_file():
         raise InputError(f"cannot read image {path}: HEIC and AVIF are not supported", hint=_HEIF_HINT)

@@ -34,7 +34,7 @@ class LiveOptions:
     timeout_seconds: float = 5.0
     """How long to wait for a connection or a frame."""
     reconnects: int = 5
-    """How often to try again in vain before the stream counts as ended."""
+    """Number of failed attempts in a row after which the stream counts as ended."""
     wait_seconds: float = 0.5
     """Before the first new try; doubled each time, up to 10 s."""
 
@@ -45,7 +45,7 @@ def is_live(name: str) -> bool:
 
 
 def shown_name(name: str) -> str:
-    """An input's name for messages: an address without its password and its query, which may hold a key."""
+    """An input's name for messages: a URL without its password and its query, which may contain a key."""
     return re.sub(r"\?.*", "?***", re.sub(r"//[^/]*@", "//***@", name)) if is_live(name) else name
 
 

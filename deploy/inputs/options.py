@@ -1,4 +1,4 @@
-"""Options of every command that reads videos: what is read of them."""
+"""Options of every command that reads videos."""
 
 from __future__ import annotations
 

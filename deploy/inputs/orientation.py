@@ -27,7 +27,7 @@ Type._missing_ = classmethod(_unnamed)  # type: ignore[assignment]
 
 
 def display_matrix(decoded: av.VideoFrame) -> Matrix | None:
-    """How a frame is to be turned; None where it is to be shown as it is."""
+    """How to rotate a frame; None if it is shown as stored."""
     found: Any = decoded.side_data
     data = found.get("DISPLAYMATRIX") if len(found) else None
     if data is None:

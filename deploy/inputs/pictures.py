@@ -1,4 +1,4 @@
-"""All frames of a video file as they are decoded: the one reading under what is probed and what is used."""
+"""All frames of a video file as they are decoded: the common basis of probing and reading."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def read_pictures(path: Path, reading: ReadOptions, report: SourceReport) -> Ite
     Args:
         path: the video.
         reading: how.
-        report: gathers what is lost.
+        report: collects losses.
 
     Yields:
         Pictures of the size of the first, one at a time.
@@ -110,7 +110,7 @@ class _Pass:
 
 
 def _declared_frames(container: av.container.InputContainer, stream: av.VideoStream) -> int:
-    """About how many frames the file had before it was cut; 0 if nobody knows."""
+    """Approximate number of frames before truncation; 0 if unknown."""
     if container.format.name == "avi":
         return stream.frames
     if stream.duration is not None and stream.time_base is not None:

@@ -1,4 +1,4 @@
-"""How a source is read, what of it is lost on the way, and what else is to be known of it."""
+"""How a source is read, which frames are lost, and notes about it."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Loss:
 
 
 class SourceReport:
-    """Gathers what is lost of one source, and notes about it, each once.
+    """Collects the losses of one source, and notes about it, each once.
 
     Args:
         name: of the source, for messages.
@@ -110,11 +110,11 @@ class SourceReport:
 
     @property
     def losses(self) -> tuple[Loss, ...]:
-        """What was lost so far, by reason."""
+        """Losses so far, by reason."""
         return tuple(Loss(kind, count, places) for kind, (count, places) in self._found.items())
 
     def lines(self) -> list[str]:
-        """What to tell people, a line each."""
+        """Messages for the user, one line each."""
         return [f"note: {self.name}: {text}" for text in (*self.notes, *(f"left out: {loss}" for loss in self.losses))]
 
     def show(self) -> None:

@@ -1,4 +1,4 @@
-"""Frames from what a user has: a video, a folder of images, one image, a webcam or a stream."""
+"""Frames from a video, a folder of images, one image, a webcam or a stream."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ from deploy.inputs.report import DEFAULT_READING, ReadOptions, SourceReport
 from deploy.inputs.video import VideoInfo, expect, probe, read_frames
 
 LIVE_RATE = Fraction(25)
-"""About how many frames a second a camera gives, for the overlay video's rate control; its times are exact."""
+"""Approximate frames per second of a camera, for the overlay video's rate control; its times are exact."""
 
 
 @dataclass(frozen=True)
 class FrameSource:
-    """The frames that were asked for, and what is known of them beforehand."""
+    """The requested frames, and what is known about them in advance."""
 
     frames: Iterator[Frame]
     """Selected frames in presentation order; decoding errors surface here."""
     num_frames: int
-    """About how many will come; 0 for a live stream: nobody knows."""
+    """Approximate number of frames; 0 for a live stream (unknown)."""
     frame_rate: Fraction
-    """Selected frames a second."""
+    """Selected frames per second."""
     report: SourceReport = field(default_factory=lambda: SourceReport("input"))
-    """Gathers what is lost, and what else is to be known."""
+    """Collects losses and notes."""
     is_video: bool = True
     """Whether the frames are moving pictures, of a file or a live stream, not single images."""
     is_live: bool = False
@@ -53,7 +53,7 @@ def open_source(
     """Open a video, an image, a folder of images, which are taken in natural order, or a live stream.
 
     Args:
-        name: what the user gave.
+        name: the input given by the user.
         selection: which frames to take.
         fit: the size to scale frames of videos and streams to while they are decoded; images keep their own.
         reading: which stream, and what to do about damage.

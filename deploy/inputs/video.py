@@ -40,7 +40,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """What is known of a video, or of a folder of images, after all of it was decoded."""
+    """Properties of a video, or of a folder of images, after all of it was decoded."""
 
     path: Path
     width_px: int
@@ -48,7 +48,7 @@ class VideoInfo:
     height_px: int
     """Height of the upright frame; of images, the least."""
     frame_rate: Fraction
-    """Average frames a second."""
+    """Average frames per second."""
     times: tuple[Fraction, ...]
     """Presentation time of every frame in seconds by the container's clock, strictly increasing."""
     image_names: tuple[str, ...] = ()
@@ -143,7 +143,7 @@ def read_frames(
 
 @dataclass(frozen=True)
 class Expected:
-    """What packets alone tell of a file: exact where it has no faults."""
+    """Properties known from the packets alone: exact for intact files."""
 
     num_frames: int
     """Frames that will be taken."""

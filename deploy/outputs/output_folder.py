@@ -1,4 +1,4 @@
-"""A folder of results that never replaces what it did not write."""
+"""A folder of results that never replaces other files."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def check_output(out: Path, sources: Sequence[str], *, overwrite: bool) -> None:
 
 
 def folder_of_stream(folder: Path, names: Sequence[str], position: int) -> Path:
-    """The results' own folder, or one a stream where there are several; made if missing."""
+    """The results' folder, or one per stream if there are several; created if missing."""
     if len(names) == 1:
         return folder
     label = "".join(c if c.isalnum() or c in "._-" else "_" for c in file_name_of(names[position]))[:48] or "input"

@@ -122,7 +122,7 @@ def with_legend(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def outline_of(inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Pixels of a region that touch what is not the region, by their sides; the frame's border counts as outside."""
+    """Pixels of a region that have a neighbor outside it; the frame's border counts as outside."""
     padded = np.pad(inside, 1)
     interior = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
     return inside & ~interior

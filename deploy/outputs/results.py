@@ -31,9 +31,9 @@ class PictureOptions:
     """Which overlays to make."""
 
     video_rate: Fraction | None
-    """Frames a second of ``overlay.mp4``; None makes none."""
+    """Frames per second of ``overlay.mp4``; None writes none."""
     num_images: int
-    """At most so many PNGs."""
+    """Maximum number of PNGs."""
     num_frames: int
     """How many frames are expected; the PNGs are spread over them."""
 

@@ -1,1 +1,1 @@
-"""From one frame to its importance map: `predictor` runs it; `selection` says which macroblocks to enhance."""
+"""From one frame to its importance map: `predictor` runs the model; `selection` chooses macroblocks."""

@@ -1,4 +1,4 @@
-"""Detections of the enhanced frame, of whatever library, as arrays."""
+"""Detections of any library as arrays."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def boxes_of(detections: Any, scale: int) -> Boxes:
         scale: size of the enhanced frame over that of the frame.
 
     Raises:
-        OptionError: something else.
+        OptionError: the detections have another form.
     """
     parts = (
         detections

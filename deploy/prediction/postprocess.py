@@ -16,14 +16,14 @@ from deploy.core.ranges import require_range
 
 
 def read_output(output: NDArray[Any], card: ModelCard) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-    """Importance map and levels of one frame from whatever the file gives.
+    """Importance map and levels of one frame from the file's output.
 
     Of a file that gives levels, the importance is the level's value; of one that gives importance, the level is the
     nearest.
 
     Args:
         output: card.output_shape, of card.output_type.
-        card: says what it is.
+        card: says what the output is.
 
     Returns:
         As `block_predictions`, in arrays of their own.
@@ -57,7 +57,7 @@ def block_predictions(logits: NDArray[np.float32], card: ModelCard) -> tuple[NDA
 
     Args:
         logits: (num_levels, H, W) float32.
-        card: says the grid and what each level stands for.
+        card: says the grid and each level's value.
 
     Returns:
         The importance map, (rows, cols) float32 in [0, 1], and the most probable levels, (rows, cols) uint8.

@@ -67,7 +67,7 @@ def to_batch(frame: NDArray[np.uint8], card: ModelCard) -> NDArray[Any]:
 
     Args:
         frame: (H, W, 3) uint8 RGB.
-        card: says which, and how.
+        card: says how.
 
     Returns:
         (1, *card.input_shape) of card.input_type. For "rgb8" it shares the frame's memory where that is contiguous.

@@ -1,4 +1,4 @@
-"""Simple ways to rank macroblocks, beside which an importance predictor has to show its worth."""
+"""Simple rankings of macroblocks: the baselines that a predictor must beat."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from deploy.core.errors import OptionError
 from deploy.core.ranges import require_range
 
 STRIDE_PX = 4
-"""Every so many pixels are looked at: a sixteenth of them tells as much."""
+"""Stride of the compared pixels: a sixteenth of them is as informative."""
 
 
 def frame_change(frame: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
@@ -30,14 +30,14 @@ def frame_change(frame: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
 
 @dataclass
 class ReuseRule:
-    """Says of each frame of one stream whether to predict it anew.
+    """Decides for each frame of one stream whether to predict it.
 
     Raises:
         OptionError: a number out of range.
     """
 
     every: int | None = 1
-    """Predict one frame in so many; None leaves it to `change` alone."""
+    """Predict every Nth frame; None uses only `change`."""
     change: float | None = None
     """Predict as soon as a frame differs so much from the last predicted one."""
     _since: int = field(default=0, init=False)

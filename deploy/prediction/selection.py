@@ -1,7 +1,7 @@
 """Which macroblocks to enhance, over all frames of all streams that share a window of time.
 
 One queue for all: a busy camera may take the budget of a quiet one. Equal importance is decided by time, then by the
-stream's position on the command line, then in row-major order, so that two runs choose alike.
+stream's position on the command line, then in row-major order, so that the selection is reproducible.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How frames of one size go into a network, and how its answer comes back to their macroblocks."""
+"""How frames of one size are fed to a network, and how its output is mapped to their macroblocks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the user knows to be in the frames: COCO's JSON or MOT's text."""
+"""Ground-truth annotations: COCO JSON or MOT text."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Annotations:
         return {box[4] for boxes in self.boxes.values() for box in boxes}
 
     def knows(self, index: int, image_name: str = "") -> bool:
-        """Whether something was said of a frame: of a video by its index, else by its image's file name."""
+        """Whether a frame is annotated: identified by index in a video, or by image file name."""
         return (image_name or index) in self.boxes
 
     def of_frame(self, index: int, image_name: str, names: tuple[str, ...], kept: tuple[str, ...]) -> Detections:
@@ -53,7 +53,7 @@ class Annotations:
 
 
 def read_annotations(path: Path) -> Annotations:
-    """Read a file of either kind, told apart by its name's end.
+    """Read a file of either kind, identified by its suffix.
 
     Raises:
         InputError: missing, or of no such form.

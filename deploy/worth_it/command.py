@@ -15,10 +15,10 @@ if TYPE_CHECKING:  # heavy libraries are behind it
 
 
 def answer_command(description: str | None, how_to_open: Callable[[], OpenDetector]) -> None:
-    """Parse the command line, find out, and print the answer.
+    """Parse the command line, measure, and print the verdict.
 
     Args:
-        description: of the command, for --help.
+        description: the command's description, for --help.
         how_to_open: gives the function that makes the detector; called when the options were read, so that --help is
             immediate and works without heavy libraries.
     """

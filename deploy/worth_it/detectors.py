@@ -1,4 +1,4 @@
-"""The user's detector at its own size, and at larger ones where it can be had."""
+"""The user's detector at its own size and, if possible, at larger ones."""
 
 from __future__ import annotations
 

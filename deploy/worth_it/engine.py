@@ -20,7 +20,7 @@ from deploy.worth_it.ways import Enhanced, Ranking
 
 
 class EnhancerEngine(Closing):
-    """Runs what a user of `Enhancer` would run; see `Engine`.
+    """Runs the same as `Enhancer`; see `Engine`.
 
     Args:
         predictor: an .onnx file, or any function that `Enhancer` takes; None takes the embedded predictor.
@@ -74,7 +74,7 @@ class EnhancerEngine(Closing):
         return self._enhancers[key]
 
     def _predicted(self, lr: Image) -> Any:
-        """What the predictor says, given what `Enhancer.feedback` would have given it."""
+        """The predictor's importance, with the detections that `Enhancer.feedback` would pass."""
         if not self.takes_previous:
             return self._predictor(lr)
         previous = None if self._previous is None else boxes_of(self._previous, self.scale)

@@ -1,4 +1,4 @@
-"""Run every way on every frame: what it finds, and how long it takes."""
+"""Run every method on every frame: its detections and its time."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ class Measured:
     milliseconds: float
     """Median over the frames, detector included."""
     ap50: float | None = None
-    """Average precision at an IoU of 0.5 against annotations, where there are any."""
+    """Average precision at an IoU of 0.5 against annotations, if given."""
     mean_ap: float | None = None
     """Mean of it over IoUs of 0.5 to 0.95."""
 
 
 @dataclass(frozen=True, eq=False)
 class Look:
-    """One frame and what was found in it, for pictures."""
+    """One frame and its detections, for pictures."""
 
     sample: Sample
     wanted: Detections
@@ -55,7 +55,7 @@ class Look:
 
 @dataclass
 class Bench:
-    """Gathers what the ways find, frame by frame."""
+    """Collects the detections of all methods, frame by frame."""
 
     ways: Sequence[Way]
     """The first is the interpolated frame."""
@@ -79,7 +79,7 @@ class Bench:
     _truth: list[Detections] = field(default_factory=list)
 
     def run(self, samples: Iterable[Sample]) -> list[Measured]:
-        """Try all ways on all frames; the first frame is tried once before, so that nobody pays for a cold start."""
+        """Run all methods on all frames; the first frame is run once more in advance to warm up."""
         for number, sample in enumerate(samples):
             if number == 0:
                 self._all(sample)

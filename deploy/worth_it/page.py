@@ -1,4 +1,4 @@
-"""One page that stands alone: the sentence, the curve, the table, and pictures of detections lost and found again."""
+"""A self-contained page: the verdict, the curve, the table, and pictures of detections lost and regained."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def make_page(
         video: its name.
         verdict: sentence and rows.
         kinds: what each row stands for.
-        notes: what else is to be known, a sentence each.
+        notes: further notes, one sentence each.
         looks: frames to show.
         engine: enlarges them.
     """

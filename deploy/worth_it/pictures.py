@@ -1,4 +1,4 @@
-"""Pictures of detections: lost on the interpolated frame, and found again where blocks were enhanced."""
+"""Pictures of detections: lost on the interpolated frame, regained where blocks are enhanced."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def found_flags(wanted: Detections, found: Detections) -> NDArray[np.bool_]:
 
 
 def lost_picture(image: Image, wanted: Detections, nothing: Detections) -> Image:
-    """The interpolated frame with what is found there, and what is lost."""
+    """The interpolated frame with found and lost detections."""
     seen = found_flags(wanted, nothing)
     return _boxes(image, wanted, [FOUND if flag else LOST for flag in seen])
 
@@ -37,7 +37,7 @@ def lost_picture(image: Image, wanted: Detections, nothing: Detections) -> Image
 def found_again_picture(
     image: Image, selected: NDArray[np.bool_], wanted: Detections, nothing: Detections, enhanced: Detections
 ) -> Image:
-    """The enhanced frame with its blocks outlined, what is found again, still lost, or wrong.
+    """The enhanced frame with outlined blocks and the detections regained, still lost, or wrong.
 
     Args:
         image: (H, W, 3) uint8 RGB.

@@ -62,7 +62,7 @@ def find_out(
     """Measure and judge.
 
     Args:
-        options: what is tried.
+        options: the command's options.
         engine: enlarges frames.
         open_detector: makes the detector.
         lighter: another engine of the same factor, whose upscaler is tried on whole frames.

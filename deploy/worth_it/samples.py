@@ -1,4 +1,4 @@
-"""Frames to try: low-resolution ones, and the true frames that super-resolution should give back."""
+"""Test frames: low-resolution frames, and the true frames that super-resolution should restore."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Plan:
     scale: int
     """Size of the super-resolved frame over it."""
     has_true: bool
-    """Whether the source holds a true frame of the super-resolved size."""
+    """Whether the source has a true frame of the super-resolved size."""
     crop: tuple[int, int] | None = None
     """Rows and columns of the source, from the top left, that are the true frame as they are; None resizes."""
     reduction: Reduction = "area"

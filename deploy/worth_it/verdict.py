@@ -43,7 +43,7 @@ class Row:
     gain_high: float
     milliseconds: float
     ap50: float | None = None
-    """Against annotations, where there are any."""
+    """Against annotations, if given."""
     mean_ap: float | None = None
 
 

@@ -1,4 +1,4 @@
-"""Ways to detect in a low-resolution frame: enhancing, and what a practitioner would do instead."""
+"""Methods of detection in a low-resolution frame: enhancement and its alternatives."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ BUDGETS = (0.05, 0.1, 0.2, 0.3)
 CONTROL_BUDGET = 0.2
 """Share that blocks by chance and those of the frame before get."""
 Kind = Literal["nothing", "everything", "predicted", "control", "instead"]
-"""What a way stands for in the verdict: `instead` is what one would do without enhancing by importance."""
+"""Role of a method in the verdict: `instead` is an alternative to enhancement by importance."""
 Ranking = NDArray[np.float32]
 Detect = Callable[[Image], Detections]
 
