@@ -163,7 +163,7 @@ def _version(name: str) -> str | None:
 
 
 def _try(name: str, needed: bool, code: str, fix: str) -> Line:
-    """Run `code` in a process of its own."""
+    """Run `code` in a separate process."""
     environment = os.environ | {"PYTHONWARNINGS": "ignore", "GLOG_minloglevel": "3", "CUDA_VISIBLE_DEVICES": ""}
     try:
         done = subprocess.run(

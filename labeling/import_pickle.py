@@ -64,7 +64,7 @@ def read_ground_truth(pickles: tuple[Path, ...]) -> dict[int, NDArray[np.float32
     """Frame number -> (rows, cols) importance, of all the files together.
 
     Raises:
-        InputError: a file holds something else, frames of several shapes, or a frame that another file has too.
+        InputError: a file contains something else, frames of several shapes, or a frame that is also in another file.
     """
     from labeling.core.safe_pickle import read_plain_pickle
 

@@ -27,12 +27,12 @@ _MULTIPLE_PX = 32
 
 @dataclass(frozen=True)
 class AccModelSpec:
-    """What an AccModel is, apart from its weights."""
+    """Everything about an AccModel except its weights."""
 
     head: HeadName
     """levels: a class for each importance level; binary: important or not, as published; regression: a value."""
     level_values: tuple[float, ...]
-    """Importance in [0, 1] that each of its classes stands for; (0, 1) for binary and regression."""
+    """Importance in [0, 1] of each class; (0, 1) for binary and regression."""
     scale: int
     """Of the grid; see `Grid`."""
     block_px: int
@@ -102,7 +102,7 @@ class AccModel(nn.Module):
 
 
 def _repeat_last(images: Tensor, axis: int, count: int) -> Tensor:
-    """Append the last slice along `axis` so many times (the exporter gives ``functional.pad`` no fixed shape)."""
+    """Append the last slice along `axis` `count` times (the exporter gives ``functional.pad`` no fixed shape)."""
     last = images.narrow(axis, int(images.shape[axis]) - 1, 1)
     return torch.cat([images, *[last] * count], dim=axis) if count else images
 

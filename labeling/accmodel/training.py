@@ -49,7 +49,7 @@ class Examples:
     """The size to which all are padded, and its macroblocks."""
 
     def image(self, index: int) -> NDArray[np.uint8]:
-        """(H, W, 3) uint8 RGB; what is padded is black."""
+        """(H, W, 3) uint8 RGB; padding is black."""
         return pad_to(read_image(self.frames[index].image), self.grid.height_px, self.grid.width_px, fill=0)
 
     def images(self, indices: Sequence[int], device: str) -> Tensor:
@@ -58,7 +58,7 @@ class Examples:
 
 
 def train_accmodel(options: TrainAccModelOptions) -> Path:
-    """Train, and write the model, its record and what else was asked for. Returns the model's path.
+    """Train, and write the model, its record and optional files. Returns the model's path.
 
     Raises:
         RegenError: the dataset or the weights cannot be used, or the loss is not finite.
@@ -203,7 +203,7 @@ def _spec(head: HeadName, manifest: Manifest, origin: str) -> AccModelSpec:
 
 
 def _targets(levels: Levels, options: TrainAccModelOptions, num_levels: int) -> Tensor:
-    """What the head should say of each block: (N, rows, cols) classes, or values in [0, 1].
+    """The head's target for each block: (N, rows, cols) classes, or values in [0, 1].
 
     `IGNORE_LEVEL` stays: it is no class, and no such value.
     """

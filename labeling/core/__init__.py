@@ -1,1 +1,1 @@
-"""What the features of labeling share, above `deploy.core`."""
+"""Code that the parts of labeling share, on top of `deploy.core`."""

@@ -1,4 +1,4 @@
-"""What the options of several commands are made of."""
+"""Helpers for options of several commands."""
 
 from __future__ import annotations
 

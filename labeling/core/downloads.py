@@ -18,7 +18,7 @@ def download(url: str, path: Path, *, sha256: str) -> None:
     Args:
         url: its address.
         path: where to put it; an earlier file is replaced.
-        sha256: hexadecimal digits that its SHA-256 begins with; all 64 where they are known.
+        sha256: first hexadecimal digits of its SHA-256; all 64 if known.
 
     Raises:
         InputError: no answer, or another checksum; `path` is as it was.

@@ -70,7 +70,7 @@ def frame_size(video: VideoInfo, height_px: int, scale: int) -> FrameSize:
 
 @dataclass(frozen=True)
 class LrStream:
-    """A video that holds the low-resolution frames of another one."""
+    """A video that contains the low-resolution frames of another one."""
 
     path: Path
     """The video."""
@@ -89,7 +89,7 @@ def read_pairs(
 ) -> Iterator[FramePair]:
     """Decode the selected frames of a video or a folder of images at both sizes, one at a time.
 
-    What is lost was told when the source was probed.
+    Losses were reported when the source was probed.
 
     Args:
         path: the source.
@@ -127,7 +127,7 @@ def _twins(stream: LrStream, size: FrameSize) -> Callable[[int], NDArray[np.uint
             if found is None:
                 raise InputError(f"{stream.path} ends before frame {index}", hint="Check that it plays to the end.")
             last[:] = [found]
-        # What was added for the encoder, which needs even sides, is cut off.
+        # Crop the padding that the encoder, which needs even sides, required.
         return np.ascontiguousarray(last[0].image[: size.height_px, : size.width_px])
 
     return twin

@@ -18,7 +18,7 @@ def read_onnx(path: Path, kind: str) -> onnx.ModelProto:
 
     Args:
         path: the file.
-        kind: what it is to be, for messages ("detector").
+        kind: its role, for messages ("detector").
 
     Raises:
         WeightsError: missing, not ONNX, with loops, or with tensors in other files.
@@ -55,5 +55,5 @@ def frame_inputs(model: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
 
 
 def dims_of(value: onnx.ValueInfoProto) -> tuple[int, ...]:
-    """The shape of an input or output; 0 stands for what is free."""
+    """The shape of an input or output; 0 means dynamic."""
     return tuple(max(0, dimension.dim_value) for dimension in value.type.tensor_type.shape.dim)

@@ -1,4 +1,4 @@
-"""Read pickles of plain data without running what is in them: arrays, dicts, sequences, numbers, strings.
+"""Read pickles of plain data without running code in them: arrays, dicts, sequences, numbers, strings.
 
 Python's pickle machine can call anything. Here it reaches only stand-ins, which keep what they are given; arrays are
 rebuilt from bytes afterwards. Even numpy's own classes stay out of reach: a forged dtype state can make numpy follow
@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Factories = Mapping[tuple[str, str], Callable[..., Any]]
-"""(module, name) as a pickle asks for it -> what it gets."""
+"""(module, name) as requested by a pickle -> its replacement."""
 _NUMBERS = frozenset("biufc")
 _MAX_DEPTH = 32
 
@@ -28,7 +28,7 @@ class StandIn:
     _resolved: NDArray[Any] | None = None
 
     def resolve(self) -> Any:
-        """The array that it stands for; the same one each time, however often the pickle names it."""
+        """The array it represents; always the same one."""
         if self._resolved is None:
             self._resolved = self._make()
         return self._resolved
@@ -38,7 +38,7 @@ class StandIn:
 
 
 class _Dtype:
-    """Stands in for numpy.dtype: a type code and whether it is big-endian."""
+    """Replaces numpy.dtype: a type code and whether it is big-endian."""
 
     def __init__(self, code: str, *_flags: object) -> None:
         self.code, self.big_endian = code, False
@@ -54,7 +54,7 @@ class _Dtype:
 
 
 class _Array(StandIn):
-    """Stands in for numpy.ndarray."""
+    """Replaces numpy.ndarray."""
 
     def __init__(self, *_arguments: object) -> None:
         self.state: tuple[Any, ...] = ()
@@ -70,7 +70,7 @@ class _Array(StandIn):
 
 
 class _Left(StandIn):
-    """Stands in for an object of a package whose objects are left out: whatever it is given is dropped."""
+    """Replaces an object of a package whose objects are left out; its contents are dropped."""
 
     def __init__(self, *_arguments: object) -> None:
         pass
@@ -141,14 +141,14 @@ def load_plain(data: bytes, more: Factories | None = None, leave_out: frozenset[
 
     Args:
         data: the pickle.
-        more: what it may ask for besides numpy's arrays, with `StandIn`s or plain data as results.
+        more: what it may request besides numpy's arrays, with `StandIn`s or plain data as results.
         leave_out: packages whose objects are expected in it. None comes in their place; nothing of them is imported.
 
     Returns:
-        Arrays as numpy arrays, everything else as Python's own types.
+        Arrays as numpy arrays, everything else as built-in Python types.
 
     Raises:
-        pickle.UnpicklingError: damaged, or it holds anything else.
+        pickle.UnpicklingError: it is damaged, or contains anything else.
     """
     try:
         _check_memo(data)

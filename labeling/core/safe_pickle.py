@@ -1,4 +1,4 @@
-"""Read pickles of plain data and PyTorch's tensors without running what is in them; see `plain_pickle`."""
+"""Read pickles of plain data and PyTorch tensors without running code in them; see `plain_pickle`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from labeling.core.plain_pickle import Factories, StandIn, load_plain
 
 
 class _Storage(StandIn):
-    """Stands in for a tensor's storage: the bytes of a file of torch.save."""
+    """Replaces a tensor's storage: the bytes of a file of torch.save."""
 
     def __init__(self, data: bytes) -> None:
         self.data = data
@@ -32,7 +32,7 @@ class _Storage(StandIn):
 
 
 class _Tensor(StandIn):
-    """Stands in for torch.Tensor: a storage and how it is laid out."""
+    """Replaces torch.Tensor: a storage and its layout."""
 
     def __init__(self, storage: _Storage, offset: int, size: tuple[int, ...], stride: tuple[int, ...], *_: Any) -> None:
         self.storage, self.offset, self.size, self.stride = storage, offset, tuple(size), tuple(stride)
@@ -61,10 +61,10 @@ def read_plain_pickle(path: Path, *, leave_out: frozenset[str] = frozenset()) ->
         leave_out: packages whose objects are expected in it. None comes in their place; nothing of them is imported.
 
     Returns:
-        Tensors and arrays as numpy arrays, everything else as Python's own types.
+        Tensors and arrays as numpy arrays, everything else as built-in Python types.
 
     Raises:
-        InputError: missing, damaged, or it holds anything else.
+        InputError: it is missing or damaged, or contains anything else.
     """
     try:
         return load_plain(path.read_bytes(), _TENSORS, leave_out)

@@ -25,7 +25,7 @@ _KILLED = "It probably ran out of memory: close other programs, or use smaller f
 
 @dataclass(frozen=True)
 class Stage:
-    """One command, what it reads and what it leaves."""
+    """One command with its inputs and outputs."""
 
     name: str
     command: tuple[str, ...]
@@ -49,8 +49,8 @@ def run_stage(stage: Stage, stamps: Path, log: Path | None = None) -> None:
 
     Args:
         stage: what to run.
-        stamps: folder that remembers what was run.
-        log: file for what the command says; None lets it speak here.
+        stamps: folder that records completed runs.
+        log: file for the command's output; None prints it.
 
     Raises:
         RegenError: it failed, and without a log has said why; or it was killed.

@@ -36,7 +36,7 @@ def load_script(path: Path) -> Any:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # TorchScript is deprecated, yet files of it are about
             module: Any = torch.jit.load(str(path), map_location="cpu")  # type: ignore[no-untyped-call]
-    except Exception as error:  # a damaged file meets whatever error is next
+    except Exception as error:  # a damaged file can raise any error
         raise _unreadable(path, error) from None
     module.eval()
     return _without_gradients(module)
@@ -59,7 +59,7 @@ def load_export(path: Path) -> tuple[Any, torch.Tensor]:
         (name,) = program.graph_signature.user_inputs[:1]
         node = next(node for node in program.graph.nodes if node.name == name)
         example: torch.Tensor = node.meta["val"]
-    except Exception as error:  # the loader raises whatever it meets
+    except Exception as error:  # the loader raises all kinds of exceptions
         raise _unreadable(path, error) from None
     return _without_gradients(module), example
 

@@ -1,4 +1,4 @@
-"""What an interrupted training goes on from: the one convention of everything that PyTorch trains here.
+"""Checkpoints to resume training from, for all PyTorch training in this project.
 
 The same command goes on from its newest checkpoint, to the same weights as without the interruption. Another command
 never finds it: the file is named by all that determines the result. (PaddleSeg's layout, a folder for each checkpoint,
@@ -26,7 +26,7 @@ class Stateful(Protocol):
         ...
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> Any:
-        """Take up what was remembered."""
+        """Restore the saved state."""
         ...
 
 
@@ -34,7 +34,7 @@ class TrainingCheckpoint:
     """The state of one training on disk.
 
     Args:
-        folder: where it lies; made when there is something to keep.
+        folder: its location; created when needed.
         made_of: all that determines the result, as plain values.
         parts: what has a state, by name.
     """
@@ -53,7 +53,7 @@ class TrainingCheckpoint:
         """Bring all parts into the state that was kept.
 
         Returns:
-            The numbers that `save` was given; None where nothing was kept.
+            The numbers passed to `save`; None without a checkpoint.
         """
         if not self._path.is_file():
             return None

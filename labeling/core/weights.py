@@ -1,4 +1,4 @@
-"""Weight files: read without running what is in them, and fetched once into PyTorch's usual cache."""
+"""Weight files: read without running code in them, and downloaded once into PyTorch's cache."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from deploy.core.files import sha256_of
 from labeling.core.downloads import download
 
 WRAPPERS = ("model_state_dict", "state_dict", "params_ema", "params-ema", "params", "model", "net")
-"""Under which training frameworks save weights beside other things; of several, the first."""
+"""Keys under which training frameworks save weights; the first one present is used."""
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
@@ -32,7 +32,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
             with safe_open(str(path), framework="pt") as stream:
                 return {key: stream.get_tensor(key) for key in stream.keys()}  # noqa: SIM118
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # safetensors and torch raise whatever they meet
+    except Exception as error:  # safetensors and torch raise all kinds of exceptions
         raise WeightsError(f"not plain weights: {path} ({first_line(error)})", hint="Give a state dict.") from None
     for wrapper in WRAPPERS:
         if isinstance(state, dict) and isinstance(state.get(wrapper), dict):
@@ -50,7 +50,7 @@ def refuse_weights(kind: str, name: str, weights: Path | None) -> None:
 
 
 def read_metadata(path: Path) -> dict[str, str]:
-    """What a safetensors file says of itself; nothing for other files."""
+    """The metadata of a safetensors file; empty for other files."""
     if path.suffix != ".safetensors":
         return {}
     with safe_open(str(path), framework="pt") as stream:

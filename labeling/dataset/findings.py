@@ -1,4 +1,4 @@
-"""What looks wrong with a dataset: levels that teach little, videos without objects, splits that share frames."""
+"""Problems of a dataset: uninformative levels, videos without objects, splits that share frames."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def resolution_findings(detector: ModelRecord, grid: Grid) -> list[str]:
 
 
 def shared_frames(frames: Mapping[SplitName, list[LabelledFrame]], grid: Grid) -> list[str]:
-    """Frames of one split that show what a frame of another split shows.
+    """Frames of one split that look the same as a frame of another split.
 
     Args:
         frames: by split, all of one size.
@@ -118,7 +118,7 @@ def shared_frames(frames: Mapping[SplitName, list[LabelledFrame]], grid: Grid) -
 
 
 def all_findings(manifest: Manifest, frames: Mapping[SplitName, list[LabelledFrame]]) -> list[str]:
-    """Everything that looks wrong, each in a sentence."""
+    """All problems, one sentence each."""
     found = []
     for split in SPLITS:
         histogram = manifest.splits[split].level_histogram

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import PurePath
 
 IGNORE_LEVEL = 255
-"""What a label holds where nothing is known."""
+"""Label value of unknown pixels."""
 
 
 def frame_file_name(index: int) -> str:

@@ -34,7 +34,7 @@ def read_lines(path: Path) -> list[str]:
 
 
 def split_line(line: str) -> tuple[str, str] | None:
-    """The two names of a line; None where it is not two names with one space between."""
+    """The two names of a line; None unless it is two names separated by one space."""
     words = line.split(" ")
     return (words[0], words[1]) if len(words) == 2 and all(words) and line.split() == words else None
 

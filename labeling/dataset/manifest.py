@@ -49,9 +49,9 @@ class ModelRecord(Record):
 
     name: str
     weights_sha256: Sha256 | Literal[""]
-    """Hash of the weights; empty where there are none."""
+    """Hash of the weights; empty without weights."""
     settings: dict[str, str | int | float | tuple[str, ...]] = {}
-    """Everything else that changes what it computes."""
+    """Everything else that affects its results."""
 
 
 class Calibration(Record):
@@ -99,7 +99,7 @@ class ClipRecord(Record):
     stop_seconds: float | None
     """First time that was not; None: to the end."""
     every: int
-    """One frame in so many was taken."""
+    """Every Nth frame was taken."""
 
 
 class SourceRecord(Record):
@@ -108,7 +108,7 @@ class SourceRecord(Record):
     video_id: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")
     """Name of its folders in the dataset."""
     path: str
-    """Where it was."""
+    """Its path."""
     sha256: Sha256
     width_px: int
     height_px: int
@@ -120,7 +120,7 @@ class SourceRecord(Record):
     lr_sha256: str = ""
     """Hash of that."""
     clips: tuple[ClipRecord, ...] = ()
-    """What it is for, if that was said."""
+    """Its split, if assigned."""
     losses: tuple[LossRecord, ...] = ()
     """What of it could not be used."""
     frame_height_px: int | None = Field(None, ge=1)

@@ -33,7 +33,7 @@ _MUST_AGREE = ("num_levels", "curve", "reduction")
 
 
 def merge_datasets(datasets: Sequence[Path], out: Path) -> Manifest:
-    """Write a dataset that holds the frames of all, each with its own label.
+    """Write a dataset with the frames of all, each with its own label.
 
     The same frame may be there several times with other labels, of other detectors: a model then learns their mean.
     Videos keep their names where those differ; others get the number of their dataset. Files are hard links where the

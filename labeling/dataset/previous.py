@@ -1,4 +1,4 @@
-"""Score maps of the detections of the frame before, added to a dataset: what a runtime knows without paying for it."""
+"""Score maps of the previous frame's detections, added to a dataset: available at run time at no cost."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ def add_previous(dataset: Path, detect: Detect, record: ModelRecord) -> int:
     the dataset's frames are, but not coded. The first frame of a video has a map of zeros. What is there is kept.
 
     Args:
-        dataset: a finished dataset whose videos are where they were.
+        dataset: a finished dataset whose videos are still in place.
         detect: from (H, W, 3) uint8 RGB to detections.
-        record: what the detector is, for the manifest.
+        record: the detector, for the manifest.
 
     Returns:
         Number of maps.

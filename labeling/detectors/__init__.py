@@ -1,4 +1,4 @@
-"""Detectors by name. To add one: a file in this folder and a line in the table (see CONTRIBUTING.md)."""
+"""Detectors by name. To add one, see CONTRIBUTING.md."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a detector is: a differentiable function from frames to scored boxes."""
+"""The interface of detectors: a differentiable function from frames to scored boxes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Detections:
-    """What was found in one frame, after the score threshold and non-maximum suppression, best first."""
+    """Detections in one frame, after the score threshold and non-maximum suppression, best first."""
 
     boxes: Tensor
     """(M, 4) float32 x0, y0, x1, y1 in pixels of the frame, detached."""
@@ -29,10 +29,10 @@ class Detections:
 
 @dataclass(frozen=True)
 class DetectorSettings:
-    """What a detector may be told."""
+    """Settings of a detector."""
 
     weights: Path | None = None
-    """Its file; None takes the published one, where there is one."""
+    """Weights file; None uses the published one, if any."""
     score_threshold: float | None = None
     """Detections below are dropped; None takes the detector's own."""
     classes: tuple[str, ...] = ()
@@ -76,9 +76,9 @@ class Detector(Protocol):
     classes: tuple[str, ...]
     """Names of the classes that are kept."""
     description: str
-    """What it is, for people; empty where its name says it."""
+    """A description; empty if the name is enough."""
     record: dict[str, str | tuple[str, ...]]
-    """What else has to be known to make the same detector again; see `DetectorSettings`."""
+    """Further settings needed to recreate the detector; see `DetectorSettings`."""
 
     def detect(self, images: Tensor, *, score_threshold: float | None = None) -> list[Detections]:
         """Find objects.

@@ -1,4 +1,4 @@
-"""From scored boxes to detections: what the adapters of whole detection libraries share."""
+"""From scored boxes to detections: shared by the adapters of detection libraries."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def select_detections(
         scores: (K, C) of the kept classes, differentiable, in [0, 1].
         kept_classes: (C,) index of each column's class in the detector's names.
         size: height and width of the frame in pixels.
-        least_score: what is lower is dropped.
+        least_score: drop candidates with a lower score.
         nms_iou: overlap of the same class that is too much.
 
     Raises:

@@ -88,7 +88,7 @@ def _build(variant: str) -> nn.Module:
 
 
 def _read(path: Path) -> dict[str, Tensor]:
-    """The model zoo's files are pickles of arrays: read without running what is in them."""
+    """The model zoo's files are pickles of arrays: read without running code in them."""
     if path.suffix != ".pkl":
         return read_state(path)
     if not path.is_file():

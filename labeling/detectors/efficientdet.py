@@ -41,7 +41,7 @@ class EfficientDetDetector(CocoDetector):
         self._state = read_state(self._source)
         self.weights_sha256 = sha256_of(self._source)
         self._networks: dict[tuple[int, int], tuple[nn.Module, Tensor]] = {}
-        self._network(INPUT_MULTIPLE_PX, INPUT_MULTIPLE_PX)  # wrong weights are told at once
+        self._network(INPUT_MULTIPLE_PX, INPUT_MULTIPLE_PX)  # report wrong weights immediately
 
     def detect(self, images: Tensor, *, score_threshold: float | None = None) -> list[Detections]:
         """See `Detector.detect`."""

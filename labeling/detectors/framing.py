@@ -14,7 +14,7 @@ def prepare_frame(image: Tensor, preparation: Preparation, size: tuple[int, int]
 
     Args:
         image: (1, 3, H, W) RGB in [0, 1].
-        preparation: what is done.
+        preparation: the family's preparation.
         size: height and width of the network's frame.
 
     Returns:

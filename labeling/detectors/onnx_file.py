@@ -23,7 +23,7 @@ from labeling.detectors.onnx_graph import DetectorGraph, for_size, read_graph, r
 from labeling.detectors.onnx_operators import convert_to_torch
 from labeling.detectors.places import Places
 
-warnings.filterwarnings("ignore", module="onnx2torch")  # what it says of PyTorch is for its authors
+warnings.filterwarnings("ignore", module="onnx2torch")  # its warnings about PyTorch are for its authors
 
 
 class OnnxDetector(DetectorWithClasses):

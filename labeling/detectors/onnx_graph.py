@@ -42,13 +42,13 @@ class DetectorGraph:
 
     path: Path
     model: onnx.ModelProto
-    """As it is in the file, but for types: float16 has become float32."""
+    """As in the file, except that float16 is converted to float32."""
     input_name: str
     """The input that takes the frame, (1, 3, H, W)."""
     size: Size | None
-    """Its height and width; None where they are free."""
+    """Its height and width; None if dynamic."""
     names: str
-    """What the metadata say of classes; empty if nothing."""
+    """Class names in the metadata; empty if missing."""
 
 
 def read_graph(path: Path) -> DetectorGraph:
@@ -143,7 +143,7 @@ def _lower_opset(model: onnx.ModelProto) -> None:
 
 
 def _lower_node(node: onnx.NodeProto, known: dict[str, Any]) -> None:
-    """Take back what opsets 18 to 21 changed in how an operator is written, not in what it does."""
+    """Undo changes of opsets 18 to 21 in how an operator is written but not in what it computes."""
     defaults = {"antialias": 0, "keep_aspect_ratio_policy": b"stretch", "saturate": 1, "noop_with_empty_axes": 0}
     for attribute in list(node.attribute):
         same = attribute.name in defaults and helper.get_attribute_value(attribute) == defaults[attribute.name]

@@ -61,11 +61,11 @@ def _convert_mish(node: OnnxNode, graph: OnnxGraph) -> OperationConverterResult:
 
 
 def convert_to_torch(model: onnx.ModelProto, path: Path) -> nn.Module:
-    """A module that computes what the model does, with gradients.
+    """A module that computes the same as the model, with gradients.
 
     Args:
         model: in float32, of opset 17 or less.
-        path: where it is from, for messages.
+        path: its file, for messages.
 
     Raises:
         WeightsError: an operator cannot be converted; it is named.

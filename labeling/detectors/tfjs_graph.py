@@ -37,7 +37,7 @@ class TfjsGraph:
     """The network, evaluated node by node on (N, C, H, W) tensors.
 
     Args:
-        path: ``model.json``; the weight files it names lie beside it.
+        path: ``model.json``; its weight files are next to it.
 
     Raises:
         WeightsError: missing, damaged, or an operator outside the table.

@@ -55,7 +55,7 @@ class TorchProgramDetector(DetectorWithClasses):
         """See `Detector.detect`.
 
         Raises:
-            WeightsError: the program does not return what it should.
+            WeightsError: the program returns something else.
         """
         return [self._detect_one(image[None], score_threshold or self.score_threshold) for image in images]
 

@@ -173,7 +173,7 @@ def _manifest(
 
 
 def _report(manifest: Manifest, videos: dict[str, VideoImportance], options: LabelOptions) -> None:
-    """Print what was made, and warn of labels that teach little."""
+    """Print a summary, and warn of uninformative labels."""
     print(f"wrote {options.out}")
     for split, record in manifest.splits.items():
         pixels = max(1, sum(record.level_histogram))

@@ -9,7 +9,7 @@ from labeling.dataset.manifest import MANIFEST_NAME, Manifest, ModelRecord, read
 from labeling.labels.compatibility import require_same_kind
 from labeling.labels.options import LabelOptions
 
-# What the unit of raw importance hangs on.
+# Determines the unit of raw importance.
 _SCALE_OPTIONS = (
     "scale",
     "interpolation",

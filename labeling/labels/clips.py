@@ -26,7 +26,7 @@ class Clip:
     path: Path
     """The video, or the folder of images."""
     split: SplitName | None
-    """What it is for; None: as the shares have it."""
+    """Its split; None: by the shares."""
     selection: FrameSelection
     """Which of its frames."""
 
@@ -76,7 +76,7 @@ def clips_of(options: LabelOptions) -> list[Clip]:
 
 
 def _listed(file: Path, usual: FrameSelection) -> list[Clip]:
-    """The entries of a list file; what an entry does not say is as for all videos."""
+    """The entries of a list file; missing values are those of all videos."""
     try:
         with file.open("rb") as stream:
             text = stream.read(_MOST_BYTES + 1)

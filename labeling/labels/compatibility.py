@@ -11,7 +11,7 @@ from labeling.labels.job import BEFORE, option_values
 from labeling.labels.options import LabelOptions
 
 _DEFAULTS = {field.name: field.default for field in fields(LabelOptions)} | BEFORE
-"""Of what a manifest lacks."""
+"""Defaults of options missing in a manifest."""
 
 
 def require_same_kind(
@@ -51,7 +51,7 @@ def differing_options(manifest: Manifest, values: Mapping[str, object]) -> list[
 
 
 def is_complete(options: LabelOptions, fingerprint: str) -> bool:
-    """Whether the output is this very job's; says so.
+    """Whether the output is already this job's; prints a message.
 
     Raises:
         OptionError: it is another job's and --overwrite was not given.

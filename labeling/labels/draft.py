@@ -1,4 +1,4 @@
-"""A dataset in the making: a folder beside the output, named by all that determines the labels."""
+"""An unfinished dataset: a folder next to the output, named by everything that determines the labels."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from labeling.dataset.layout import image_name
 
 @dataclass(frozen=True)
 class WorkFolder:
-    """Unfinished work of one job, beside the output and named by the job's fingerprint."""
+    """Unfinished work of one job, next to the output and named by the job's fingerprint."""
 
     root: Path
     """The folder."""
@@ -58,7 +58,7 @@ class WorkFolder:
 
     @contextmanager
     def locked(self, shard: str | None) -> Iterator[None]:
-        """Keep a second process off the same job, or off the same part of it.
+        """Prevent a second process from working on the same job, or the same part of it.
 
         Raises:
             OutputError: another process is at work there.

@@ -13,7 +13,7 @@ from labeling.labels.job import BEFORE, LabelJob, option_values
 from labeling.labels.options import LabelOptions
 from labeling.maths.split import SPLITS
 
-# What is done to raw importance, and which frames are taken: it may differ.
+# Options of normalization and frame selection may differ.
 _AFTERWARDS = {"levels", "curve", "scope", "split", "gap_seconds", "start_seconds", "stop_seconds", "every"}
 
 
@@ -43,7 +43,7 @@ def reuse_importance(
         DatasetError: it cannot be read.
     """
     manifest = read_manifest(dataset)
-    # What a frame looks like in a coded video hangs on where the video begins.
+    # The frames of an encoded video depend on where the video begins.
     coded: set[str] = set()
     same: dict[str, tuple[object, object]] = {"versions": (versions, manifest.versions)}
     if options.lr_codec:

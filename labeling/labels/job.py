@@ -59,14 +59,14 @@ BEFORE: dict[str, object] = {"stream": None, "reduce": "area", "lr_codec": None}
 
 @dataclass(frozen=True)
 class PlannedVideo:
-    """One video and what is wanted of it."""
+    """One video and the frames to label."""
 
     video_id: str
     """Name of its folders in the dataset."""
     info: VideoInfo
     """What probing found."""
     size: FrameSize
-    """What it is worked on at."""
+    """The size of its frames."""
     grid: Grid
     """The macroblocks of its frames."""
     sha256: str
@@ -106,7 +106,7 @@ class PlannedVideo:
         )
 
     def source_record(self, *, of_one_size: bool = True) -> SourceRecord:
-        """What the manifest says of it; of its frames' size only where videos differ."""
+        """Its entry in the manifest, with its frame size only if videos differ."""
         return SourceRecord(
             video_id=self.video_id,
             path=_as_text(str(self.info.path.resolve())),
@@ -215,7 +215,7 @@ def reading(options: LabelOptions) -> ReadOptions:
 
 
 def plan_job(options: LabelOptions) -> LabelJob:
-    """Probe the videos, telling what is lost of them, and decide every frame's split.
+    """Probe the videos, report losses, and assign every frame to a split.
 
     Raises:
         InputError: a video cannot be used.
@@ -311,7 +311,7 @@ def _probed(path: Path, selection: FrameSelection, how: ReadOptions, report: Sou
 
 
 def _size_of(info: VideoInfo, twin: VideoInfo | None, options: LabelOptions) -> FrameSize:
-    """What a video is worked on at: the size of its twin, or what the options say."""
+    """Frame size of a video: that of its low-resolution twin, or from the options."""
     if twin is not None:
         size = FrameSize.of(twin.height_px, twin.width_px, options.scale, info)
     else:

@@ -43,7 +43,7 @@ def label_here(job: LabelJob, part: int, parts: int, labeller: Labeller, work: W
 
 
 def try_one_frame(job: LabelJob, labeller: Labeller) -> str:
-    """Run everything on the first frame that is to be labeled, forward and backward; says what came of it.
+    """Run everything on the first frame to label, forward and backward; returns a summary.
 
     Raises:
         RegenError: the detector or the upscaler cannot be used.
@@ -124,7 +124,7 @@ def label_frames(
 
 
 def preview_folder(out: Path) -> Path:
-    """Where previews of a dataset go: beside it, since it is not there yet."""
+    """Folder for previews of a dataset, next to it."""
     return out.with_name(f"{out.resolve().name}-preview")
 
 

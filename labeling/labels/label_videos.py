@@ -24,7 +24,7 @@ VERSIONED_PACKAGES = ("torch", "numpy", "av", "pillow")
 
 
 def label_videos(options: LabelOptions) -> None:
-    """Make the dataset ``options.out``, going on with unfinished work of the same job.
+    """Make the dataset ``options.out``, resuming unfinished work of the same job.
 
     Raises:
         RegenError: bad options, videos, weights, or an output folder that is in use.
@@ -63,7 +63,7 @@ def label_videos(options: LabelOptions) -> None:
     part, parts = parse_shard(options.shard)
     with work.locked(options.shard):
         if is_complete(options, fingerprint):  # by a process that ended just now
-            if options.shard is None:  # else others may be at work here
+            if options.shard is None:  # otherwise other parts may still be running
                 clear(work.root)
             return
         if options.importance_from:

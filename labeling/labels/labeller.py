@@ -41,7 +41,7 @@ class Labeller:
 
         Args:
             pair: the frame.
-            always_differentiate: differentiate candidates of any score where nothing is detected, to see that it works.
+            always_differentiate: differentiate candidates of any score if nothing is detected, as a test.
         """
         with autocast(self.device, "float32" if self.options.precision == "float16" else self.options.precision):
             importance, num_detections = self._label(pair)

@@ -61,7 +61,7 @@ def match_twin(video: VideoInfo, twin: VideoInfo, wanted: list[int]) -> LrStream
 
 
 def _offset(video: VideoInfo, twin: VideoInfo, chosen: list[int], step: float) -> Fraction:
-    """By how many seconds the twin is behind, as its pictures show; 0 where nothing speaks clearly for another."""
+    """Delay of the twin in seconds, estimated from its frames; 0 unless another value is clear."""
     most = round(MOST_SECONDS_OFF / step)
     first, second = _thumbnails(video.path, frozenset(chosen)), _thumbnails(twin.path, None)
     times = np.array([float(seconds) for seconds in twin.seconds])

@@ -34,7 +34,7 @@ def label_on_ray(job: LabelJob, options: LabelOptions, work: WorkFolder) -> None
 
     Raises:
         OptionError: Ray is not installed, or there is no such cluster.
-        RegenError: what a worker met.
+        RegenError: a worker's error.
     """
     try:
         import ray
@@ -101,7 +101,7 @@ def _finished(ray: Any, pending: list[Any]) -> Iterator[int]:
 
 
 def _label_run(shared: tuple[LabelOptions, WorkFolder, int], video: PlannedVideo, frames: list[int]) -> list[int]:
-    """Runs on a worker: label the frames that are not done, and say which were asked for."""
+    """Runs on a worker: label the missing frames, and return the requested ones."""
     import torch
 
     options, work, threads = shared

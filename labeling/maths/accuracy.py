@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 Objective = Literal["scores", "agreement", "f1"]
 LOOK_BELOW = 0.2
-"""The scores of objects are followed down to this fraction of the detector's threshold; what is lower counts as 0."""
+"""Scores of objects are tracked down to this fraction of the detector's threshold; lower ones count as 0."""
 F1_SOFTNESS = 0.1
 """Width, in score, of the soft step at the threshold in `SoftF1`."""
 
@@ -40,7 +40,7 @@ class Accuracy(Protocol):
 
 @dataclass(frozen=True)
 class SumOfScores:
-    """Sum of the scores of what is detected, as in RegenHance's released code."""
+    """Sum of the scores of the detections, as in RegenHance's released code."""
 
     detector: Detector
 
@@ -96,7 +96,7 @@ class SoftF1:
 @dataclass(frozen=True, eq=False)
 class _Comparison:
     reference_scores: Tensor
-    """(R,) score of each reference object on the frame, 0 where it is not found at all."""
+    """(R,) score of each reference object on the frame, 0 if it is not found."""
     reference_is_found: Tensor
     """(R,) bool."""
     other_scores: Tensor
@@ -122,7 +122,7 @@ def _compare(detector: Detector, image: Tensor, reference: Detections) -> _Compa
 
 
 def _constant_if_empty(value: Tensor, num_candidates: int) -> Tensor:
-    """Spare the backward pass where there is nothing to pass through."""
+    """Skip the backward pass if there is nothing to differentiate."""
     return value if num_candidates else value.detach()
 
 

@@ -84,7 +84,7 @@ def block_importance(
         norm: |.| of a pixel is the sum of the channels' magnitudes (1) or their Euclidean length (2).
 
     Returns:
-        (rows, cols) float32; not negative but for ``path``.
+        (rows, cols) float32; negative only for ``path``.
     """
     if variant == "path":
         weight = (gradient * (super_resolved - interpolated)).sum(dim=0)

@@ -25,7 +25,7 @@ def fit_knots(importance: NDArray[Any], curve: Curve) -> Knots:
     ``quantile``: the rank among the positive importances; zero stays 0.
 
     Args:
-        importance: any shape, finite. What is negative (enhancing would harm) counts as 0.
+        importance: any shape, finite. Negative values (enhancement would harm) count as 0.
         curve: which function.
     """
     values = np.maximum(np.asarray(importance, np.float64).ravel(), 0.0)

@@ -84,6 +84,6 @@ def _cut_time(times: Sequence[Fraction], cut: int) -> Fraction:
 
 
 def evenly_spaced(items: Sequence[Item], most: int) -> list[Item]:
-    """At most so many of the items, from the first to the last, in order."""
+    """At most `most` of the items, evenly from the first to the last, in order."""
     picks = np.unique(np.linspace(0, len(items) - 1, min(most, len(items))).round().astype(int))
     return [items[pick] for pick in picks]

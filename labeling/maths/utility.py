@@ -1,4 +1,4 @@
-"""What an importance map is worth: accuracy when only its top blocks are enhanced (docs/algorithm.md)."""
+"""Utility of an importance map: accuracy when only its top blocks are enhanced (docs/algorithm.md)."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ class ArrayDetector:
         return self._size or frame
 
     def zoom(self, frame: Size) -> float:
-        """Whatever the detector does inside is not seen from here."""
+        """The detector's internal preparation is not visible here."""
         height, width = self.size_for(frame)
         return min(height / frame[0], width / frame[1])
 

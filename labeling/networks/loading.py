@@ -87,7 +87,7 @@ def require_weights(kind: str, weights_sha256: str, record: ModelRecord) -> None
 
 
 def model_records(detector: Detector, upscaler: Upscaler) -> tuple[ModelRecord, ModelRecord]:
-    """What the manifest says of the detector and of the upscaler."""
+    """The manifest's records of the detector and the upscaler."""
     settings = {"score_threshold": detector.score_threshold, "classes": detector.classes, **detector.record}
     enlarging = {"scale": upscaler.scale, **upscaler.record}
     return (

@@ -12,9 +12,9 @@ from deploy.core.files import sha256_of
 SUFFIXES = {".onnx", ".pt", ".pth", ".pt2", ".pkl", ".safetensors", ".pb", ".bin", ".h5", ".ckpt", ".torchscript"}
 """Files that may be weights; others are not hashed."""
 CACHE = Path(__file__).parents[2] / "datasets" / "cache"
-"""Where this project keeps what it fetches."""
+"""Folder for downloaded files."""
 EMBEDDED = Path(__file__).parents[1] / "upscalers" / "weights"
-"""Upscalers that come with the project, earlier ones included."""
+"""Upscalers included with the project, earlier versions as well."""
 
 
 def find_weights(sha256: str, folders: Sequence[Path]) -> Path | None:
@@ -39,6 +39,6 @@ def find_weights(sha256: str, folders: Sequence[Path]) -> Path | None:
 
 
 def _whole(path: Path) -> Path:
-    """The file to load: of a TensorFlow.js model the graph beside its weights."""
+    """The file to load; for a TensorFlow.js model, the graph next to its weights."""
     graph = path.with_suffix(".json")
     return graph if path.suffix == ".bin" and graph.is_file() else path

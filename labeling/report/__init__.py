@@ -1,1 +1,1 @@
-"""Pages and figures about datasets, models and their worth: `page` makes one of a dataset."""
+"""Pages and figures about datasets, models and their utility: `page` writes one for a dataset."""

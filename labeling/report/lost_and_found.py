@@ -1,4 +1,4 @@
-"""Pictures of detections from an evaluation: lost on the interpolated frame, found again where blocks are enhanced."""
+"""Pictures of detections from an evaluation: lost in the interpolated frame, regained where blocks are enhanced."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ class Picture:
     data_uri: str
     """PNG or SVG, in base64."""
     alt: str
-    """What it shows, in words."""
+    """Text that describes it."""
 
 
 def make_report(options: MakeReportOptions) -> None:

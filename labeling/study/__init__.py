@@ -1,1 +1,1 @@
-"""Which way of labeling is right: `label_study` compares them all."""
+"""Comparison of ways of labeling: see `label_study`."""

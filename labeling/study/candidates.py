@@ -74,14 +74,14 @@ def candidates(judges: tuple[Judge, ...]) -> tuple[Candidate, ...]:
 
 @dataclass(frozen=True, eq=False)
 class FrameUnderStudy:
-    """One frame, enlarged in every way, and what is right on it."""
+    """One frame, enlarged in every way, and its reference detections."""
 
     interpolated: Tensor
     """(1, 3, H, W) IN."""
     sr: Tensor
     """(1, 3, H, W) SR."""
     right: dict[Judge, Detections]
-    """Detections on the true frame, where there is one, and on the SR frame."""
+    """Detections on the true frame, if there is one, and on the SR frame."""
 
     def accuracies(self, detector: Detector) -> dict[Measure, Accuracy]:
         """Every accuracy of a detector (or of what one found)."""

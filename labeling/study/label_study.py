@@ -58,7 +58,7 @@ class Study:
     settings: StudySettings
 
     def frames(self, indices: set[int]) -> Iterator[tuple[int, FrameUnderStudy]]:
-        """Decode, enlarge and find what is right."""
+        """Decode, enlarge and compute the reference detections."""
         grid = self.grid
         size = FrameSize.of(grid.height_px, grid.width_px, grid.scale, self.info)
         for pair in read_pairs(
@@ -140,7 +140,7 @@ def _versions() -> dict[str, str]:
 
 
 def _run(study: Study, work: Path) -> StudyRun:
-    """First every frame's importance and effects, then, with the levels' scale known, what all rankings are worth."""
+    """First every frame's importance and effects, then, with the levels' scale known, the F1 of all rankings."""
     settings, name = study.settings, f"{study.settings.video}, {study.settings.detector.name}"
     missing = {index for index in settings.frame_index if not (work / f"{index}.npz").exists()}
     total = len(settings.frame_index)

@@ -20,7 +20,7 @@ SHOWN = (
 
 
 def write_pages(study: LabelStudy, out: Path) -> None:
-    """Write ``NAME-tables.md`` and ``NAME.html`` beside ``NAME.json``."""
+    """Write ``NAME-tables.md`` and ``NAME.html`` next to ``NAME.json``."""
     if not study.runs:
         return
     found = tables(study)

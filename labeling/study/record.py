@@ -39,7 +39,7 @@ class StudySettings(Record):
 
 
 class StudyRun(Record):
-    """What was found on one video with one detector."""
+    """Results on one video with one detector."""
 
     settings: StudySettings
     versions: dict[str, str]

@@ -1,4 +1,4 @@
-"""What the runs of a comparison of labels say, as tables."""
+"""Tables of the runs of a comparison of labels."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from deploy.core.tables import Table
 from labeling.study.record import LabelStudy, StudyRun
 
 BASELINES = ("|SR - IN|", "edges")
-"""What a label has to beat."""
+"""Baselines that a label must beat."""
 
 
 def tables(study: LabelStudy) -> list[Table]:

@@ -1,4 +1,4 @@
-"""Upscalers by name. To add one: a file in this folder and a line in the table (see CONTRIBUTING.md)."""
+"""Upscalers by name. To add one, see CONTRIBUTING.md."""
 
 from __future__ import annotations
 

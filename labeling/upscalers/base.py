@@ -1,4 +1,4 @@
-"""What an upscaler is."""
+"""The interface of upscalers."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class Upscaler(Protocol):
     scale: int
     """Output size over input size."""
     weights_sha256: str
-    """Hash of the weight file's bytes; empty where there are no weights."""
+    """Hash of the weight file; empty without weights."""
     record: dict[str, str | float]
-    """The options that it was given: what else has to be known to make the same upscaler again."""
+    """Its options, needed to recreate the upscaler."""
     description: str
-    """What was found out about it, for people; empty where its name says it."""
+    """A description of what was found by running it; empty if the name is enough."""
 
     def upscale(self, lr: Tensor, reference: Tensor | None) -> Tensor:
         """Enlarge frames.

@@ -43,7 +43,7 @@ class CachedUpscaler:
         path = self._folder / digest[:2] / f"{digest}.png"
         try:
             return torch.tensor(read_image(path)).permute(2, 0, 1)[None].to(lr.device).float() / 255.0
-        except InputError:  # not there, or damaged: made anew
+        except InputError:  # missing or damaged: create it again
             sr = self._upscaler.upscale(lr, reference)
             image = (sr[0] * 255.0).round().byte().permute(1, 2, 0).cpu().numpy()
             write_image(path, Image.fromarray(image))

@@ -30,10 +30,10 @@ _HINTS["torch-program"] = _HINTS["onnx"]
 
 
 def require_consistent(upscaler: Upscaler, source: str, *, stated: bool = False) -> None:
-    """Apply an upscaler once to the known frame, whatever its scale.
+    """Apply an upscaler of any scale once to the known frame.
 
     Args:
-        upscaler: what is tried.
+        upscaler: the upscaler to test.
         source: its file, for the message.
         stated: the user said how it is to be run; then a result that is not the frame is a warning.
 

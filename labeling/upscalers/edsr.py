@@ -108,7 +108,7 @@ def read_edsr(path: Path, res_scale: float | None = None) -> Edsr:
 def edsr_upscaler(
     network: Edsr, scale: int, weights_sha256: str, tile_px: int = 256, res_scale: float | None = None
 ) -> NetworkUpscaler:
-    """EDSR behind the `Upscaler` protocol; tiles overlap by what the network sees, so they join exactly."""
+    """EDSR with the `Upscaler` protocol; tiles overlap by the receptive field, so they join exactly."""
     return NetworkUpscaler(
         "edsr",
         network,
@@ -123,7 +123,7 @@ def edsr_upscaler(
 
 
 def save_edsr(network: Edsr, path: Path, record: dict[str, object]) -> None:
-    """Write weights as safetensors in the official layout; `record` says how they were made."""
+    """Write weights as safetensors in the official layout; `record` describes how they were made."""
     from safetensors.torch import save
 
     from deploy.core.files import atomic_path

@@ -27,7 +27,7 @@ class NetworkUpscaler:
         overlap_px: context around a tile, in pixels of the network's input.
         tile_px: side of a tile; None for networks that must see the whole frame.
         record: the options that it was given, for the manifest.
-        description: what was found out about it, for people.
+        description: what was found by running it.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class NetworkUpscaler:
 
     @torch.no_grad()
     def enlarge_once(self, lr: Tensor) -> Tensor:
-        """Apply the network once, whatever the wanted factor.
+        """Apply the network once, at its own factor.
 
         Args:
             lr: (N, 3, H, W) float32 RGB in [0, 1].

@@ -29,10 +29,10 @@ class OnnxNetwork(nn.Module):
     """A session of ONNX Runtime, called as PyTorch's networks are.
 
     Args:
-        model: what it runs; it must have one input.
+        model: the model; it must have one input.
 
     Raises:
-        Exception: whatever ONNX Runtime does not like of it.
+        Exception: any error of ONNX Runtime.
     """
 
     def __init__(self, model: onnx.ModelProto) -> None:
@@ -59,7 +59,7 @@ class OnnxNetwork(nn.Module):
 
 
 def load_onnx(*, scale: int, weights: Path | None = None, colors: str | float | None = None) -> NetworkUpscaler:
-    """Load an ONNX file; what it takes and gives is found by running it.
+    """Load an ONNX file; its inputs and outputs are determined by running it.
 
     Raises:
         OptionError: no file was named, or `colors` is no order of them.

@@ -26,16 +26,16 @@ FREE_SIDE_PX = 256
 
 @dataclass(frozen=True)
 class Program:
-    """A file that was read, and what it says of the frames that it takes."""
+    """A loaded file, and the frames that it takes."""
 
     path: Path
     """The file."""
     network: nn.Module
-    """(batch, C, h, w) float32 -> frames, in whatever layout and number type."""
+    """(batch, C, h, w) float32 -> frames, in any layout and number type."""
     channels: tuple[int, ...] = (3, 1)
     """Numbers of channels to try."""
     size: Size | None = None
-    """Height and width, where it takes no others."""
+    """Height and width, if fixed."""
     batch: int = 1
     """Frames that it takes at once."""
     channels_last: bool = False
@@ -45,12 +45,12 @@ class Program:
 
 
 def described_program(path: Path, network: nn.Module, dims: tuple[int, ...], *, integer: bool) -> Program:
-    """A program whose file says what shape its input has.
+    """A program whose file states its input shape.
 
     Args:
         path: the file.
         network: what it holds.
-        dims: of the input; 0 stands for what is free.
+        dims: of the input; 0 means dynamic.
         integer: the input is of whole numbers, 0 to 255.
 
     Raises:
@@ -86,7 +86,7 @@ def call_once(program: Program, frame: Tensor) -> Tensor:
 
     Raises:
         ValueError: the result is no enlarged frame.
-        Exception: whatever the network raises.
+        Exception: any error of the network.
     """
     frames = frame.expand(program.batch, -1, -1, -1)
     output = _first_frames(program.network(frames.permute(0, 2, 3, 1) if program.channels_last else frames))
@@ -121,7 +121,7 @@ def enlarge(program: Program, factor: int, multiple_px: int, frames: Tensor) -> 
 
 
 def rounded_up(frames: Tensor, multiple_px: int) -> Size:
-    """The least height and width that are multiples and hold the frames."""
+    """The smallest height and width that are multiples and contain the frames."""
     height, width = (-(-side // multiple_px) * multiple_px for side in frames.shape[2:])
     return height, width
 

@@ -1,4 +1,4 @@
-"""What a saved network takes and gives, found by running it on a known frame: channels, factor, range of values."""
+"""Inputs and outputs of a saved network, determined by running it on a known frame: channels, factor, value range."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def _shown_size(program: Program, multiple_px: int) -> str:
 
 
 def _find_shape(program: Program) -> tuple[int, int, int]:
-    """Channels, factor, and what the sides must be multiples of.
+    """Channels, factor, and the multiple that sides must be of.
 
     Raises:
         WeightsError: nothing runs.

@@ -20,7 +20,7 @@ from labeling.upscalers.program_trial import program_upscaler
 
 
 class TorchNetwork(nn.Module):
-    """A loaded program, which runs in its own number type, whatever --precision says.
+    """A loaded program, which runs in its own number type regardless of --precision.
 
     Args:
         module: the program.
@@ -36,7 +36,7 @@ class TorchNetwork(nn.Module):
         return self
 
     def forward(self, frames: Tensor) -> Any:
-        """(N, C, H, W) float32 -> what the program returns."""
+        """(N, C, H, W) float32 -> the program's output."""
         values = frames if self._dtype.is_floating_point else frames.round().clamp(0, 255)
         with torch.autocast(frames.device.type, enabled=False):  # TorchScript cannot do with others than its own types
             return self.module(values.to(self._dtype))
@@ -45,7 +45,7 @@ class TorchNetwork(nn.Module):
 def load_torch_program(
     *, scale: int, weights: Path | None = None, colors: str | float | None = None
 ) -> NetworkUpscaler:
-    """Load a program; what it takes and gives is found by running it.
+    """Load a program; its inputs and outputs are determined by running it.
 
     Raises:
         OptionError: no file was named, or `colors` is no order of them.

@@ -1,1 +1,1 @@
-"""What rankings of macroblocks are worth: `evaluation` measures them."""
+"""Utility of rankings of macroblocks: `evaluation` measures it."""

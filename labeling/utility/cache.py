@@ -1,4 +1,4 @@
-"""What an evaluation of rankings found so far, so that it goes on where it was killed and new rankings cost little."""
+"""Cached results of an evaluation of rankings, so that it can resume and new rankings cost little."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from labeling.utility.curves import Counts, ReferenceName
 
 
 class UtilityCache:
-    """Counts by frame, method and budget, as lines of JSON beside the report.
+    """Counts by frame, method and budget, as lines of JSON next to the report.
 
     Args:
         path: the file.
@@ -41,11 +41,11 @@ class UtilityCache:
         return [name for name in self.methods if not all((name, budget) in counts for budget in wanted)]
 
     def counts(self, frame: FrameKey) -> dict[ReferenceName, Counts]:
-        """What is known of a frame."""
+        """The cached results of a frame."""
         return self._found.get(frame, {})
 
     def add(self, frame: FrameKey, found: Mapping[ReferenceName, Counts]) -> None:
-        """Remember, here and in the file, what was found on a frame."""
+        """Store the results of a frame, in memory and in the file."""
         rows = {
             reference: [
                 [self.methods[name], budget, counts.matched, counts.found, counts.wanted]

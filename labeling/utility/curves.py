@@ -30,7 +30,7 @@ def make_curve(
     Args:
         method: its name.
         reference: against which it was judged.
-        frames: what was found on each frame.
+        frames: the results of each frame.
         segments: (N,) group of each frame, which the bootstrap resamples as a whole.
         budgets: in increasing order, from 0 to 1; of other ones more may be known.
     """

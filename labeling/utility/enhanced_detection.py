@@ -1,4 +1,4 @@
-"""Enhance chosen macroblocks and see what the detector makes of it: common to every evaluation of rankings."""
+"""Enhance chosen macroblocks and run the detector: shared by every evaluation of rankings."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from labeling.detectors import Detections, Detector
 
 BATCH = 5
 FoundBoxes = dict[tuple[str, float], Boxes]
-"""(method, budget) -> what is detected with the method's top blocks enhanced."""
+"""(method, budget) -> the detections with the method's top blocks enhanced."""
 
 
 def enhance_blocks(interpolated: Tensor, sr: Tensor, blocks: NDArray[np.bool_], grid: Grid) -> Tensor:

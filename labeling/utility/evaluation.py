@@ -1,4 +1,4 @@
-"""Measure what rankings of macroblocks are worth; see `labeling/evaluate_utility.py`."""
+"""Measure the utility of rankings of macroblocks; see `labeling/evaluate_utility.py`."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def evaluate_utility(options: EvaluateUtilityOptions) -> None:
 def _evaluate_frames(
     frames: Sequence[LabelledFrame], rankers: Rankers, options: EvaluateUtilityOptions
 ) -> dict[ReferenceName, list[Counts]]:
-    """What every method is worth on each frame, by reference; what the cache knows is not tried again."""
+    """Results of every method on each frame, by reference; cached results are reused."""
     made_of = (sha256_of(options.dataset / MANIFEST_NAME), options.split)
     kept = options.cache or options.out.with_name(f".{options.out.name}.cache")
     cache = UtilityCache(kept, made_of, rankers.identities())
@@ -194,7 +194,7 @@ def _choose_frames(options: EvaluateUtilityOptions, manifest: Manifest) -> list[
 def evaluate_frame(
     frame: LabelledFrame, pair: FramePair, rankers: Rankers, methods: Sequence[str], budgets: Sequence[float]
 ) -> dict[ReferenceName, Counts]:
-    """Enhance the best blocks of one frame by each of the methods, and match what is then found with each reference."""
+    """Enhance the best blocks of one frame by each method, and match the detections with each reference."""
     bench, grid = rankers.bench, rankers.bench.manifest.make_grid(frame.video_id)
     enlarged = enlarge(pair, bench, grid.scale)
     interpolated, sr, true = enlarged.interpolated, enlarged.sr, enlarged.true

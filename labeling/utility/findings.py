@@ -1,4 +1,4 @@
-"""What an evaluation says against super-resolving: where it does not pay, and where that cannot be told."""
+"""Findings of an evaluation against super-resolution: no benefit, or no evidence for one."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from deploy.core.statistics import middle_95, resampled_means
 from labeling.utility.record import UtilityCurve, UtilityReport
 
 OTHERS = ("|SR - IN|", "edges", "detector boxes", "random")
-"""Rankings that stand for no label and no predictor: what they lose is no finding."""
+"""Rankings that are neither labels nor predictors; their losses are not findings."""
 
 
 def utility_findings(report: UtilityReport) -> list[str]:

@@ -1,4 +1,4 @@
-"""A few frames with their detections: lost where a frame is interpolated, found again where blocks are enhanced."""
+"""A few frames with their detections: lost in the interpolated frame, regained where blocks are enhanced."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ def enlarge(pair: FramePair, bench: Bench, scale: int) -> Enlarged:
 
 
 def with_pairs(frames: Sequence[LabelledFrame], manifest: Manifest) -> Iterator[tuple[LabelledFrame, FramePair]]:
-    """The chosen frames as they were labelled, and what the source has at high resolution."""
+    """The chosen frames as they were labeled, and their high-resolution source."""
     for source in manifest.sources:
         wanted = {frame.index: frame for frame in frames if frame.video_id == source.video_id}
         if not wanted:

@@ -40,7 +40,7 @@ _MORE_BASELINES = [*(f"boxes + {px} px" for px in GROWTH_PX), "label of the fram
 
 @dataclass(frozen=True)
 class Bench:
-    """What a dataset was labeled with, loaded again."""
+    """The detector and upscaler of a dataset, loaded again."""
 
     manifest: Manifest
     detector: Detector
@@ -131,7 +131,7 @@ class Rankers:
 def predicted_on(
     grid: Grid, image: NDArray[np.uint8], predictor: Predictor, previous: NDArray[np.uint8] | None = None
 ) -> NDArray[np.float32]:
-    """What a predictor says of a frame, on the frame's own grid.
+    """A predictor's importance of a frame, on the frame's own grid.
 
     Args:
         grid: of the frame.
@@ -156,8 +156,8 @@ def on_grid(importance: NDArray[np.float32], grid: Grid, target: Grid) -> NDArra
 
     Args:
         importance: (rows, cols) of `grid`.
-        grid: where it is from.
-        target: where it is wanted.
+        grid: the source grid.
+        target: the target grid.
     """
     if grid == target:
         return importance
@@ -167,7 +167,7 @@ def on_grid(importance: NDArray[np.float32], grid: Grid, target: Grid) -> NDArra
 
 
 def frames_before(dataset: Path, manifest: Manifest) -> dict[FrameKey, LabelledFrame]:
-    """(video, index) of each labeled frame but the first -> the labeled frame before it, of whatever split."""
+    """(video, index) of each labeled frame but the first -> the labeled frame before it, of any split."""
     frames = [frame for split in SPLITS for frame in read_split(dataset, manifest, split)]
     frames.sort(key=lambda frame: (frame.video_id, frame.index))
     neighbours = itertools.pairwise(frames)
@@ -175,7 +175,7 @@ def frames_before(dataset: Path, manifest: Manifest) -> dict[FrameKey, LabelledF
 
 
 def _seed(name: str) -> int:
-    """A method's ties are broken alike whatever other methods there are."""
+    """A method's ties are broken independently of the other methods."""
     return zlib.crc32(name.encode())
 
 

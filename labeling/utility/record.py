@@ -54,7 +54,7 @@ class UtilityCurve(Record):
     f1_area: Interval
     """Mean height of the F1 curve, from budget 0 to the last one below 1."""
     recovery_area: Interval | None
-    """Likewise of the recovery; None where the gain is not clear."""
+    """The same for the recovery; None if the gain is not clear."""
     f1_frames: tuple[tuple[float, ...], ...]
     """F1 of each frame at each of `points`, for comparisons frame by frame."""
 
@@ -68,7 +68,7 @@ class BoxRecord(Record):
 
 
 class DetectionLook(Record):
-    """What is detected in one frame, to be looked at."""
+    """Detections in one frame, for pictures."""
 
     video_id: str
     index: int
@@ -107,7 +107,7 @@ class UtilityReport(Record):
 
     @property
     def caveat(self) -> str:
-        """What to say beside intervals of few frames; nothing where there are enough."""
+        """Note on intervals from few frames; empty if there are enough."""
         if self.num_frames >= ENOUGH_FRAMES and self.num_segments >= ENOUGH_SEGMENTS:
             return ""
         return (
