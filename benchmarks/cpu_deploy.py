@@ -1,10 +1,10 @@
-"""Time the ladder on this CPU: models x backends x precisions x threads, in turn, beside what each gets right.
+"""Measure speed and accuracy of the ladder on this CPU: models x backends x precisions x threads, in turn.
 
     python benchmarks/cpu_deploy.py --dataset runs/demo/dataset --runs runs/zoo --json cpu.json --page cpu.md
 
-Weights are looked for at RUNS/NAME/best_model/model.pdparams; a model without is timed as initialized and marked.
+Weights are read from RUNS/NAME/best_model/model.pdparams; a model without them is timed untrained and marked.
 Each model is exported once into --exports (benchmarks/export_variants.py) and then timed in rounds: every combination
-once, then again, so that what disturbs the machine disturbs all alike. The baseline (--baseline, fp32 logits on ONNX
+once, then again, so that other load affects all equally. The baseline (--baseline, fp32 logits on ONNX
 Runtime with one thread) is in every model's rounds, and "speed-up" is the ratio within them. The ceiling is the
 quickest product of matrices that ONNX Runtime or OpenVINO was seen to do in that precision, and a model's share of it
 is counted in CPU time, of both: waiting for a busy core counts for neither.
@@ -53,32 +53,32 @@ SCHEMA_VERSION = 1
 
 @dataclass(frozen=True)
 class CpuOptions:
-    """What to time."""
+    """Options of the benchmark."""
 
     dataset: Path
-    """Dataset folder; it decides the frame size."""
+    """Dataset folder; it determines the frame size."""
     runs: Path = Path("runs/zoo")
     """Folder of training runs by model name."""
     configs: tuple[Path, ...] = ()
     """Configurations; all of paddleseg_configs/ if none are given."""
     exports: Path = Path("runs/cpu_deploy")
-    """Where the exported variants are kept."""
+    """Folder for the exported variants."""
     backends: tuple[str, ...] = ("onnxruntime", "openvino", "openvino-bf16")
-    """By name."""
+    """Backends to measure."""
     precisions: tuple[str, ...] = ("fp32", "int8-cpu")
-    """Of the files."""
+    """Precisions of the files."""
     threads: tuple[int, ...] = (1, 2)
     """CPU threads."""
     baseline: str = "mobileseg_mobilenetv2"
-    """The model that others are compared with."""
+    """Model to compare the others with."""
     seconds: float = 20.0
-    """Rounds of each model, at least three."""
+    """Duration of the rounds of each model; at least three rounds."""
     json: Path | None = None
-    """File for the rows."""
+    """Write the rows to this file."""
     page: Path | None = None
-    """Markdown page."""
+    """Write a Markdown page to this file."""
     note: str = ""
-    """About the conditions, for the page."""
+    """Note on the conditions, for the page."""
 
 
 @dataclass
@@ -117,14 +117,14 @@ def main() -> None:
             report.raise_peaks()
             report.rows += time_model(name, options, report.left_out)
         except RegenError as error:
-            print(f"{name} is left out: {error}", file=sys.stderr)
+            print(f"skipping {name}: {error}", file=sys.stderr)
             report.left_out.append({"model": name, "reason": str(error)})
         report.write()
     print(page_of(report.as_json()))
 
 
 def export_once(config: Path, options: CpuOptions) -> None:
-    """Export a model's variants in a process of its own: Paddle's threads stay out of the timings."""
+    """Export a model's variants in a separate process, so that Paddle's threads do not affect the timings."""
     folder = options.exports / config.stem
     weights = options.runs / config.stem / "best_model" / "model.pdparams"
     stamp = folder / "complete.json"
@@ -148,7 +148,7 @@ def export_once(config: Path, options: CpuOptions) -> None:
 
 
 def time_model(name: str, options: CpuOptions, refused: list[dict[str, str]]) -> list[dict[str, Any]]:
-    """Time all combinations of a model, the baseline among them, in turn; what a backend refuses is noted."""
+    """Time all combinations of a model and the baseline, in turn; note what a backend refuses."""
     with ExitStack() as stack:
         timed = list(_load(name, options, stack, refused))
         reference = dict(np.load(options.exports / name / f"{name}.reference.npz"))
@@ -250,7 +250,7 @@ def _median_ms(call: Callable[[], Any]) -> float:
 
 
 class Report:
-    """What was measured so far; written after each model, so that an interrupted run loses little."""
+    """Results so far; written after each model, so that an interrupted run loses little."""
 
     def __init__(self, options: CpuOptions) -> None:
         self._options = options
@@ -294,7 +294,7 @@ class Report:
 
 
 def page_of(report: dict[str, Any]) -> str:
-    """The report as Markdown: a line for each model, ends, backend and precision; threads side by side."""
+    """The report as Markdown: one line per model, ends, backend and precision; threads side by side."""
     threads = report["threads"]
     groups: dict[tuple[str, ...], dict[int, dict[str, Any]]] = {}
     for row in report["rows"]:
@@ -329,9 +329,9 @@ def _introduction(report: dict[str, Any]) -> list[str]:
         "Made by `python benchmarks/cpu_deploy.py`; all combinations of a model in turn, with the baseline "
         f"(`{report['baseline']}`, logits, fp32, ONNX Runtime, one thread) in every round. *Ends*: `logits` is "
         "normalized planes in, logits out, pre- and post-processing in numpy; `graph` has both in the file, uint8 in, "
-        "importance out. *Of peak*: of the quickest product of matrices seen, both by CPU time. *Labels*: share of "
+        "importance out. *Of peak*: share of the fastest matrix product measured, both in CPU time. *Labels*: share of "
         "macroblocks at Paddle's level. *Recall*: of the label's top 20 % macroblocks. *Speed-up*: over the baseline, "
-        "median within the rounds. † untrained weights: good for times only.",
+        "median within the rounds. † untrained weights: only times are valid.",
         "",
         f"Peaks of a core (GFLOP/s, GOP/s): {peaks}.",
         "",

@@ -1,10 +1,10 @@
-"""How much faster enhancing regions is than super-resolving whole frames, everything but a detector counted.
+"""Measure how much faster enhancing regions is than super-resolving whole frames, without the detector.
 
     python benchmarks/enhance.py --json runs/results/enhance.json --page runs/results/enhance.md
 
-Each clip is reduced and encoded as a camera would send it. Then, frame by frame in turn, so that a busy machine is busy
-for all: the whole frame in one piece and in tiles, of which the fastest counts, and `Enhancer` with every budget. Both
-sides include decoding.
+Reduces and encodes each clip as a camera would send it. Then measures in turn, frame by frame, so that other load
+affects all equally: the whole frame in one piece and in tiles (the fastest counts), and `Enhancer` with every budget.
+Both sides include decoding.
 """
 
 from __future__ import annotations
@@ -49,28 +49,28 @@ WARM_UP = 2
 
 @dataclass(frozen=True)
 class EnhanceBenchmark:
-    """What to measure."""
+    """Options of the benchmark."""
 
     clips: tuple[Path, ...] = ()
-    """Videos; the default is four of ../shared/assets/clips/test or of $REGEN_ASSETS, else the demo's clip."""
+    """Videos; by default four of ../shared/assets/clips/test or of $REGEN_ASSETS, otherwise the demo clip."""
     upscalers: tuple[str, ...] = ("embedded",)
     """Exported upscalers, or "embedded"."""
     predictor: Path | None = None
-    """An exported predictor; the default is the embedded one."""
+    """An exported predictor; by default the included one."""
     budgets: tuple[float, ...] = (0.05, 0.1, 0.2, 0.3)
     """Shares of the blocks."""
     threads: tuple[int, ...] = (1, 2)
     """CPU threads of the networks."""
     runtimes: tuple[Literal["onnxruntime", "openvino"], ...] = ("onnxruntime", "openvino")
-    """Of the upscaler."""
+    """Runtimes of the upscaler."""
     heights: tuple[int, ...] = (180, 360)
-    """Of the low-resolution frames."""
+    """Heights of the low-resolution frames."""
     frames: int = 12
-    """Frames of each clip, besides those that warm up."""
+    """Frames of each clip, without those for warm-up."""
     json: Path | None = None
-    """File for the figures."""
+    """Write the figures to this file."""
     page: Path | None = None
-    """Markdown file for the tables."""
+    """Write the tables to this Markdown file."""
 
 
 @dataclass
@@ -78,15 +78,15 @@ class Case:
     """Times of one clip at one size with one upscaler."""
 
     whole: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
-    """Seconds a frame by way."""
+    """Seconds per frame by method."""
     stages: dict[float, list[dict[str, float]]] = field(default_factory=lambda: defaultdict(list))
-    """Seconds by stage, a frame, by budget."""
+    """Seconds per frame by stage, by budget."""
     areas: dict[float, list[tuple[float, float]]] = field(default_factory=lambda: defaultdict(list))
     """By budget: padded and enhanced pixels of each frame as shares of it."""
 
 
 def default_clips() -> tuple[Path, ...]:
-    """Real clips, where there are some."""
+    """Real clips, if there are any."""
     assets = Path(os.environ.get("REGEN_ASSETS", ASSETS))
     found = [*sorted(assets.glob("clips/test/*.mp4")), *sorted(assets.glob("*.mp4"))][::2][:4]
     return tuple(found) or (DEMO_CLIP,)

@@ -4,7 +4,7 @@
 
 Writes NAME.ENDS.PRECISION.onnx with its card for each variant; ENDS is "logits" (normalized planes in, logits out) or
 "graph" (uint8 frames in, importance out). And reference.npz: frames of the validation split, their label's blocks, and
-what the Paddle model says of them. Without weights the model is as it was initialized: good for times only.
+what the Paddle model predicts for them. Without weights, the model is untrained, and only times are valid.
 """
 
 from __future__ import annotations

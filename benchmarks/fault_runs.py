@@ -39,7 +39,7 @@ class Stage:
 
 
 def start(stage: Stage, folder: Path) -> subprocess.Popen[bytes] | Forked:
-    """Start a command as the leader of a process group; what it says goes beside its folder."""
+    """Start a command as the leader of a process group; its output is written next to its folder."""
     environment = {"PYTHONPATH": str(ROOT), "REGEN_BEGUN": str(folder.with_suffix(".begun"))}
     said = folder.with_suffix(".said")
     if stage.name in FORKS.stages:

@@ -60,34 +60,34 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 
 @dataclass(frozen=True)
 class FaultOptions:
-    """What to kill, and how often."""
+    """Options of the test."""
 
     kills: int = 200
-    """In all."""
+    """Total number of kills."""
     seed: int = 0
-    """Of the instants."""
+    """Seed of the random instants."""
     stages: tuple[str, ...] = (*("label", "train", "deploy") * 3, "export", "zoo")
-    """They take turns, trial by trial; who is named twice has two turns."""
+    """Stages, run in turn; a stage listed twice runs twice as often."""
     video: Path = ROOT / "datasets" / "cache" / "vtest.avi"
-    """What to label."""
+    """Video to label."""
     frames: int = 40
-    """How many frames of it."""
+    """Number of frames to label."""
     preload: tuple[str, ...] = ()
-    """Modules to import once: runs are then forks of a process that has them, and kills do not wait for start-up. Not
-    PyTorch and Paddle together."""
+    """Modules to import once: runs are then forks of a process that has them, so that kills do not wait for start-up.
+    Not PyTorch and Paddle together."""
     json: Path | None = None
-    """File for the figures."""
+    """Write the figures to this file."""
 
 
 @dataclass
 class Tally:
-    """What came of the kills of one stage."""
+    """Results of one stage."""
 
     kills: int = 0
     trials: int = 0
     equal: int = 0
     frames_done_again: list[int] = field(default_factory=list)
-    """By run: frames it began although an earlier one had begun them; labeling only."""
+    """By run: frames that an earlier run had already started; labeling only."""
     seconds_undisturbed: float = 0.0
     failures: list[str] = field(default_factory=list)
 
@@ -100,7 +100,7 @@ def main() -> None:
         tallies = kill_all(options, Path(folder))
     print(_figures(options, tallies))
     if any(tally.equal != tally.trials for tally in tallies.values()):
-        raise RegenError("a run that was killed did not end as one that was not", hint="See failures above.")
+        raise RegenError("a killed run ended differently from an undisturbed one", hint="See failures above.")
 
 
 def kill_all(options: FaultOptions, folder: Path) -> dict[str, Tally]:
@@ -178,7 +178,7 @@ def make_stages(options: FaultOptions, material: Path) -> dict[str, Stage]:
 
 @dataclass(frozen=True)
 class Undisturbed:
-    """A run that nobody killed."""
+    """An undisturbed run."""
 
     files: dict[str, str]
     """Hash of what counts in every file."""
@@ -199,7 +199,7 @@ class Undisturbed:
             time.sleep(0.005)
         seconds = time.monotonic() - started
         if process.returncode:
-            raise RegenError(f"{stage.name} fails undisturbed: {said_last(folder)}", hint="Mend that first.")
+            raise RegenError(f"{stage.name} fails undisturbed: {said_last(folder)}", hint="Fix this first.")
         return cls(contents(folder), first or 0.0, seconds)
 
 

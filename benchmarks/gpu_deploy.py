@@ -42,35 +42,35 @@ from export.engine_options import EngineOptions
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SCHEMA_VERSION = 1
-GOALS = "Anchors: 973 frames/s (the paper); goals: 5,000 frames/s at batch, p99 < 1 ms at batch 1."
+GOALS = "Reference: 973 frames/s (the paper); goals: 5,000 frames/s at batch, p99 < 1 ms at batch 1."
 
 
 @dataclass(frozen=True)
 class GpuOptions:
-    """What to measure."""
+    """Options of the benchmark."""
 
     dataset: Path
-    """Dataset folder; it decides the frame size."""
+    """Dataset folder; it determines the frame size."""
     runs: Path = Path("runs/zoo")
-    """Folder of training runs by model name; a model without is measured as initialized and marked."""
+    """Folder of training runs by model name; a model without one is measured untrained and marked."""
     models: tuple[str, ...] = ("mobileseg_mobilenetv2", "mobileseg_mobilenetv3_small_x035")
     """Names of configurations."""
     exports: Path = Path("runs/gpu_deploy")
-    """Where exports and engines are kept."""
+    """Folder for exports and engines."""
     products: tuple[str, ...] = tuple(MODULES)
-    """Of NVIDIA's; what is not installed is left out and named."""
+    """NVIDIA products; those not installed are skipped with a message."""
     precisions: tuple[str, ...] = ("fp32", "fp16", "int8-trt")
-    """Of the files."""
+    """Precisions of the files."""
     batches: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64)
     """Batch sizes."""
     repeats: int = 300
-    """Timed runs of each."""
+    """Timed runs per case."""
     soak: int = 10_000
     """Runs during which memory must stay flat."""
     json: Path | None = None
-    """File for the figures."""
+    """Write the figures to this file."""
     page: Path | None = None
-    """Markdown page."""
+    """Write a Markdown page to this file."""
 
 
 def main() -> None:
@@ -94,7 +94,7 @@ def main() -> None:
 
 
 def export(name: str, options: GpuOptions) -> None:
-    """Export a model's variants in a process of its own."""
+    """Export a model's variants in a separate process."""
     weights = options.runs / name / "best_model" / "model.pdparams"
     command = [sys.executable, REPOSITORY / "benchmarks" / "export_variants.py", "--batch", "dynamic"]
     command += ["--config", REPOSITORY / "paddleseg_configs" / f"{name}.yml", "--dataset", options.dataset]
@@ -107,7 +107,7 @@ def export(name: str, options: GpuOptions) -> None:
 
 
 def measure_product(product: str, model: Path, reference: dict[str, Any], options: GpuOptions) -> dict[str, Any]:
-    """Build an engine and measure it; whatever is refused is told in the row."""
+    """Build an engine and measure it; a failure is noted in the row."""
     row: dict[str, Any] = {
         "model": model.name.split(".")[0],
         "backend": product,
@@ -125,7 +125,7 @@ def measure_product(product: str, model: Path, reference: dict[str, Any], option
 
 
 def measure_engine(model: Path, reference: dict[str, Any], options: GpuOptions) -> dict[str, Any]:
-    """Figures of the engine beside a model: correctness, latencies by batch, throughput, memory."""
+    """Figures of a model's engine: accuracy, latencies by batch, throughput, memory."""
     card, latencies = read_card(model), {}
     with (
         TensorRtBackend(model=model, card=card) as backend,
@@ -206,7 +206,7 @@ def percentiles(call: Callable[[], Any], repeats: int) -> dict[str, float]:
 
 
 def throughput(backend: TensorRtBackend, batch: NDArray[Any], seconds: float = 3.0) -> float:
-    """Frames a second with copies that overlap with computation."""
+    """Frames per second with copies that overlap computation."""
     frames, started = 0, time.perf_counter()
 
     def source() -> Any:
@@ -239,12 +239,12 @@ def page_of(report: dict[str, Any]) -> str:
         "# Deployment on an NVIDIA GPU",
         "",
         f"{gpu['name']} (compute capability {gpu['compute_capability']}, driver for CUDA {gpu['cuda']}). {GOALS} "
-        "TensorRT-RTX on a data-centre GPU is outside NVIDIA's support table. By `python benchmarks/gpu_deploy.py`.",
+        "NVIDIA does not list data-center GPUs for TensorRT-RTX. Measured with `python benchmarks/gpu_deploy.py`.",
         "",
-        "Times in ms, p50 / p95 / p99, uint8 frames in, importance out, copies included unless it says network.",
+        "Times in ms, p50 / p95 / p99, uint8 frames in, importance out, copies included except for the network alone.",
         "",
     ]
-    return "\n".join([*lines, _table(report["rows"]).markdown(), "", "† untrained weights: good for times only.", ""])
+    return "\n".join([*lines, _table(report["rows"]).markdown(), "", "† untrained weights: only times are valid.", ""])
 
 
 def _table(rows: list[dict[str, Any]]) -> Table:

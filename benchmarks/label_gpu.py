@@ -1,4 +1,4 @@
-"""Frames a second of labeling's networks on a GPU: detectors x number types x batch sizes, and the share of the peak.
+"""Frames per second of labeling's networks on a GPU: detectors x number types x batch sizes, and the share of the peak.
 
     python benchmarks/label_gpu.py VIDEO [--out runs/results/label_gpu.md]
 
@@ -26,26 +26,26 @@ from deploy.core.tables import Table
 
 @dataclass(frozen=True)
 class GpuOptions:
-    """What to time."""
+    """Options of the benchmark."""
 
     video: Annotated[Path, tyro.conf.Positional] = Path(__file__).parents[1] / "datasets" / "cache" / "vtest.avi"
-    """Video whose first frame is labeled again and again."""
+    """Video whose first frame is labeled repeatedly."""
     height: int = 360
     """Height of the low-resolution frame."""
     scale: int = 3
     """Super-resolution factor."""
     detectors: tuple[str, ...] = ("efficientdet-d0", "centernet")
-    """Registry names of detectors that need no --detector-weights."""
+    """Names of detectors that need no --detector-weights."""
     precisions: tuple[Literal["float32", "bfloat16"], ...] = ("float32", "bfloat16")
     """Number types."""
     batches: tuple[int, ...] = (1, 2, 4, 8, 16)
-    """Frames at once."""
+    """Batch sizes."""
     seconds: float = 3.0
-    """How long each case is repeated, after warming up."""
+    """Duration of each case, after warm-up."""
     device: str = "cuda"
-    """cuda, cuda:N, or cpu (to try the command)."""
+    """cuda, cuda:N, or cpu (to test the command)."""
     out: Path | None = None
-    """Markdown file for the table."""
+    """Write the table to this Markdown file."""
 
 
 def main() -> None:

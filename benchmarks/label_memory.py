@@ -1,4 +1,4 @@
-"""Does labeling a long video take ever more memory or time? Labels one of many frames and watches from outside.
+"""Check that memory and speed of labeling stay constant: label a long video and monitor the process.
 
     python benchmarks/label_memory.py [VIDEO] [--frames 10000] [--json FILE]
 
@@ -34,20 +34,20 @@ ROOT = Path(__file__).parents[1]
 
 @dataclass(frozen=True)
 class MemoryOptions:
-    """What to label."""
+    """Options of the benchmark."""
 
     video: Annotated[Path, tyro.conf.Positional] = ROOT / "datasets" / "cache" / "vtest.avi"
-    """Where the frames are from."""
+    """Source of the frames."""
     frames: int = 10_000
-    """How many."""
+    """Number of frames."""
     height: int = 48
     """Height of the low-resolution frame; the long video is three times as high."""
     score_threshold: float = 0.05
-    """Of the detector."""
+    """Score threshold of the detector."""
     every_seconds: float = 1.0
-    """Between two looks."""
+    """Interval between two measurements."""
     json: Path | None = None
-    """File for the figures."""
+    """Write the figures to this file."""
 
 
 def main() -> None:
@@ -94,7 +94,7 @@ def _watch(options: MemoryOptions, video: Path, out: Path) -> list[tuple[float, 
         except psutil.NoSuchProcess:
             break
     if process.wait() or not seen:
-        raise InputError(f"labeling ended with {process.returncode}", hint="Run it by hand to see why.")
+        raise InputError(f"labeling ended with {process.returncode}", hint="Run the command by hand to see why.")
     return seen
 
 

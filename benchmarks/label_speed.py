@@ -38,32 +38,32 @@ BLOCK_PX = 16
 
 @dataclass(frozen=True)
 class BenchmarkOptions:
-    """What to time."""
+    """Options of the benchmark."""
 
     video: Annotated[Path, tyro.conf.Positional] = Path(__file__).parents[1] / "datasets" / "cache" / "vtest.avi"
-    """Video whose frames are labeled; enlarged where it is too small for true SR-size frames."""
+    """Video to label; it is enlarged if it is too small for true SR-size frames."""
     height: int = 360
     """Height of the low-resolution frame."""
     scale: int = 3
     """Super-resolution factor."""
     detector: str = "efficientdet-d0"
-    """Registry name; the comparison is with efficientdet-d0 alone."""
+    """Name of the detector; the baseline is defined only for efficientdet-d0."""
     detector_weights: Path | None = None
-    """Its file, where it needs one."""
+    """Weights file of the detector, if it needs one."""
     upscaler: str = "edsr"
-    """Registry name."""
+    """Name of the upscaler."""
     frames: int = 5
-    """Frames to time, after one to warm up."""
+    """Frames to time, after one for warm-up."""
     baseline: Literal["released", "none"] = "released"
-    """What to compare with."""
+    """Baseline to compare with."""
     precisions: tuple[Literal["float32", "bfloat16"], ...] = ("float32", "bfloat16")
-    """Number types of ours, each timed."""
+    """Number types of our procedure, each timed."""
     device: str = "cpu"
     """cpu or cuda."""
     clock: Literal["wall", "cpu"] = "wall"
-    """Which seconds."""
+    """Time to measure: wall or CPU time."""
     json: Path | None = None
-    """File for the figures."""
+    """Write the figures to this file."""
 
 
 @dataclass
@@ -77,7 +77,7 @@ class Stopwatch:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Time what is inside."""
+        """Time the enclosed block."""
         started = self._now()
         yield
         self.synchronise()
@@ -96,7 +96,7 @@ def main() -> None:
     options = tyro.cli(BenchmarkOptions, description=__doc__)
     if options.baseline == "released" and options.detector != "efficientdet-d0":
         raise OptionError(
-            "the released procedure is defined for efficientdet-d0", hint="Add --baseline none, or drop --detector."
+            "the released procedure is defined for efficientdet-d0", hint="Add --baseline none, or remove --detector."
         )
     figures = compare(options)
     for name, stages in figures["seconds_per_frame"].items():

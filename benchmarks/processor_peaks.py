@@ -1,4 +1,4 @@
-"""What a processor can do: measured peaks of matrix products."""
+"""Measured peak performance of matrix products."""
 
 from __future__ import annotations
 

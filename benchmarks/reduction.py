@@ -1,9 +1,9 @@
-"""How the low-resolution frame is made, and what super-resolution then brings: area, antialiased bicubic, Lanczos.
+"""Compare reductions of the low-resolution frame by the gain of super-resolution: area, antialiased bicubic, Lanczos.
 
     python benchmarks/reduction.py CLIP [CLIP ...] --detector-weights yolox_nano.onnx --detector-size 960x544
 
-For frames of each clip: reduce the true frame in each way, enlarge it again by bicubic interpolation and by each
-upscaler, and compare the detector's F1 against its detections on the true frame. Means over clips, with 95 % bootstrap
+For frames of each clip: reduces the true frame in each way, enlarges it by bicubic interpolation and by each
+upscaler, and compares the detector's F1 against its detections on the true frame. Means over clips, with 95 % bootstrap
 intervals over clips for the gain of each upscaler over bicubic.
 """
 
@@ -37,24 +37,24 @@ from labeling.utility.enhanced_detection import detect_boxes
 
 @dataclass(frozen=True)
 class ReductionOptions:
-    """What is compared, and on what."""
+    """Options of the benchmark."""
 
     clips: Annotated[tuple[Path, ...], tyro.conf.Positional]
-    """Videos; their own frames are the true ones."""
+    """Videos; their frames are the true frames."""
     detector_weights: Path
     """ONNX file of the detector."""
     detector_size: str | None = None
-    """Width x height to run it at."""
+    """Input size (width x height) of the detector."""
     carn_weights: Path | None = None
-    """Checkpoint of CARN, to compare as well."""
+    """CARN checkpoint, to compare as well."""
     height: int = 180
     """Height of the low-resolution frame."""
     scale: int = 3
     """Super-resolution factor."""
     frames: int = 10
-    """Frames a clip, evenly spaced."""
+    """Frames per clip, evenly spaced."""
     json: Path | None = None
-    """File for the figures."""
+    """Write the figures to this file."""
 
 
 def main() -> None:

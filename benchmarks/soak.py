@@ -1,4 +1,4 @@
-"""Does inference of many frames on two streams take ever more memory or file descriptors? Watches it from outside.
+"""Check that memory and file descriptors stay constant over many frames on two streams.
 
     python benchmarks/soak.py --model MODEL.onnx [--enhance] [--frames 10000] [--json FILE]
 
@@ -35,20 +35,20 @@ GROWTH_BYTES_A_FRAME = 512
 
 @dataclass(frozen=True)
 class SoakOptions:
-    """What to run."""
+    """Options of the test."""
 
     model: Path
-    """The .onnx file, its card beside it."""
+    """The .onnx file, with its card next to it."""
     video: Path = ROOT / "datasets" / "cache" / "vtest.avi"
-    """Where the frames are from; of the model's shape."""
+    """Source of the frames, with the model's aspect ratio."""
     frames: int = 10_000
-    """In both streams together."""
+    """Number of frames in both streams together."""
     enhance: bool = False
-    """Super-resolve a tenth of the blocks as well, of frames of 64 lines."""
+    """Also super-resolve 10 % of the blocks, on frames of 64 lines."""
     every_seconds: float = 0.2
-    """Between two looks."""
+    """Interval between two measurements."""
     json: Path | None = None
-    """File for the figures."""
+    """Write the figures to this file."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,9 @@ def main() -> None:
     if options.json:
         write_text(options.json, text)
     if figures["growth_bytes_a_frame"] > GROWTH_BYTES_A_FRAME or figures["more_descriptors"] > 0:
-        raise RegenError("inference keeps what it should let go", hint="Look for what holds frames or files.")
+        raise RegenError(
+            "memory or descriptors grow during inference", hint="Look for references to frames or open files."
+        )
 
 
 def watch(options: SoakOptions, video: Path, out: Path) -> list[Look]:
@@ -95,7 +97,7 @@ def watch(options: SoakOptions, video: Path, out: Path) -> list[Look]:
         except psutil.NoSuchProcess:
             break
     if process.wait() or not looks:
-        raise InputError(f"inference ended with {process.returncode}", hint="Run it by hand to see why.")
+        raise InputError(f"inference ended with {process.returncode}", hint="Run the command by hand to see why.")
     return looks
 
 
@@ -103,13 +105,13 @@ def summary(looks: list[Look], frames: int) -> dict[str, float | list[float]]:
     """Medians by tenth of the work, and the growth from the fifth to the last.
 
     Raises:
-        InputError: there are tenths that nobody looked at.
+        InputError: a tenth has no measurement.
     """
     tenths = [
         [look for look in looks if 0 < look.frames < frames and look.frames * 10 // frames == n] for n in range(10)
     ]
     if not all(tenths):
-        raise InputError("too few looks", hint="Use more frames, or a smaller --every-seconds.")
+        raise InputError("too few measurements", hint="Use more frames, or a smaller --every-seconds.")
     memory = [float(np.median([look.resident_bytes for look in tenth])) for tenth in tenths]
     descriptors = [float(np.median([look.descriptors for look in tenth])) for tenth in tenths]
     return {

@@ -1,4 +1,4 @@
-"""What reusing predictions costs: recall and F1 when one labeled frame in n is predicted, or only changed ones.
+"""Measure the cost of reusing predictions: recall and F1 if every nth labeled frame is predicted, or changed ones.
 
     python benchmarks/temporal_reuse.py --dataset runs/demo/dataset --model runs/demo/model.onnx --page reuse.md
 
@@ -39,20 +39,20 @@ BUDGET = 0.2
 
 @dataclass(frozen=True)
 class ReuseOptions:
-    """What to measure."""
+    """Options of the benchmark."""
 
     dataset: Path
-    """Dataset folder whose labeled frames follow each other."""
+    """Dataset folder with consecutive labeled frames."""
     model: Path
     """An exported predictor."""
     detector_weights: Path | None = None
-    """File of the detector, if the labels needed one."""
+    """Weights file of the detector, if the labels needed one."""
     utility: bool = True
-    """Measure F1 too, which needs the detector and the upscaler."""
+    """Also measure F1, which needs the detector and the upscaler."""
     json: Path | None = None
-    """File for the figures."""
+    """Write the figures to this file."""
     page: Path | None = None
-    """Markdown page."""
+    """Write a Markdown page to this file."""
 
 
 class Replay:
@@ -202,11 +202,11 @@ def page_of(report: dict[str, Any]) -> str:
     ]
     if "f1_bounds" in report:
         bounds = ", ".join(f"{name} {value}" for name, value in report["f1_bounds"].items())
-        lines += ["", f"F1 is that of the test split's frames against the super-resolved frame's detections; {bounds}."]
+        lines += ["", f"F1 on the test split against the super-resolved frame's detections; {bounds}."]
     fields = ("apart", "pairs", "spearman", "p_value", "mean_level_change")
     changes = tuple(tuple(str(row[name]) for name in fields) for row in report["correlation"])
     header = ("labeled frames apart", "pairs", "Spearman", "p", "mean change in levels")
-    question = "Does the change of the frame (`frame_change`) tell the change of the label (mean of levels)?"
+    question = "Correlation of the change of the frame (`frame_change`) with the change of the label (mean of levels):"
     lines += ["", question, "", Table("", header, changes).markdown()]
     return "\n".join(lines) + "\n"
 

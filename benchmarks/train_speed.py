@@ -1,4 +1,4 @@
-"""How much faster is a training whose loss looks at macroblocks than one whose loss looks at every pixel?
+"""Compare the speed of training with a loss over macroblocks and with a loss over pixels.
 
     python benchmarks/train_speed.py --json speed.json
     python benchmarks/train_speed.py --quality DATASET --seeds 3
@@ -34,24 +34,24 @@ METRICS = ("quadratic_kappa", "top_block_recall", "rank_correlation")
 
 @dataclass(frozen=True)
 class SpeedOptions:
-    """What to measure."""
+    """Options of the benchmark."""
 
     models: tuple[str, ...] = MODELS
-    """Configurations."""
+    """Names of configurations."""
     iterations: int = 5
-    """Pairs of iterations after the first."""
+    """Number of pairs of iterations, after the first."""
     batch_size: int = 8
-    """Frames an iteration."""
+    """Frames per iteration."""
     threads: int = 1
-    """CPU threads of Paddle; the BLAS library takes OMP_NUM_THREADS."""
+    """CPU threads of Paddle; set OMP_NUM_THREADS for the BLAS library."""
     quality: Path | None = None
-    """Dataset to train both kinds on to the end, in place of the timing."""
+    """Instead of timing, train both kinds fully on this dataset."""
     seeds: int = 3
-    """Trainings of each kind, for --quality."""
+    """Number of trainings of each kind, for --quality."""
     iters: int = 300
-    """Their length."""
+    """Iterations per training, for --quality."""
     json: Path | None = None
-    """File for the figures."""
+    """Write the figures to this file."""
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Are the frames of all videos of a folder, and their times, those of an independent decoding? A row a video.
+"""Compare frames and times of all videos in a folder with an independent decoding. One row per video.
 
     python benchmarks/videos.py FOLDER [--json FILE]
 
@@ -41,12 +41,12 @@ Plain = tuple[Fraction | None, av.VideoFrame]
 
 @dataclass(frozen=True)
 class VideosOptions:
-    """What to compare."""
+    """Options of the comparison."""
 
     folder: tyro.conf.Positional[Path]
-    """Videos lie in it or below it."""
+    """Folder with videos, searched recursively."""
     json: Path | None = None
-    """File for the figures."""
+    """Write the figures to this file."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Get vtest.avi, the demo's clip: 768 x 576, 795 frames at 10 a second, people and vans seen from above.
+"""Get vtest.avi, the demo clip: 768 x 576, 795 frames at 10 frames/s, people and vans seen from above.
 
     python datasets/get_demo_clip.py [--out datasets/cache/vtest.avi]
 
@@ -37,7 +37,7 @@ def get_demo_clip(out: Path) -> None:
     """Put the clip at `out` unless it is there.
 
     Raises:
-        InputError: no source worked; the message says what each of them answered.
+        InputError: no source worked; the message gives the reasons.
     """
     if out.is_file() and sha256_of(out) == SHA256:
         print(f"{out} already exists")

@@ -1,4 +1,4 @@
-"""Paddle inference model to ONNX, in a process of its own: the converter and the checkers can abort on bad graphs."""
+"""Paddle inference model to ONNX, in a separate process: the converter and the checkers can abort on bad graphs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def paddle_to_onnx(folder: Path, *, opset: int) -> onnx.ModelProto:
     """Convert the Paddle inference model in `folder`.
 
     Raises:
-        WeightsError: the converter fails, is killed, writes nothing, or writes what is not valid ONNX.
+        WeightsError: the converter fails, is killed, writes nothing, or writes invalid ONNX.
         OSError: the disk is full.
     """
     command = [sys.executable, "-m", "export.conversion_worker", str(folder), str(opset)]

@@ -25,7 +25,7 @@ SLIM_TOLERANCE = 1e-5
 
 
 def convert(folder: Path, opset: int) -> None:
-    """Write ``model.onnx`` beside ``model.json`` and ``model.pdiparams``, checked and slimmed."""
+    """Write ``model.onnx`` next to ``model.json`` and ``model.pdiparams``, checked and slimmed."""
     target = folder / ONNX_NAME
     # The default optimize_tool is allowed to install packages; onnxslim does that work below.
     paddle2onnx.export(

@@ -165,7 +165,7 @@ def _calibration(settings: Settings, options: ExportOptions) -> Iterator[NDArray
 
 
 def _save(graph: onnx.ModelProto, card: ModelCard, path: Path) -> None:
-    """Write the graph with the card inside and the card beside."""
+    """Write the graph with the embedded card, and the card next to it."""
     onnx.helper.set_model_props(graph, {METADATA_KEY: card.to_json()})
     onnx.save(graph, str(path))
     write_card(path, card)

@@ -25,7 +25,7 @@ PREFIX = "regen_"
 """Begins the name of every node and tensor of the ends, which stay in fp32."""
 RGB_INPUT = "rgb"
 PADDED_PX = 32
-"""What the sides of a frame are padded to multiples of: the deepest features are that much smaller."""
+"""Sides of a frame are padded to multiples of this: the deepest features are smaller by this factor."""
 
 
 def blank_unused_scales(model: onnx.ModelProto) -> None:

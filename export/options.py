@@ -16,7 +16,7 @@ class ExportOptions:
     weights: Path
     """Trained weights (.pdparams)."""
     out: Path
-    """The .onnx file to write; the card goes beside it."""
+    """The .onnx file to write; the card is written next to it."""
     dataset: Path | None = None
     """Dataset folder; overrides the configuration's."""
     size: Literal["dataset", "any"] = "dataset"

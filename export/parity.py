@@ -108,9 +108,9 @@ def measure_parity(model: Any, dataset: MacroblockLevels, onnx_file: Path, card:
     Args:
         model: the Paddle model in evaluation mode.
         dataset: the split.
-        onnx_file: the exported model, without a card beside it or with `card`.
+        onnx_file: the exported model, without a card next to it or with `card`.
         card: its model card.
-        frames: at most so many frames.
+        frames: maximum number of frames.
     """
     chosen = evenly_spaced(range(len(dataset)), frames)
     pairs = []
@@ -151,7 +151,7 @@ def _compare(
 
 
 def _as_output(logits: NDArray[np.float32], card: ModelCard) -> NDArray[Any]:
-    """What the file should give where Paddle gives these (num_levels, H, W) logits."""
+    """The expected output of the file for these (num_levels, H, W) logits of Paddle."""
     if card.output_kind == "logits":
         return logits
     importance, levels = block_predictions(logits, card)
@@ -159,7 +159,7 @@ def _as_output(logits: NDArray[np.float32], card: ModelCard) -> NDArray[Any]:
 
 
 def _levels(output: NDArray[Any], card: ModelCard) -> NDArray[Any]:
-    """Level of each pixel for logits, else of each macroblock."""
+    """Level of each pixel for logits, otherwise of each macroblock."""
     return output.argmax(0) if card.output_kind == "logits" else read_output(output, card)[1]
 
 

@@ -104,7 +104,7 @@ def _read_frames(options: UpscalerExportOptions) -> Frames:
 
 
 def _write_in_agreement(upscaler: NetworkUpscaler, card: UpscalerCard, frames: Frames, draft: Path) -> UpscalerCard:
-    """Write the file: with weights of 16 bits if that is precise enough, else of 32."""
+    """Write the file, with 16-bit weights if these are precise enough, otherwise 32-bit."""
     for half_weights in (True, False):
         write_graph(upscaler, draft, half_weights=half_weights)
         write_upscaler_card(draft, card)

@@ -92,7 +92,7 @@ def write_graph(upscaler: NetworkUpscaler, path: Path, *, half_weights: bool) ->
                 output_names=[OUTPUT],
                 dynamic_axes={INPUT: sizes, OUTPUT: sizes},
             )
-    except Exception as error:  # the exporter raises whatever it meets
+    except Exception as error:  # the exporter raises all kinds of exceptions
         raise WeightsError(
             f"{upscaler.name} cannot be converted to ONNX: {first_line(error)}",
             hint="Use a network of plain convolutions, or export it with its own code.",

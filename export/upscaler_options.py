@@ -22,7 +22,7 @@ class UpscalerExportOptions:
     frames: tuple[Path, ...]
     """Videos, images or folders of images like those it will run on: parity and the halo are measured on them."""
     out: Path
-    """The .onnx file to write; the card goes beside it."""
+    """The .onnx file to write; the card is written next to it."""
     upscaler: Literal["edsr", "carn", "spandrel"] = "edsr"
     """Network: edsr, carn, or spandrel for any that it supports."""
     weights: Path | None = None

@@ -51,7 +51,7 @@ def compare(options: CompareOptions) -> None:
 
 
 def settings_of(options: CompareOptions, manifest: Manifest) -> Settings:
-    """What a report says of how its models were trained."""
+    """A report's description of how its models were trained."""
     videos = ", ".join(source.video_id for source in manifest.sources)
     frames = ", ".join(f"{split.num_frames} {name}" for name, split in manifest.splits.items())
     label = ", ".join(f"{manifest.options.get(key, '?')}" for key in ("variant", "objective"))

@@ -19,7 +19,7 @@ class MeasureOptions:
     """Options of one measurement."""
 
     model: Annotated[Path, tyro.conf.Positional]
-    """An .onnx file, its card beside it."""
+    """An .onnx file, with its card next to it."""
     dataset: Path
     """Dataset folder."""
     out: Path

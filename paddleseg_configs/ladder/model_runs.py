@@ -1,4 +1,4 @@
-"""Train, export and measure one model, each in a process of its own, and say what came of it."""
+"""Train, export and measure one model, each in a separate process, and return the result."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ ACCMODEL_HEADS = {"accmodel": "levels", "accmodel_binary": "binary", "accmodel_r
 
 @dataclass(frozen=True)
 class ModelStages:
-    """The stages by which one model is made, each in a process of its own."""
+    """The stages of one model, each in a separate process."""
 
     name: str
     """The model's."""
     dataset: Path
-    """What it learns from."""
+    """Its training dataset."""
     folder: Path
     """Where its files go."""
 
@@ -65,7 +65,7 @@ def check_name(name: str) -> None:
 
 
 def run_model(name: str, options: CompareOptions) -> ModelRow:
-    """Train, export and measure. What was done before is not done again.
+    """Train, export and measure. Completed stages are skipped.
 
     Args:
         name: a configuration's, or one of `ACCMODEL_HEADS`.
@@ -161,7 +161,7 @@ def _measured(stages: ModelStages, model: Path) -> dict[str, object]:
 
 
 def description(name: str) -> str:
-    """What a configuration's first line says."""
+    """The first line of a configuration."""
     if name in ACCMODEL_HEADS:
         return f"AccMPEG's AccModel, head for {ACCMODEL_HEADS[name]}"
     return (LADDER / f"{name}.yml").read_text(encoding="utf-8").splitlines()[0].removeprefix("# ")

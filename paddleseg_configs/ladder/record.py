@@ -1,4 +1,4 @@
-"""What is known of models that were trained and measured side by side: ``zoo.json``, ``row.json``."""
+"""Records of models that were trained and measured side by side: ``zoo.json``, ``row.json``."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class ModelRow(Record):
     seconds_per_iter: float | None = None
     """While training; other work on the machine counts in."""
     parity: dict[str, float] = Field(default_factory=dict)
-    """Agreement of the exported file with what was trained."""
+    """Agreement of the exported file with the trained model."""
     dynamic_batch: bool | None = None
     """Whether it converts with a free batch size, or only with a batch of one."""
     measured: Measurement | None = None

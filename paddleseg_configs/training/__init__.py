@@ -6,7 +6,7 @@
 import os
 import warnings
 
-# What Paddle says at every start or training, and nobody can do anything about.
+# Paddle's messages at every start or training that users cannot do anything about.
 for _message in ("No ccache found", "When training, we now always track global mean"):
     warnings.filterwarnings("ignore", message=_message)
 os.environ.setdefault("GLOG_minloglevel", "2")

@@ -3,7 +3,7 @@
     python -m paddleseg.tools.val --config CONFIG --model_path runs/models/NAME/best_model/model.pdparams --json FILE
 
 All figures are over macroblocks, on logits averaged as deployment averages them. mean_iou, pixel_accuracy,
-mean_level_error and quadratic_kappa compare levels; top_block_recall says which part of the 20 % most important
+mean_level_error and quadratic_kappa compare levels; top_block_recall is the part of the 20 % most important
 macroblocks the model would choose, rank_correlation how well it orders them all.
 """
 

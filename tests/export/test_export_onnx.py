@@ -235,7 +235,7 @@ def test_pooling_and_enlargement_as_matrices() -> None:
     [
         (subprocess.CompletedProcess([], -6, "", "Aborted in paddle2onnx"), "code -6: Aborted"),
         (subprocess.CompletedProcess([], 0, "", ""), "code 0"),
-        (subprocess.TimeoutExpired([], 1), "did not end"),
+        (subprocess.TimeoutExpired([], 1), "did not finish"),
     ],
 )
 def test_a_converter_that_dies_is_reported(

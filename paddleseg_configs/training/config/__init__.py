@@ -1,1 +1,1 @@
-"""What is trained, on what, and on which device: the configuration and the dataset made to agree."""
+"""What to train, on which data and device: reconciles the configuration and the dataset."""

@@ -21,7 +21,7 @@ def level_weights(histogram: Sequence[int], power: float = POWER, max_ratio: flo
 
     Args:
         histogram: number of label pixels at each level.
-        power: 0 weighs all levels alike, 1 gives each level the same share of the loss.
+        power: 0 weights all levels equally, 1 gives each level the same share of the loss.
         max_ratio: largest weight over smallest.
 
     Returns:

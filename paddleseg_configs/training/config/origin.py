@@ -1,4 +1,4 @@
-"""Which dataset weights learned from: kept beside them, so that they are not exported for another one."""
+"""The dataset that weights were trained on: stored next to them, so that they are not exported for another one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ORIGIN = "trained_on.json"
 
 
 class Origin(Record):
-    """``trained_on.json`` beside ``model.pdparams``."""
+    """``trained_on.json`` next to ``model.pdparams``."""
 
     schema_version: Literal[1] = 1
     manifest_sha256: Sha256
@@ -44,7 +44,7 @@ class Origin(Record):
 
 
 def read_origin(folder: Path) -> Origin | None:
-    """The note in a folder of weights; None where there is none.
+    """The note in a folder of weights, or None.
 
     Raises:
         WeightsError: it cannot be read.
@@ -59,7 +59,7 @@ def read_origin(folder: Path) -> Origin | None:
 
 
 def check_origin(weights: Path, settings: Settings) -> None:
-    """Compare the dataset that weights learned from, if a file beside them tells, with the one at hand.
+    """Compare the dataset that weights were trained on, if recorded next to them, with the current one.
 
     Raises:
         OptionError: its frames have another size.

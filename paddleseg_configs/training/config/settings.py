@@ -27,7 +27,7 @@ PARTS = ("batch_size", "iters", "best_metric", *SPLIT_KEYS, "optimizer", "lr_sch
 """What a configuration consists of. PaddleSeg ignores all else, and so a part whose name has a typing error."""
 LOSS_PARTS = ("types", "coef")
 _SHIPPED = Path(__file__).parents[2]
-"""Folder of the configurations that come with the project."""
+"""Folder of the included configurations."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Settings:
     dataset: Path
     """The dataset folder."""
     manifest: Manifest
-    """What is in the dataset."""
+    """Properties of the dataset."""
 
     @property
     def manifest_sha256(self) -> str:
@@ -86,7 +86,7 @@ def load_settings(path: Path, *, dataset: Path | None = None, overrides: Sequenc
 
 
 def find_config(path: Path) -> Path:
-    """The file itself, or for a bare name the configuration of that name which comes with the project."""
+    """The file itself, or for a bare name the included configuration of that name."""
     shipped = _SHIPPED / f"{path.name.removesuffix('.yml')}.yml"
     return shipped if path.parent == Path() and not path.exists() and shipped.is_file() else path
 
@@ -166,7 +166,7 @@ def _losses_in(section: object) -> Iterator[dict[str, Any]]:
 
 def _to_config(content: dict[str, Any], path: Path) -> Config:
     class ReadConfig(Config):  # type: ignore[misc]
-        """PaddleSeg's configuration, from what was read already."""
+        """PaddleSeg's configuration, from the parsed file."""
 
         @classmethod
         def _parse_from_yaml(cls, _path: str, *_args: Any, **_kwargs: Any) -> dict[str, Any]:

@@ -76,7 +76,7 @@ class AlignedShift:
 
 @manager.TRANSFORMS.add_component
 class CodecNoise:
-    """What a codec leaves of a frame: JPEG at a random quality, whose 8 x 8 blocks lie inside the macroblocks.
+    """Codec noise: JPEG at a random quality, whose 8 x 8 blocks lie inside the macroblocks.
 
     Args:
         quality: lowest and highest, 1 to 100.

@@ -22,7 +22,7 @@ from deploy.core.errors import RegenError
 
 Sample = tuple[NDArray[np.float32], NDArray[np.int64]]
 Failure = tuple[type[RegenError], str, str]
-"""Kind, message and hint: what is left of an error that crosses processes."""
+"""Kind, message and hint of an error, to pass it between processes."""
 _BATCHES_AHEAD = 2
 
 _source: Any = None
@@ -75,7 +75,7 @@ def _result_of(future: Future[list[Sample] | Failure]) -> list[Sample]:
 def _adopt(source: Any) -> None:
     global _source
     _source = source
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes, and this one ends when it is told to
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; this one ends on request
 
 
 def _load(row: Sequence[int]) -> list[Sample] | Failure:

@@ -1,4 +1,4 @@
-"""Training samples in an order that depends on nothing but the seed, so that a resumed run sees what it would have."""
+"""Training samples in an order that depends only on the seed, so that a resumed run sees the same samples."""
 
 from __future__ import annotations
 

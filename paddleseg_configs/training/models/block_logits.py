@@ -94,7 +94,7 @@ def _sides(size: Any) -> tuple[int, ...]:
 
 
 def _to_blocks(output: paddle.Tensor, held: _Held, grid: Grid, padded: tuple[int, int]) -> paddle.Tensor:
-    """(N, L, h, w) logits that stand for a padded frame -> (N, L, rows, cols)."""
+    """(N, L, h, w) logits of a padded frame -> (N, L, rows, cols)."""
     _, resize = held.resizes.get(id(output), (None, ()))
     by_row, by_col = _matrices(grid, padded, tuple(output.shape[2:]), resize)
     return by_row @ output @ by_col

@@ -1,4 +1,4 @@
-"""A builder of PaddleSeg's components whose errors a user can read, and with what it lacks."""
+"""A builder of PaddleSeg's components with readable errors and additional components."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ def save_inference_model(model: Any, manifest: Manifest, folder: Path, *, dynami
         model: a PaddleSeg model in evaluation mode.
         manifest: says the frame size.
         folder: made if missing.
-        dynamic_batch: whether the batch size is free; else it is 1.
+        dynamic_batch: whether the batch size is dynamic; otherwise it is 1.
     """
     batch = None if dynamic_batch else 1
     spec = InputSpec([batch, 3, manifest.frame_height_px, manifest.frame_width_px], "float32", INPUT_NAME)

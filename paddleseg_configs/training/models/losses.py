@@ -24,7 +24,7 @@ class LevelLoss(paddle.nn.Layer):
     """Base: a loss of each pixel, which subclasses give, averaged.
 
     Args:
-        weight: one weight a level; in a configuration, ``manifest`` stands for `level_weights` of the training split.
+        weight: one weight per level; in a configuration, ``manifest`` means `level_weights` of the training split.
         ignore_index: label that does not count.
     """
 

@@ -24,7 +24,7 @@ def padded_size(height_px: int, width_px: int, multiple_px: int = MULTIPLE_PX) -
 
 @contextmanager
 def keeping_padding() -> Iterator[None]:
-    """While this lasts, outputs stand for the padded frame: nothing is cut back."""
+    """In this context, outputs cover the padded frame: they are not cropped."""
     _cutting[0] = False
     try:
         yield
@@ -60,7 +60,7 @@ def pad_to_multiple(model: Any, *, height_px: int, width_px: int, multiple_px: i
 
 
 def _repeat_last(image: paddle.Tensor, axis: int, count: int) -> paddle.Tensor:
-    """Append the last slice along `axis` so many times."""
+    """Append the last slice along `axis` `count` times."""
     if not count:
         return image
     last = image[:, :, -1:] if axis == 2 else image[:, :, :, -1:]

@@ -1,4 +1,4 @@
-"""Make PaddleSeg 2.8 run on Paddle 3 safely: mends in memory, no file of theirs is touched.
+"""Make PaddleSeg 2.8 run on Paddle 3 safely: patches in memory, without changing their files.
 
 * Paddle 3 refuses arithmetic between integer and floating-point tensors, which PaddleSeg's losses and heads use: the
   operators of eager tensors and of graph values cast the integer side. Labels that pass through them arrive at
@@ -27,7 +27,7 @@ _APPLIED = "_regen_casting"
 
 
 def apply_compat() -> None:
-    """Mend Paddle for this process. Calling it again changes nothing."""
+    """Patch Paddle for this process. Can be called more than once."""
     tensor_classes: tuple[Any, ...] = (paddle.Tensor, paddle.pir.Value)  # type: ignore[attr-defined]
     for tensor_class in tensor_classes:
         for operator in _OPERATORS:

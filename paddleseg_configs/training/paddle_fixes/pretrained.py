@@ -77,7 +77,7 @@ def _for_channels(value: Any, shape: tuple[int, ...]) -> Any:
 
 
 def fetch_pretrained(address: str) -> str:
-    """Fetch weights once, and say where they lie.
+    """Download weights once, and return their path.
 
     Args:
         address: ``https://HOST/FILE#sha256=DIGEST``: a ``.pdparams`` file, or a tar archive that holds one.

@@ -1,4 +1,4 @@
-"""Read ``.pdparams`` and ``.pdopt`` files without running what is in them.
+"""Read ``.pdparams`` and ``.pdopt`` files without running code in them.
 
 Paddle stores state as a pickle, and ``paddle.load`` unpickles it without restriction: a file from elsewhere can run
 any code. Here it is read by `labeling.core.plain_pickle`.

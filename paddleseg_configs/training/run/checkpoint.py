@@ -37,7 +37,7 @@ class TrainingState:
 
 
 def save_checkpoint(folder: Path, model: Any, optimizer: Any, state: TrainingState, origin: Origin) -> None:
-    """Write a checkpoint to a temporary folder beside `folder` and rename it."""
+    """Write a checkpoint to a temporary folder next to `folder` and rename it."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=".tmp-", dir=folder.parent))
     try:

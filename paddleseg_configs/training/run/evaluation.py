@@ -24,7 +24,7 @@ from paddleseg_configs.training.models.block_logits import block_labels, block_l
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a model does on a split."""
+    """Results of a model on a split."""
 
     num_frames: int
     """Frames of the split."""

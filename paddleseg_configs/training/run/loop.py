@@ -1,4 +1,4 @@
-"""The training loop: PaddleSeg's components, our order of samples, checkpoints that a killed run goes on from."""
+"""The training loop: PaddleSeg's components, our order of samples, checkpoints to resume from."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ EVALUATIONS = 10
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """How to run a training; what is trained is in `Settings`."""
+    """Options of a training run; see `Settings` for what is trained."""
 
     save_dir: Path
     """Folder of checkpoints, best model and metrics."""
@@ -51,13 +51,13 @@ class TrainOptions:
     resume_model: Path | None = None
     """Checkpoint to start from, even if it was made with other settings."""
     patience: int | None = None
-    """Stop after so many evaluations in a row that were no better than the best; None never stops early."""
+    """Stop after this many evaluations in a row without improvement; None never stops early."""
     use_vdl: bool = False
-    """Write event files for VisualDL into ``vdl`` beside the checkpoints."""
+    """Write event files for VisualDL into ``vdl`` next to the checkpoints."""
 
 
 def train(settings: Settings, options: TrainOptions) -> Path:
-    """Train, or go on with a training that was stopped. Returns the folder of the last checkpoint.
+    """Train, or resume an interrupted training. Returns the folder of the last checkpoint.
 
     Raises:
         OptionError: the save folder holds another training.
@@ -187,7 +187,7 @@ class _Training:
         return loss
 
     def _after(self, iteration: int, stop: Event) -> None:
-        """Save what is due, and stop here if the user asked for it."""
+        """Save a checkpoint if due, and stop if the user requested it."""
         due = iteration % self.interval == 0 or iteration == self.settings.config.iters
         if due and self.validation is not None:
             self._evaluate(iteration)
@@ -221,7 +221,7 @@ def _is_finished(state: TrainingState, settings: Settings, options: TrainOptions
 
 
 def _origin(options: TrainOptions, fingerprint: str) -> Path | None:
-    """The checkpoint to go on from.
+    """The checkpoint to resume from.
 
     Raises:
         OptionError: the newest one in the save folder belongs to another training.

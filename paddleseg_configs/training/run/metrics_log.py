@@ -16,7 +16,7 @@ METRICS_NAME = "metrics.jsonl"
 
 
 class MetricsLog:
-    """One JSON object a line: the mean loss of every so many iterations, and evaluations.
+    """One JSON object per line: the mean loss every N iterations, and evaluations.
 
     Args:
         path: the file.
@@ -75,7 +75,7 @@ class MetricsLog:
 
 
 def _iteration_of(line: str) -> float:
-    """Iteration of a line of metrics.jsonl; infinite for the half line of a killed run."""
+    """Iteration of a line of metrics.jsonl; infinite for the incomplete line of a killed run."""
     try:
         return int(json.loads(line)["iter"])
     except (ValueError, KeyError, TypeError):

@@ -63,7 +63,7 @@ def test_the_command_runs_without_a_model(
     video = write_video(tmp_path / "portrait.mp4", [halves(160, 96)] * 3)
     out = tmp_path / "out"
     assert trt_infer_command(monkeypatch, "--input", video, "--out", out, "--overlays", 1) == 0
-    assert "which comes with the project" in capsys.readouterr().err
+    assert "included with the project" in capsys.readouterr().err
     with np.load(out / "importance.npz") as maps:
         assert maps["importance"].shape == (3, 10, 6)
         assert (maps["height_px"], maps["width_px"]) == (160, 96)
