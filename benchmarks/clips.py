@@ -42,6 +42,7 @@ from deploy.worth_it.ways import BUDGETS, CONTROL_BUDGET, Engine, Found, Ranking
 from labeling.networks.array_detector import open_any_detector
 
 ASSETS = Path(__file__).resolve().parents[2] / "shared" / "assets"
+LIST = Path(__file__).with_suffix(".yml")
 NOTHING, WHOLE = "nothing (interpolated)", "everything super-resolved"
 LABEL, EDGES, DIFFERENCE = "label, 20%", "edges, 20%", "|SR - IN|, 20%"
 RANKED = ("random 20%", "boxes of the frame before, 20%", EDGES, DIFFERENCE, LABEL)
@@ -59,8 +60,8 @@ class ClipsOptions:
     detectors: tuple[str, ...]
     """NAME=FILE.onnx, or NAME=FILE.onnx@WxH for a network of that size; FILE may be what labeling/worth.py takes."""
     clips: Path | None = None
-    """YAML list of path, role, source, licence; the default is train/*.mp4 and test/*.mp4 of ../shared/assets/clips or
-    $REGEN_ASSETS/clips."""
+    """YAML list of path, role, source, licence and perhaps sha256; the default is benchmarks/clips.yml, with files in
+    ../shared/assets/clips or $REGEN_ASSETS/clips."""
     out: Path = Path("runs/results/clips")
     """Folder of one JSON a clip and detector."""
     upscaler: Path | None = None
@@ -86,22 +87,26 @@ class ClipsOptions:
 
 
 def read_clips(listed: Path | None) -> list[dict[str, str]]:
-    """Path (of a list: relative to its folder), role, source and licence of each clip."""
+    """Path (relative to the folder of the list), role, source and licence of each clip."""
     if listed is None:
-        folder = Path(os.environ.get("REGEN_ASSETS", ASSETS)) / "clips"
-        paths = sorted([*folder.glob("train/*.mp4"), *folder.glob("test/*.mp4")])
-        if not paths:
-            raise InputError(f"no clips in train/ and test/ of {folder}", hint="Give a list: --clips FILE.yml.")
-        return [{"path": str(path), "role": path.parent.name, "source": "", "licence": ""} for path in paths]
+        listed, folder = LIST, Path(os.environ.get("REGEN_ASSETS", ASSETS)) / "clips"
+    else:
+        folder = listed.parent
     try:
         entries = yaml.safe_load(listed.read_text("utf-8"))
         clips = [{key: str(entry[key]) for key in ("path", "role", "source", "licence")} for entry in entries]
+        wanted = [str(entry.get("sha256", "")) for entry in entries]
         if not len({Path(clip["path"]).stem for clip in clips}) == len(clips) > 0:
             raise ValueError("no clips, or two of one name")
     except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
         hint = "Write a list of entries, each with path, role, source and licence; no two files of one name."
         raise InputError(f"cannot read clips {listed}: {first_line(error)}", hint=hint) from None
-    return [clip | {"path": str(listed.parent / clip["path"])} for clip in clips]
+    clips = [clip | {"path": str(folder / clip["path"])} for clip in clips]
+    for clip, sha256 in zip(clips, wanted, strict=True):
+        path = Path(clip["path"])
+        if sha256 and path.is_file() and sha256_of(path) != sha256:
+            raise InputError(f"{path} is not the file that {listed} lists", hint="Remove its sha256, or get that file.")
+    return clips
 
 
 def parse_detectors(texts: Sequence[str]) -> dict[str, tuple[Path, str | None]]:

@@ -65,6 +65,9 @@ def _check(options: TrainUpscalerOptions) -> None:
     for height in options.height:
         if height < options.patch_px:
             raise OptionError(f"height={height} is less than patch_px={options.patch_px}", hint="Give larger heights.")
+    if options.detectors and options.patch_px < 64:
+        side = options.patch_px * options.scale
+        print(f"warning: few whole objects fit into patches of {side} x {side} px: use --patch-px 96 for --detectors")
     for codec in options.lr_codec:
         if codec != UNCODED:
             LrCodec.parse(codec)
@@ -122,7 +125,8 @@ def _optimise(
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimiser, lambda step: min(1.0, (step + 1) / warm_up) * 0.5 * (1 + math.cos(math.pi * step / options.steps))
     )
-    checkpoint = TrainingCheckpoint(work, record, {"network": network, "optimizer": optimiser, "schedule": schedule})
+    made_of = {name: value for name, value in record.items() if name != "validate"}
+    checkpoint = TrainingCheckpoint(work, made_of, {"network": network, "optimizer": optimiser, "schedule": schedule})
     progress = checkpoint.restore()
     first = 0 if progress is None else int(progress["step"])
     if progress is not None:

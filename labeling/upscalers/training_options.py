@@ -32,9 +32,9 @@ class TrainUpscalerOptions:
     blocks: int = 10
     """Residual blocks of the network."""
     steps: int = 12000
-    """Optimiser steps."""
+    """Optimizer steps."""
     batch: int = 16
-    """Patches a step."""
+    """Patches per step."""
     patch_px: int = 32
     """Side of a low-resolution patch."""
     learning_rate: float = 1e-3
@@ -46,11 +46,12 @@ class TrainUpscalerOptions:
     height: tuple[int, ...] = ()
     """Heights of the low-resolution frames; the default is each source's own height over --scale."""
     detectors: tuple[str, ...] = ()
-    """Detectors whose answer on the super-resolved frame is to be that on the true one: centernet, or ONNX files."""
-    detector_weight: float = 10.0
-    """Weight of the detectors' loss beside the L1 loss in levels of 255."""
+    """Detectors to train for: centernet, or ONNX files. Their answers on super-resolved frames should be those on the
+    true ones. Use --patch-px 96, so that patches hold whole objects."""
+    detector_weight: float = 1.0
+    """Weight of the detectors' loss; the L1 loss is in levels of 255."""
     precision: Literal["float32", "bfloat16"] = "float32"
-    """Of the network's body while it trains; bfloat16 is several times as fast on processors that have it."""
+    """Precision of the network's body in training; bfloat16 is several times as fast on CPUs that support it."""
     every: int = 5
     """Take every Nth video frame."""
     seed: int = 0

@@ -218,12 +218,15 @@ def test_lists_of_clips_and_detectors(tmp_path: Path, monkeypatch: pytest.Monkey
         listed.write_text(text)
         with pytest.raises(InputError, match="cannot read clips"):
             clips.read_clips(listed)
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "b.mp4").write_bytes(b"1")
+    listed.write_text(f"- {{path: a/b.mp4, role: test, source: x/y, licence: MIT, sha256: {'0' * 64}}}\n")
+    with pytest.raises(InputError, match="is not the file"):
+        clips.read_clips(listed)
     monkeypatch.setenv("REGEN_ASSETS", str(tmp_path))
-    with pytest.raises(InputError, match="no clips in train/ and test/"):
-        clips.read_clips(None)
-    (tmp_path / "clips" / "train").mkdir(parents=True)
-    (tmp_path / "clips" / "train" / "c.mp4").touch()
-    assert [(Path(clip["path"]).name, clip["role"]) for clip in clips.read_clips(None)] == [("c.mp4", "train")]
+    known = clips.read_clips(None)
+    assert len(known) == 20 and {clip["role"] for clip in known} == {"train", "test"}
+    assert known[0]["path"] == str(tmp_path / "clips" / "train" / "carnd_project_cut.mp4")
     assert clips.parse_detectors(["y=f/y.onnx@960x544", "c=centernet"]) == {
         "y": (Path("f/y.onnx"), "960x544"),
         "c": (Path("centernet"), None),

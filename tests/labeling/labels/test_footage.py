@@ -50,7 +50,7 @@ def test_labels_see_what_inference_sees(case: Case, tmp_path: Path) -> None:
         assert (record.num_frames, record.width_px, record.height_px) == (len(case.numbers), 256, 192)
         assert sum(loss.num_frames for loss in record.losses) == case.lost
         if case.lost:
-            with pytest.raises(InputError, match=r"cannot be decoded|another size"):
+            with pytest.raises(InputError, match=r"could not be decoded|another size"):
                 plan_job(options(path, damaged="stop"))
 
 
@@ -139,8 +139,8 @@ def test_images_that_cannot_be_used_are_named_and_left_out(tmp_path: Path, capsy
     job = plan_job(wanted)
     said = capsys.readouterr().err
     assert "1 of its files are not supported images: IMG_1.HEIC" in said and "mogrify" in said
-    assert "images that cannot be read: 1 (frame_5.png: " in said
-    assert "frame_7.png: 100 x 192, the first is 256 x 192" in said
+    assert "images that could not be read: 1 (frame_5.png: " in said
+    assert "frame_7.png: 100 x 192, but the first image is 256 x 192" in said
     left = {number: number for number in range(16) if number not in (5, 7)}
     assert frames_of(job, wanted) == left and not {5, 7} & job.videos[0].splits.keys()
     with pytest.raises(InputError, match=r"frame_5\.png"):
