@@ -35,7 +35,7 @@ def _summary(report: LadderReport) -> str:
     overrides = f" Overrides: {', '.join(how.opts)}." if how.opts else ""
     return (
         f"Dataset: {how.dataset}. Each model: {budget} of {how.batch_size} frames, seed {how.seed}; the best of six "
-        f"checkpoints on the validation split; judged on the test split, on which no choice was made.{overrides} "
+        f"checkpoints on the validation split, evaluated on the held-out test split.{overrides} "
         f"Machine: {how.machine}."
     )
 
@@ -59,9 +59,9 @@ def _pareto(report: LadderReport, utility: UtilityReport, colours: dict[str, str
     baselines = ("label", "detector boxes", "random")
     lines = {str(name): curves[name].f1_area.value for name in baselines if name in curves}
     figure = report_figures.points_with_intervals(
-        points, lines, "ms a frame, one thread, ONNX Runtime", "area under the F1 curve", colours
+        points, lines, "ms per frame, one thread, ONNX Runtime", "area under the F1 curve", colours
     )
-    return "What a model is worth against what it costs; bars are 95 % intervals", figure
+    return "Detection accuracy against time; bars are 95 % intervals", figure
 
 
 def _curves(utility: UtilityReport, colours: dict[str, str]) -> list[tuple[str, str]]:

@@ -58,10 +58,10 @@ def _costs(rows: Sequence[ModelRow]) -> Table:
         parameters = "" if row.parameters is None else f"{row.parameters / 1e6:.2f}"
         trained = [f"{row.iters}", f"{row.epochs:.0f}", f"{row.seconds_per_iter:.2f}"] if row.iters else ["", "", ""]
         lines.append((row.name, parameters, f"{row.measured.gmac:.2f}", *shown, *trained))
-    note = "Time a frame on one thread, from RGB bytes to the importance map, the frame's own size. "
+    note = "Time per frame on one thread, from RGB bytes to the importance map, pre- and post-processing in NumPy. "
     runtimes = {time.runtime for row in rows if row.measured for time in row.measured.latency.values()}
     return Table(
-        "What the models cost",
+        "Cost",
         (*header, "iterations", "epochs", "s/iteration"),
         tuple(lines),
         note + "; ".join(sorted(runtimes)),
@@ -71,7 +71,7 @@ def _costs(rows: Sequence[ModelRow]) -> Table:
 def _levels(rows: Sequence[ModelRow]) -> Table:
     lines = [(row.name, *(_number(row.measured.metrics.get(name)) for name in METRICS)) for row in rows if row.measured]
     note = "By macroblock, on the test split. rank_correlation: Spearman with the raw importance, mean over frames."
-    return Table("How well levels are predicted", ("model", *METRICS), tuple(lines), note)
+    return Table("Accuracy of the levels", ("model", *METRICS), tuple(lines), note)
 
 
 def _worth(curves: Mapping[str, UtilityCurve], utility: UtilityReport, reference: str) -> Table:
@@ -86,11 +86,11 @@ def _worth(curves: Mapping[str, UtilityCurve], utility: UtilityReport, reference
     note = (
         f"F1 with nothing enhanced {first.points[0].f1_mean:.3f}, with everything {first.points[-1].f1_mean:.3f}. "
         f"Area: mean F1 over the budgets from 0 to {first.points[-2].budget:.0%}. {utility.num_frames} frames, "
-        f"{utility.num_segments} segments; differences frame by frame; 95 % bootstrap intervals over segments. "
+        f"{utility.num_segments} segments; differences paired by frame; 95 % bootstrap intervals over segments. "
         + utility.caveat
     ).strip()
     header = ("method", "area under F1", "F1 at 20 %", *(f"area minus {other}" for other in others))
-    return Table(f"What they are worth, {_judge(reference)}", header, tuple(lines), note)
+    return Table(f"Detection accuracy, {_judge(reference)}", header, tuple(lines), note)
 
 
 def _recovery(curves: Mapping[str, UtilityCurve], reference: str) -> Table:
@@ -103,7 +103,7 @@ def _recovery(curves: Mapping[str, UtilityCurve], reference: str) -> Table:
         shown = _interval(whole.value, whole.low, whole.high) if whole else "not clear"
         lines.append((name, shown, *(_interval(p.recovery, p.recovery_low, p.recovery_high) for p in points)))
     header = ("method", "area", *(f"{first.points[number].budget:.0%}" for number in inner))
-    note = "(F1_k - F1_0) / (F1_100 - F1_0). No interval where the gain from enhancing everything is not clear."
+    note = "(F1_k - F1_0) / (F1_100 - F1_0). No interval if enhancing everything has no clear gain."
     return Table(f"Recovery by share of blocks enhanced, {_judge(reference)}", header, tuple(lines), note)
 
 

@@ -214,9 +214,9 @@ def test_refuses_other_batches(machine: Machine, batch: np.ndarray[Any, Any]) ->
 @pytest.mark.parametrize(
     ("changes", "complaint"),
     [
-        ({"version": "11.4.0.106"}, "built for tensorrt 11.4.0.106, this is 10.13.3.9"),
-        ({"gpu_name": "Tesla T4"}, "built for the GPU Tesla T4, this is NVIDIA H200"),
-        ({"compute_capability": "7.5"}, "built for compute capability 7.5, this is 9.0"),
+        ({"version": "11.4.0.106"}, "built for tensorrt 11.4.0.106, but this is 10.13.3.9"),
+        ({"gpu_name": "Tesla T4"}, "built for the GPU Tesla T4, but this is NVIDIA H200"),
+        ({"compute_capability": "7.5"}, "built for compute capability 7.5, but this is 9.0"),
         ({"onnx_sha256": "0" * 64}, "built for a model with hash 000000000000, but this is"),
         ({"engine_sha256": "0" * 64}, "is damaged"),
     ],
@@ -265,7 +265,7 @@ def test_auto_takes_tensorrt_and_announces_the_fallback(machine: Machine) -> Non
     with Predictor(machine.model) as predictor:
         assert predictor.backend_report.startswith("onnxruntime 1.")
         assert "TensorRT cannot be used" in predictor.backend_report
-        assert "built for tensorrt 11.4.0.106, this is 10.13.3.9. Rebuild with: python" in predictor.backend_report
+        assert "built for tensorrt 11.4.0.106, but this is 10.13.3.9. Rebuild with: python" in predictor.backend_report
     machine.record()
     machine.trt.refusing.add("execute_async_v3")
     with Predictor(machine.model) as predictor:

@@ -194,5 +194,5 @@ def test_arrays_of_another_size_are_refused() -> None:
         (grid.pool, (40, 57)),
         (grid.sum_sr, (40, 56)),
     ):
-        with pytest.raises(OptionError, match="do not fit"):
+        with pytest.raises(OptionError, match="do not match"):
             operation(np.zeros(shape, np.float32))

@@ -200,7 +200,7 @@ def test_tensors_give_what_arrays_give_and_a_gradient(name: str) -> None:
 
 @pytest.mark.parametrize(("name", "twin"), TWINS.items())
 def test_two_that_fit_are_both_named(name: str, twin: str) -> None:
-    with pytest.raises(OptionError, match=f"fit {name} and {twin}") as error:
+    with pytest.raises(OptionError, match=f"match {name} and {twin}") as error:
         choose_layout(CASES[name](), SIZE)
     assert f"--detector-layout {name}" in error.value.hint
 

@@ -134,10 +134,10 @@ def budgets(matched: int) -> list[tuple[float, int]]:
 def test_tables_say_what_was_found(tmp_path: Path) -> None:
     report = report_of()
     found = {re.split(", |:", table.title)[0]: table for table in tables(report)}
-    assert found["What the models cost"].rows[1][:2] == ("bad", "failed: out of luck")
-    assert "Only 4 frames in 2 segments" in found["What they are worth"].note
+    assert found["Cost"].rows[1][:2] == ("bad", "failed: out of luck")
+    assert "Only 4 frames in 2 segments" in found["Detection accuracy"].note
     assert all(len(row) == len(table.header) for table in found.values() for row in table.rows)
-    worth = {row[0]: row for row in found["What they are worth"].rows}
+    worth = {row[0]: row for row in found["Detection accuracy"].rows}
     assert worth["m"][1].startswith("0.400") and worth["m"][2] == "0.600 (0.400, 0.800)"
     assert worth["m"][3] == "+0.100 (0.050, 0.150)" and worth["random"][3] == "+0.000 (0.000, 0.000)"
     write_pages(report, tmp_path / "zoo")
