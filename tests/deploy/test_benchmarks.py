@@ -198,9 +198,9 @@ def test_time_to_a_share_of_the_gain() -> None:
 
 
 def test_differences_between_ways() -> None:
-    one, other = clip_entry("a", 0.1, 0.05, 0.1, 0.0), clip_entry("b", 0.3, 0.25, 0.2, 0.0)
+    one, other = clip_entry("a", 0.1, 0.05, 0.1, 0.0), clip_entry("b", 0.3, 0.28, 0.2, 0.0)
     assert clips.difference([one], *clips.WAYS[:2]) == "-5.0"
-    assert clips.difference([one, other], *clips.WAYS[:2]) == "+0.0 (-5.0 to +5.0)"
+    assert clips.difference([one, other], *clips.WAYS[:2]) == "+1.5 (-5.0 to +8.0)"
     assert clips.difference([one], clips.WHOLE, clips.LABEL) == "-"
 
 
