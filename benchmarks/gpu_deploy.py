@@ -5,7 +5,8 @@
 For each model: exports with a free batch in fp32, fp16 and int8, builds an engine with each of NVIDIA's products that
 is installed, and measures what it gets right, the time of a batch end to end with and without a CUDA graph and of the
 network alone, frames a second with overlapping copies, and memory over --soak runs. ONNX Runtime's CUDA provider
-stands beside it where it is installed. What a product refuses is a row too. Without a GPU it says so, with exit code 2.
+stands beside it where it is installed. The upscaler gets one plan for each shape of a canvas, in half precision. What a
+product refuses is a row too. Without a GPU it says so, with exit code 2.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from typing import Any
 
 import numpy as np
 import tyro
+from gpu_upscaler import measure_upscaler, percentiles, upscaler_table
 from numpy.typing import NDArray
 
 from deploy.backends.tensorrt_backend import TensorRtBackend
@@ -35,6 +37,7 @@ from deploy.core.errors import OptionError, RegenError
 from deploy.core.files import write_text
 from deploy.core.runtimes import import_onnxruntime
 from deploy.core.tables import Table
+from deploy.detectors.geometry import parse_size
 from deploy.prediction.postprocess import read_output
 from deploy.prediction.preprocess import to_batch
 from export.engine_builder import build_engine
@@ -67,6 +70,10 @@ class GpuOptions:
     """Timed runs per case."""
     soak: int = 10_000
     """Runs during which memory must stay flat."""
+    upscaler: Path | None = None
+    """Exported upscaler; by default the included one."""
+    canvases: tuple[str, ...] = ("64x64", "96x96", "128x96", "320x180")
+    """Shapes to build an upscaler plan for, WIDTHxHEIGHT; empty skips the upscaler."""
     json: Path | None = None
     """Write the figures to this file."""
     page: Path | None = None
@@ -85,7 +92,10 @@ def main() -> None:
             reference = dict(np.load(options.exports / name / f"{name}.reference.npz"))
             rows += [measure_product(product, model, reference, options) for product in options.products]
             rows.append(measure_onnxruntime(model, reference, options))
-    report = {"schema_version": SCHEMA_VERSION, "gpu": asdict(gpu), "rows": rows}
+    canvases = [size for text in options.canvases if (size := parse_size(text)) is not None]
+    work, products = options.exports / "upscaler", options.products
+    enlarging = measure_upscaler(options.upscaler, canvases, products, options.dataset, work, options.repeats)
+    report = {"schema_version": SCHEMA_VERSION, "gpu": asdict(gpu), "rows": rows, "upscaler": enlarging}
     if options.json:
         write_text(options.json, json.dumps(report, indent=1) + "\n")
     if options.page:
@@ -193,18 +203,6 @@ def correctness(
     return {name: round(float(np.mean(v)), 5) for name, v in zip(names, (agreements, errors, overlaps), strict=True)}
 
 
-def percentiles(call: Callable[[], Any], repeats: int) -> dict[str, float]:
-    """p50, p95 and p99 in milliseconds, after a tenth as many runs to warm up."""
-    for _ in range(max(repeats // 10, 3)):
-        call()
-    durations = []
-    for _ in range(repeats):
-        started = time.perf_counter()
-        call()
-        durations.append((time.perf_counter() - started) * 1e3)
-    return {f"p{q}": round(float(np.percentile(durations, q)), 4) for q in (50, 95, 99)}
-
-
 def throughput(backend: TensorRtBackend, batch: NDArray[Any], seconds: float = 3.0) -> float:
     """Frames per second with copies that overlap computation."""
     frames, started = 0, time.perf_counter()
@@ -244,7 +242,13 @@ def page_of(report: dict[str, Any]) -> str:
         "Times in ms, p50 / p95 / p99, uint8 frames in, importance out, copies included except for the network alone.",
         "",
     ]
-    return "\n".join([*lines, _table(report["rows"]).markdown(), "", "† untrained weights: only times are valid.", ""])
+    lines += [_table(report["rows"]).markdown(), "", "† untrained weights: only times are valid.", ""]
+    lines += [
+        "## Upscaler",
+        "",
+        "fp16, against ONNX Runtime on the CPU in fp32 (of 255); times as above, by number of canvases.",
+    ]
+    return "\n".join([*lines, "", upscaler_table(report["upscaler"]).markdown(), ""])
 
 
 def _table(rows: list[dict[str, Any]]) -> Table:

@@ -140,7 +140,7 @@ class _Resources:
         self._runtime = self._engine = self._logger = None
 
     def load(self, trt: Any, path: Path, record: EngineRecord, card: ModelCard, *, use_graph: bool) -> None:
-        cuda = self.cuda = Cuda(_import_cuda())
+        cuda = self.cuda = Cuda(import_cuda())
         cuda.call("cudaSetDevice", 0)
         logger = self._logger = make_logger(trt)
         runtime = self._runtime = trt.Runtime(logger)
@@ -164,7 +164,12 @@ class _Resources:
             self._logger = None
 
 
-def _import_cuda() -> Any:
+def import_cuda() -> Any:
+    """Import cuda-bindings.
+
+    Raises:
+        OptionError: it is not installed.
+    """
     try:
         return importlib.import_module("cuda.bindings.runtime")
     except ImportError:

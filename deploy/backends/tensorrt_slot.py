@@ -4,16 +4,32 @@ from __future__ import annotations
 
 import sys
 from contextlib import ExitStack
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from deploy.backends.cuda_memory import Buffer, Cuda
-from deploy.cards.model_card import ModelCard
 from deploy.core.errors import DeviceError, WeightsError
 
 _REPORT = "Rebuild the engine with export/onnx2trt.py. If it still fails, run on the CPU: --backend onnxruntime"
+
+
+class Ends(Protocol):
+    """Input and output of an engine, without the batch: a model card has them."""
+
+    @property
+    def input_name(self) -> str: ...  # noqa: D102
+    @property
+    def output_name(self) -> str: ...  # noqa: D102
+    @property
+    def input_shape(self) -> tuple[int, ...]: ...  # noqa: D102
+    @property
+    def output_shape(self) -> tuple[int, ...]: ...  # noqa: D102
+    @property
+    def input_type(self) -> type[np.generic]: ...  # noqa: D102
+    @property
+    def output_type(self) -> type[np.generic]: ...  # noqa: D102
 
 
 class Slot:
@@ -30,7 +46,7 @@ class Slot:
         use_graph: whether to record.
     """
 
-    def __init__(self, engine: Any, cuda: Cuda, card: ModelCard, max_batch: int, *, use_graph: bool) -> None:
+    def __init__(self, engine: Any, cuda: Cuda, card: Ends, max_batch: int, *, use_graph: bool) -> None:
         self._cuda, self._card, self._use_graph = cuda, card, use_graph
         self._size, self._graph, self._pending = 0, None, 0
         with ExitStack() as stack:

@@ -197,6 +197,13 @@ def test_time_to_a_share_of_the_gain() -> None:
     assert clips.time_to_gain([{"rows": rows}]) == ["200", "35 (5.71x)", "48 (4.21x)", "125 (1.60x)"]
 
 
+def test_differences_between_ways() -> None:
+    one, other = clip_entry("a", 0.1, 0.05, 0.1, 0.0), clip_entry("b", 0.3, 0.28, 0.2, 0.0)
+    assert clips.difference([one], *clips.WAYS[:2]) == "-5.0"
+    assert clips.difference([one, other], *clips.WAYS[:2]) == "+1.5 (-5.0 to +8.0)"
+    assert clips.difference([one], clips.WHOLE, clips.LABEL) == "-"
+
+
 def test_rankings_of_clips(vtest: Path) -> None:
     """Edges, difference and label get their share of the blocks, and the label is that of labelling."""
     worth = clips.WorthOptions(video=vtest, detector=Path("hog"), height=64, frames=2)

@@ -63,7 +63,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     monkeypatch.setattr(nvidia, "first_gpu", lambda: H200)
     monkeypatch.setattr(selection, "count_nvidia_gpus", lambda: 1)
     monkeypatch.setattr(tensorrt_backend, "import_tensorrt", lambda _product: found.trt)
-    monkeypatch.setattr(tensorrt_backend, "_import_cuda", lambda: cuda)
+    monkeypatch.setattr(tensorrt_backend, "import_cuda", lambda: cuda)
     return found
 
 
