@@ -5,8 +5,9 @@
 A trial runs one command in a fresh folder, kills its process group (SIGKILL) one to eight times, then lets it end, and
 compares every file with those of an undisturbed run. One kill in four comes at any instant of the undisturbed run's
 time, the others after the run's first write: start-up, which changes nothing, is most of the time of so small a job.
-Left out of the comparison: times (`fault_runs.TIME_KEYS`), and the content of files with times or paths of the folder
-in them (`fault_runs.NAMES_ONLY`). Exit code 0: all trials ended equal.
+Left out of the comparison: times (`fault_runs.TIME_KEYS`), the content of files with times or paths of the folder
+in them (`fault_runs.NAMES_ONLY`), and the pixels of videos, not their frames and times. Exit code 0: all trials ended
+equal.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
+from fractions import Fraction
 from itertools import cycle, pairwise
 from pathlib import Path
 
@@ -39,8 +41,12 @@ from fault_runs import (
 from deploy.core.cli import run
 from deploy.core.errors import OptionError, RegenError
 from deploy.core.files import write_text
+from deploy.core.resize import reduce_frame
+from deploy.inputs.video import FrameSelection, read_frames
+from deploy.outputs.video_writer import VideoWriter
 
 MODEL = "mobileseg_mobilenetv3_small_x035"
+CLIP = "clip.mp4"
 MOST_KILLS_A_TRIAL = 8
 LIMIT_SECONDS = 900
 _COUNTED = """
@@ -66,12 +72,14 @@ class FaultOptions:
     """Total number of kills."""
     seed: int = 0
     """Seed of the random instants."""
-    stages: tuple[str, ...] = (*("label", "train", "deploy") * 3, "export", "zoo")
+    stages: tuple[str, ...] = (*("label", "train", "deploy", "enhance") * 3, "export", "zoo", "upscaler", "utility")
     """Stages, run in turn; a stage listed twice runs twice as often."""
     video: Path = ROOT / "datasets" / "cache" / "vtest.avi"
     """Video to label."""
     frames: int = 40
     """Number of frames to label."""
+    detector: Path | None = None
+    """ONNX detector for the stage "worth"."""
     preload: tuple[str, ...] = ()
     """Modules to import once: runs are then forks of a process that has them, so that kills do not wait for start-up.
     Not PyTorch and Paddle together."""
@@ -106,6 +114,7 @@ def main() -> None:
 def kill_all(options: FaultOptions, folder: Path) -> dict[str, Tally]:
     """Run trials of each stage in turn until there were enough kills."""
     stages = make_stages(options, folder)
+    _write_clip(options.video, folder / CLIP)
     unknown = [name for name in options.stages if name not in stages]
     if unknown:
         raise OptionError(f"no stage {unknown[0]!r}", hint=f"Known: {', '.join(stages)}.")
@@ -134,8 +143,11 @@ def make_stages(options: FaultOptions, material: Path) -> dict[str, Stage]:
     trained_from = ("--config", f"paddleseg_configs/{MODEL}.yml", "--dataset", dataset / "dataset")
     labelled = ("--height", 80, "--gap-seconds", 0.5, "--upscaler", "reference", "--split", 0.5, 0.25, 0.25)
     labelled += ("--every", 4, "--stop-seconds", seconds)
-    seen = ("--input", options.video, "--stop-seconds", 12)
+    seen = ("--input", options.video, "--stop-seconds", 12, "--segment-seconds", 2)
     schedule = ("--iters", 12, "--batch_size", 2, "--save_interval", 3, "--log_iters", 1, "--do_eval")
+    small = ("--every", 6, "--input-height", 96, "--frames", "png", "--maps", "npz", "--threads", 1)
+    taught = ("--features", 8, "--blocks", 2, "--steps", 60, "--batch", 2, "--patch-px", 16, "--checkpoint-every", 5)
+    asked = ("--frames", 2, "--height", 96, "--threads", 1, "--out", "OUT/worth.html", "--json", "OUT/worth.json")
     compared = ("--models", MODEL, "--iters", 4, "--batch-size", 2, "--max-frames", 2, "--budgets", 0.1, 0.2)
     stages = [
         Stage(
@@ -158,6 +170,7 @@ def make_stages(options: FaultOptions, material: Path) -> dict[str, Stage]:
             "deploy",
             ("deploy/trt_infer.py", "--model", exported / "model.onnx", *seen, "--out", "OUT/maps"),
             reads=("label", "train", "export"),
+            refuses_when_done=True,
         ),
         Stage(
             "zoo",
@@ -172,8 +185,30 @@ def make_stages(options: FaultOptions, material: Path) -> dict[str, Stage]:
             ),
             reads=("label",),
         ),
+        Stage("enhance", ("deploy/enhance.py", *seen, *small, "--out", "OUT/enhanced"), refuses_when_done=True),
+        Stage(
+            "upscaler",
+            ("labeling/train_upscaler.py", material / CLIP, *taught, "--out", "OUT/edsr.safetensors"),
+            appears_whole=True,
+        ),
+        Stage(
+            "utility",
+            ("labeling/evaluate_utility.py", dataset / "dataset", "--out", "OUT/utility.json", "--max-frames", 3),
+            reads=("label",),
+            appears_whole=True,
+        ),
     ]
+    if options.detector is not None:
+        command = ("deploy/worth.py", material / CLIP, "--detector", options.detector.resolve(), *asked)
+        stages.append(Stage("worth", command, appears_whole=True))
     return {stage.name: stage for stage in stages}
+
+
+def _write_clip(video: Path, path: Path) -> None:
+    """A few seconds of a video, for commands that read all of one."""
+    with VideoWriter(path, frame_rate=Fraction(10)) as writer:
+        for frame in read_frames(video, selection=FrameSelection(stop_seconds=3)):
+            writer.write(reduce_frame(frame.image, height_px=288, width_px=384), pts_seconds=frame.seconds)
 
 
 @dataclass(frozen=True)
@@ -221,7 +256,9 @@ def _trial(stage: Stage, whole: Undisturbed, folder: Path, most: int, instants: 
         begun.append(_begun(folder))
     process = start(stage, folder)
     code = process.wait(LIMIT_SECONDS)
-    differing = [f"exit code {code}: {said_last(folder)}"] if code else differences(whole.files, contents(folder))
+    was_done = stage.refuses_when_done and "already contains results" in said_last(folder)
+    fails = code != 0 and not was_done
+    differing = [f"exit code {code}: {said_last(folder)}"] if fails else differences(whole.files, contents(folder))
     for before, after in pairwise([*begun, _begun(folder)]):
         tally.frames_done_again.append(sum(count - before[frame] for frame, count in after.items() if before[frame]))
     tally.trials += 1

@@ -7,26 +7,21 @@ machines share.
 from __future__ import annotations
 
 import json
-import logging
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from deploy.backends.base import usable_threads
-from deploy.core.errors import OptionError, RegenError
 from deploy.core.files import write_text
 from deploy.core.progress import track
+from deploy.core.ray_cluster import RETRIES, connected, finished
 from deploy.enhancement.budgets import Budget
 from deploy.enhancement.options import EnhanceOptions
 from deploy.enhancement.run import enhance
 from deploy.inputs.live import is_live
 from deploy.outputs.growing_folder import UNFINISHED, growing
 from deploy.outputs.output_folder import folder_of_stream
-
-RETRIES = 8
-"""How often an input whose worker is lost is tried again: not for ever, since it may be what kills the worker."""
 
 
 def enhance_on_ray(options: EnhanceOptions, *, say: Callable[[str], None]) -> dict[str, Any]:
@@ -36,31 +31,16 @@ def enhance_on_ray(options: EnhanceOptions, *, say: Callable[[str], None]) -> di
         OptionError: Ray is not installed, or there is no such cluster.
         RegenError: what a worker met. The others' results stay, and the same command goes on.
     """
-    try:
-        import ray
-    except ModuleNotFoundError:
-        raise OptionError("--engine ray needs the package 'ray'", hint="Install it: pip install ray") from None
     assert options.out is not None  # noqa: S101  # the options see to that
-    # A cluster that is started here would give way to everything else on the machine (Ray's niceness is 15).
-    os.environ.setdefault("RAY_worker_niceness", "0")
     with growing(options.out, options.work(), options.input, overwrite=options.overwrite):
         parts = [_part(options, position) for position in range(len(options.input))]
-        try:
-            address, quiet = options.ray_address, logging.ERROR
-            ray.init(address=address, log_to_driver=False, include_dashboard=False, logging_level=quiet)
-        except (ConnectionError, RuntimeError, ValueError) as error:
-            raise OptionError(
-                f"no Ray cluster at {options.ray_address!r}: {error}", hint="Start it: ray start"
-            ) from None
-        try:
+        with connected(options.ray_address) as ray:
             threads = usable_threads(options.threads)
-            cpus = min(threads, int(ray.cluster_resources().get("CPU", 1)))  # type: ignore[no-untyped-call]
+            cpus = min(threads, int(ray.cluster_resources().get("CPU", 1)))
             task = ray.remote(num_cpus=cpus, max_retries=RETRIES)(_enhance_part)
             say(f"Ray: {len(parts)} inputs, {cpus} CPUs per input")
-            pending = [task.remote(part) for part in parts]
-            reports = list(track(_finished(ray, pending), total=len(parts), label="enhancing on Ray", unit="input"))
-        finally:
-            ray.shutdown()
+            done = finished(ray, [task.remote(part) for part in parts], "input")
+            reports = list(track(done, total=len(parts), label="enhancing on Ray", unit="input"))
         report = _joined(reports)
         write_text(options.out / "latency.json", json.dumps(report, indent=2) + "\n")
     return report
@@ -93,23 +73,6 @@ def _enhance_part(options: EnhanceOptions) -> dict[str, Any]:
         report: dict[str, Any] = json.loads(done.read_text(encoding="utf-8"))
         return report
     return enhance(options, say=lambda _: None)
-
-
-def _finished(ray: Any, pending: list[Any]) -> Iterator[dict[str, Any]]:
-    """The report of each task that ends, as tasks end."""
-    while pending:
-        (ready,), pending = ray.wait(pending, num_returns=1)
-        try:
-            yield ray.get(ready)
-        except ray.exceptions.RayTaskError as error:
-            if isinstance(error.cause, RegenError):
-                raise error.cause from None
-            raise
-        except ray.exceptions.WorkerCrashedError:
-            raise OptionError(
-                f"a worker died {RETRIES + 1} times on the same input",
-                hint="Give the workers more memory, or use fewer workers.",
-            ) from None
 
 
 def _joined(reports: list[dict[str, Any]]) -> dict[str, Any]:

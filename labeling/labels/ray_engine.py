@@ -6,15 +6,13 @@ system that all machines share.
 
 from __future__ import annotations
 
-import logging
-import os
-from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from itertools import chain
+from typing import TYPE_CHECKING
 
-from deploy.core.errors import OptionError, RegenError
 from deploy.core.progress import track
+from deploy.core.ray_cluster import RETRIES, connected, finished
 from labeling.labels.draft import WorkFolder
 from labeling.labels.job import LabelJob, PlannedVideo
 from labeling.labels.label_frames import label_frames, lr_stream, missing_frames
@@ -25,8 +23,6 @@ if TYPE_CHECKING:
 
 LEAST_FRAMES_A_TASK, TASKS_A_WORKER = 32, 4
 """A task decodes its video from the start: many short ones would spend their time on that."""
-RETRIES = 8
-"""How often a task whose worker is lost is tried again: not for ever, since a frame may be what kills the worker."""
 
 
 def label_on_ray(job: LabelJob, options: LabelOptions, work: WorkFolder) -> None:
@@ -36,21 +32,11 @@ def label_on_ray(job: LabelJob, options: LabelOptions, work: WorkFolder) -> None
         OptionError: Ray is not installed, or there is no such cluster.
         RegenError: a worker's error.
     """
-    try:
-        import ray
-    except ModuleNotFoundError:
-        raise OptionError("--engine ray needs the package 'ray'", hint="Install it: pip install ray") from None
     import torch
 
-    # A cluster that is started here would give way to everything else on the machine (Ray's niceness is 15).
-    os.environ.setdefault("RAY_worker_niceness", "0")
-    try:
-        ray.init(address=options.ray_address, log_to_driver=False, include_dashboard=False, logging_level=logging.ERROR)
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        raise OptionError(f"no Ray cluster at {options.ray_address!r}: {error}", hint="Start it: ray start") from None
-    try:
+    with connected(options.ray_address) as ray:
         threads = torch.get_num_threads()  # as in the local engine: sums depend on it
-        resources = ray.cluster_resources()  # type: ignore[no-untyped-call]
+        resources = ray.cluster_resources()
         cpus = min(threads, int(resources.get("CPU", 1)))
         gpus = 1 if options.device != "cpu" and resources.get("GPU") else 0
         task = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=RETRIES)(_label_run)
@@ -66,10 +52,9 @@ def label_on_ray(job: LabelJob, options: LabelOptions, work: WorkFolder) -> None
             for video, frames in missing
             for first in range(0, len(frames), length)
         ]
-        for _ in track(_finished(ray, pending), total=total, done=total - left, label="labeling on Ray"):
+        labeled = chain.from_iterable(finished(ray, pending, "frames"))
+        for _ in track(labeled, total=total, done=total - left, label="labeling on Ray"):
             pass
-    finally:
-        ray.shutdown()
 
 
 def _with_absolute_paths(options: LabelOptions) -> LabelOptions:
@@ -81,23 +66,6 @@ def _with_absolute_paths(options: LabelOptions) -> LabelOptions:
 def _with_absolute_path(video: PlannedVideo) -> PlannedVideo:
     twin = replace(video.twin, path=video.twin.path.resolve()) if video.twin else None
     return replace(video, info=replace(video.info, path=video.info.path.resolve()), twin=twin)
-
-
-def _finished(ray: Any, pending: list[Any]) -> Iterator[int]:
-    """The frames of each task that ends, as tasks end."""
-    while pending:
-        (ready,), pending = ray.wait(pending, num_returns=1)
-        try:
-            yield from ray.get(ready)
-        except ray.exceptions.RayTaskError as error:
-            if isinstance(error.cause, RegenError):
-                raise error.cause from None
-            raise
-        except ray.exceptions.WorkerCrashedError:
-            raise OptionError(
-                f"a worker died {RETRIES + 1} times on the same frames",
-                hint="Give the workers more memory, or use fewer workers.",
-            ) from None
 
 
 def _label_run(shared: tuple[LabelOptions, WorkFolder, int], video: PlannedVideo, frames: list[int]) -> list[int]:

@@ -24,7 +24,7 @@ DEPLOY = Path(trt_infer.__file__).parent
 ALLOWED = {"numpy", "PIL", "av", "onnxruntime", "openvino", "deploy"}
 OPTIONAL = {
     "detectors/resizing.py": {"onnx"},
-    "enhancement/ray_engine.py": {"ray"},
+    "core/ray_cluster.py": {"ray"},
     "worth_it/precision.py": {"pycocotools"},
 }
 """What a file may ask for, saying which package is missing."""
