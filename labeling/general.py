@@ -1,10 +1,10 @@
-"""The recipe of the general predictor, deploy/models/general.onnx: many cameras, three detectors, two heights.
+"""Train the general predictor, deploy/models/general.onnx: many cameras, three detectors, two heights.
 
     python -m labeling.general --assets FOLDER [--bikes bikes.mp4] [--out runs/general]
 
-Runs the scripts that a user runs and prints each command. A stage that is done is not done again, and a killed one goes
-on where it was. Copy --out's general.onnx and general.json to deploy/models to ship them. FOLDER holds the clips and
-the detectors; every clip has a permissive license or CC BY 4.0 (the table in this file says which).
+Runs the documented scripts and prints each command. Completed stages are skipped, and a killed one resumes. To ship
+the result, copy general.onnx and general.json from --out to deploy/models. FOLDER contains the clips and the detectors;
+each clip has a permissive license or CC BY 4.0 (listed in this file).
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ from labeling.core.stages import ROOT, Stage, execute, run_stage
 
 CONFIG = "paddleseg_configs/general/anysize_previous.yml"
 CLIP = "datasets/cache/vtest.avi"
+UPSCALER = "labeling/upscalers/weights/edsr_x3_psnr.safetensors"
+"""Whose change the labels are made of; the included upscaler was trained later."""
 
 _CLIPS = (
     # path, split, every, license
@@ -61,7 +63,7 @@ _PREVIOUS_SIZES = {144: "768x448", 180: "960x544"}
 TRAINED_ON = (
     "clips=13 of motorways, car parks, streets, a hall and a campus (labeling/general.py lists them)",
     "detectors=YOLOX-nano, PicoDet-S, CenterNet-MobileNetV3",
-    "upscaler=EDSR x3, embedded",
+    "upscaler=EDSR x3, edsr_x3_psnr",
     "lr=144 and 180 lines, by area; clean, and H.264 at crf 26 and 30",
     "previous=YOLOX-nano on the clean frame before, in six frames of ten",
     "licenses=clips MIT, Apache-2.0, CC BY 4.0 (Intel sample videos); detectors Apache-2.0, MIT",
@@ -109,7 +111,8 @@ def run_recipe(options: GeneralOptions) -> None:
     for (_, height, codec, detector, size), dataset in zip(_LABELS, datasets, strict=True):
         kind, _, weights = detector.partition(" ")
         command = ["labeling/make_labels.py", "--clips", str(clips), "--out", str(dataset), "--height", str(height),
-                   "--scope", "video", "--sr-cache", str(out / "sr"), "--detector", kind]  # fmt: skip
+                   "--scope", "video", "--sr-cache", str(out / "sr"), "--detector", kind,
+                   "--upscaler-weights", UPSCALER]  # fmt: skip
         command += ["--lr-codec", codec] if codec else []
         command += ["--detector-weights", str(assets / weights)] if weights else []
         command += ["--detector-size", size] if size else []
