@@ -13,8 +13,9 @@ import json
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Literal
 
@@ -66,6 +67,8 @@ class ClipsOptions:
     """Folder of one JSON a clip and detector."""
     upscaler: Path | None = None
     """An exported upscaler; the default is the embedded one."""
+    earlier_upscalers: tuple[Path, ...] = ()
+    """Exported upscalers to compare with it; only their whole frames are measured."""
     predictor: Path | None = None
     """An exported predictor; the default is the embedded one."""
     frames: int = 20
@@ -123,11 +126,14 @@ def measure(options: ClipsOptions) -> list[Entry]:
     """All clips with all detectors; what is in the folder is not measured again."""
     clips, detectors = read_clips(options.clips), parse_detectors(options.detectors)
     options.out.mkdir(parents=True, exist_ok=True)
-    with EnhancerEngine(options.predictor, options.upscaler, options.threads) as engine:
-        return [
-            _one(options, engine, clip, codec, name, *detector)
-            for clip, codec, (name, detector) in itertools.product(clips, options.lr_codecs, detectors.items())
-        ]
+    entries = []
+    for upscaler in (None, *options.earlier_upscalers):
+        of_this = replace(options, upscaler=upscaler, ways="whole") if upscaler else options
+        known = {"earlier": upscaler.stem} if upscaler else {}
+        with EnhancerEngine(of_this.predictor, of_this.upscaler, of_this.threads) as engine:
+            for clip, codec, name in itertools.product(clips, options.lr_codecs, detectors):
+                entries.append(_one(of_this, engine, clip | known, codec, name, *detectors[name]))
+    return entries
 
 
 def _one(
@@ -144,6 +150,7 @@ def _one(
     asked |= {key: sha256_of(path) if path.is_file() else str(path) for key, path in used.items()} | {"size": size}
     facts: Entry = clip | {"path": source.name, "clip": source.stem, "detector": name, "lr": codec}
     kind = "" if codec == UNCODED else "-" + codec.replace(":", "-")
+    kind += f"-{clip['earlier']}" if "earlier" in clip else ""
     path = options.out / f"{source.stem}-{name}{kind}.json"
     if path.is_file():
         stored: Entry = json.loads(path.read_text("utf-8"))
@@ -303,8 +310,31 @@ def time_to_gain(entries: Sequence[Entry]) -> list[str]:
     return cells
 
 
-def tables_of(entries: Sequence[Entry]) -> list[Table]:
+_HOW_UPSCALERS = "Gain of the whole frame with other upscalers, and by how much the gain of this one is larger."
+
+
+def upscalers_table(entries: Sequence[Entry], earlier: Sequence[Entry]) -> Table:
+    """Gains of other upscalers, and the differences from them, paired by clip and detector."""
+    key = itemgetter("clip", "role", "lr", "detector")
+    gains = {key(entry): row["gain"] for entry in entries for row in entry["rows"] if row["way"] == WHOLE}
+    whole = {id(entry): row for entry in earlier for row in entry["rows"] if row["way"] == WHOLE}
+    groups: dict[tuple[str, ...], list[Entry]] = {}
+    for entry in (entry for entry in earlier if id(entry) in whole and key(entry) in gains):
+        groups.setdefault((entry["role"], entry["lr"], entry["detector"], entry["earlier"]), []).append(entry)
+    rows = []
+    for name, group in groups.items():
+        clips = np.unique([entry["clip"] for entry in group], return_inverse=True)[1]
+        more = 100 * np.array([[gains[key(entry)] - whole[id(entry)]["gain"]] for entry in group])
+        low, high = middle_95(resampled_means(more, clips)[:, 0])
+        rows.append((*name, *mean_gain(group, whole), f"{more.mean():+.1f} ({low:+.1f} to {high:+.1f})"))
+    return Table(
+        "Upscalers", ("role", "LR", "detector", "upscaler", *_GAIN, "this minus it"), tuple(rows), _HOW_UPSCALERS
+    )
+
+
+def tables_of(all_entries: Sequence[Entry]) -> list[Table]:
     """Pooled recovery, single clips, those of which nothing can be said, milliseconds."""
+    entries, earlier = ([e for e in all_entries if ("earlier" in e) == other] for other in (False, True))
     whole = {id(entry): row for entry in entries for row in entry["rows"] if row["way"] == WHOLE}
     said = [entry for entry in entries if entry["worth_it"] is not None]
     said.sort(key=lambda entry: -whole[id(entry)]["gain"])
@@ -343,6 +373,7 @@ def tables_of(entries: Sequence[Entry]) -> list[Table]:
     head = ("clip", "role", "LR", "detector", "gain of the whole frame, points", "95 %", *WAYS)
     tables = (
         Table("Gain of the whole frame", ("role", "LR", "detector", "clips", *_GAIN), tuple(means), _HOW_GAIN),
+        upscalers_table(entries, earlier),
         Table("Recovery", ("role", "LR", "detector", "clips", *WAYS), tuple(pooled), how),
         Table("Differences", ("role", "LR", "detector", *map(" minus ".join, DUELS)), tuple(duels), _HOW_DUELS),
         Table("Time to a share of the gain", ("role", "LR", "detector", *_TIMES), tuple(quick), _HOW_TIMES),

@@ -187,6 +187,18 @@ def test_clips_that_do_not_gain_are_listed_apart() -> None:
     assert tables["Milliseconds a frame, detector included"].rows[0] == (clips.WHOLE, "6", "20")
 
 
+def test_other_upscalers_are_compared_on_the_same_clips() -> None:
+    """They count in no other table, and clips without a pair in none."""
+    entries = [clip_entry("a", 0.1), clip_entry("b", 0.3)]
+    earlier = [clip_entry("a", 0.02, earlier="old"), clip_entry("c", 0.1, earlier="old")]
+    tables = {table.title: table for table in clips.tables_of([*entries, *earlier])}
+    assert tables["Upscalers"].rows == (
+        ("test", "none", "d", "old", "0.500", "0.520", "+2.0", "+2.0 to +2.0", "1 of 1", "+8.0 (+8.0 to +8.0)"),
+    )
+    assert tables["Gain of the whole frame"].rows == clips.tables_of(entries)[0].rows
+    assert "Upscalers" not in {table.title for table in clips.tables_of(entries)}
+
+
 def test_time_to_a_share_of_the_gain() -> None:
     """Half of the gain lies halfway between two budgets; what one clip gains early counts for the mean."""
     gains = {clips.NOTHING: (0.0, 10), "top 10% by predictor": (0.04, 30), "top 20% by predictor": (0.08, 50)}
