@@ -61,7 +61,7 @@ class ClipsOptions:
     detectors: tuple[str, ...]
     """NAME=FILE.onnx, or NAME=FILE.onnx@WxH for a network of that size; FILE may be what labeling/worth.py takes."""
     clips: Path | None = None
-    """YAML list of path, role, source, licence and perhaps sha256; the default is benchmarks/clips.yml, with files in
+    """YAML list of path, role, source, license and perhaps sha256; the default is benchmarks/clips.yml, with files in
     ../shared/assets/clips or $REGEN_ASSETS/clips."""
     out: Path = Path("runs/results/clips")
     """Folder of one JSON a clip and detector."""
@@ -90,19 +90,19 @@ class ClipsOptions:
 
 
 def read_clips(listed: Path | None) -> list[dict[str, str]]:
-    """Path (relative to the folder of the list), role, source and licence of each clip."""
+    """Path (relative to the folder of the list), role, source and license of each clip."""
     if listed is None:
         listed, folder = LIST, Path(os.environ.get("REGEN_ASSETS", ASSETS)) / "clips"
     else:
         folder = listed.parent
     try:
         entries = yaml.safe_load(listed.read_text("utf-8"))
-        clips = [{key: str(entry[key]) for key in ("path", "role", "source", "licence")} for entry in entries]
+        clips = [{key: str(entry[key]) for key in ("path", "role", "source", "license")} for entry in entries]
         wanted = [str(entry.get("sha256", "")) for entry in entries]
         if not len({Path(clip["path"]).stem for clip in clips}) == len(clips) > 0:
             raise ValueError("no clips, or two of one name")
     except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
-        hint = "Write a list of entries, each with path, role, source and licence; no two files of one name."
+        hint = "Write a list of entries, each with path, role, source and license; no two files of one name."
         raise InputError(f"cannot read clips {listed}: {first_line(error)}", hint=hint) from None
     clips = [clip | {"path": str(folder / clip["path"])} for clip in clips]
     for clip, sha256 in zip(clips, wanted, strict=True):

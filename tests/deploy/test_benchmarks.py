@@ -229,9 +229,9 @@ def test_rankings_of_clips(vtest: Path) -> None:
 
 def test_lists_of_clips_and_detectors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     listed = tmp_path / "clips.yml"
-    listed.write_text("- {path: a/b.mp4, role: test, source: x/y, licence: MIT}\n")
+    listed.write_text("- {path: a/b.mp4, role: test, source: x/y, license: MIT}\n")
     assert clips.read_clips(listed) == [
-        {"path": str(tmp_path / "a" / "b.mp4"), "role": "test", "source": "x/y", "licence": "MIT"}
+        {"path": str(tmp_path / "a" / "b.mp4"), "role": "test", "source": "x/y", "license": "MIT"}
     ]
     for text in ("", "[]", "- 3", "- {path: a.mp4}", "- {", 2 * listed.read_text()):
         listed.write_text(text)
@@ -239,7 +239,7 @@ def test_lists_of_clips_and_detectors(tmp_path: Path, monkeypatch: pytest.Monkey
             clips.read_clips(listed)
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "b.mp4").write_bytes(b"1")
-    listed.write_text(f"- {{path: a/b.mp4, role: test, source: x/y, licence: MIT, sha256: {'0' * 64}}}\n")
+    listed.write_text(f"- {{path: a/b.mp4, role: test, source: x/y, license: MIT, sha256: {'0' * 64}}}\n")
     with pytest.raises(InputError, match="is not the file"):
         clips.read_clips(listed)
     monkeypatch.setenv("REGEN_ASSETS", str(tmp_path))
@@ -269,7 +269,7 @@ def test_a_clip_is_measured_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(clips, "find_out", find_out)
     listed = tmp_path / "c.yml"
-    listed.write_text("".join(f"- {{path: {n}.mp4, role: test, source: s, licence: l}}\n" for n in ("good", "broken")))
+    listed.write_text("".join(f"- {{path: {n}.mp4, role: test, source: s, license: l}}\n" for n in ("good", "broken")))
     (tmp_path / "good.mp4").write_bytes(b"1")
     options = clips.ClipsOptions(detectors=("d=d.onnx",), clips=listed, out=tmp_path / "out")
     first, second = clips.measure(options), clips.measure(options)
