@@ -66,7 +66,7 @@ def open_streams(
     for name, fit, done in zip(options.input, fits, kept, strict=True):
         source = open_source(name, _left(options.selection, done, is_live=is_live(name)), fit, options.reading)
         if done.seconds:
-            say(f"{source.report.name}: goes on at {float(done.seconds)} s")
+            say(f"{source.report.name}: resuming at {float(done.seconds)} s")
         sources.append(_numbered_on(source, done) if source.is_live else source)
     return sources
 
@@ -93,7 +93,7 @@ def require_all_there(sources: Sequence[FrameSource]) -> None:
     if gone:
         raise InputError(
             f"gone, and not back after several tries: {', '.join(gone)}",
-            hint="What came before is kept. The same command goes on when the stream is back.",
+            hint="What came before is kept. Run the same command again when the stream is back to resume.",
         )
 
 

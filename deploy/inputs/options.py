@@ -23,8 +23,8 @@ class SourceOptions:
         OptionError: a number is out of its range.
     """
 
-    WITHOUT_EFFECT: ClassVar[frozenset[str]] = frozenset({"out", "overwrite", "threads"})
-    """Options that do not change results."""
+    WITHOUT_EFFECT: ClassVar[frozenset[str]] = frozenset({"damaged", "out", "overwrite", "threads"})
+    """Options that do not change the results so far: what stopped at damage can be resumed with ``damaged="skip"``."""
 
     input: tuple[str, ...] = option(
         nargs="+",

@@ -66,7 +66,7 @@ class CenterNetDetector(CocoDetector):
         heat, sides = self._graph.run(
             {"tower_0/images": functional.pad(images * 255.0, padding)}, ("tower_0/keypoints", "tower_0/wh")
         )
-        return heat[:, self._kept_classes.to(heat.device)].float(), sides.float()
+        return _at_least_float32(heat[:, self._kept_classes.to(heat.device)]), _at_least_float32(sides)
 
     def _decode(self, heat: Tensor, peaks: Tensor, sides: Tensor, size: Tensor) -> Detections:
         """One frame: heat and peaks (C, h, w), sides (4, h, w) distances in pixels to left, top, right, bottom."""
@@ -79,3 +79,8 @@ class CenterNetDetector(CocoDetector):
         boxes = (centre + sign * sides[:, y, x].T.float()).clamp(min=0).minimum(size)
         kept = batched_nms(boxes, scores.detach().float(), kind, NMS_IOU)
         return Detections(boxes[kept], scores[kept], self._kept_classes.to(kind.device)[kind[kept]])
+
+
+def _at_least_float32(x: Tensor) -> Tensor:
+    """Half precision becomes single; double stays, or finite differences would measure nothing but rounding."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))

@@ -205,7 +205,7 @@ def test_a_frame_that_vanishes_while_training(
     assert "image not found" in one_message(capsys) and not out.exists()
     images.with_name("elsewhere").rename(images)
     assert call(monkeypatch, module, *arguments) == 0 and out.exists()
-    assert f"going on from {out.with_name('iter_1')}" in capsys.readouterr().out
+    assert f"resuming from {out.with_name('iter_1')}" in capsys.readouterr().out
 
 
 def test_an_image_that_vanishes(

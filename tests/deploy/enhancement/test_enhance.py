@@ -312,7 +312,7 @@ def test_two_processes_do_not_share_an_output(model: Path, tmp_path: Path) -> No
         ("--input {video}", "neither --out nor --raw"),
         ("--input {video} {video} --raw -", "--raw takes one input"),
         ("--input {video} --raw - --maps npz", "--maps needs a folder"),
-        ("--input {video} --out {out} --budget 20", "budget='20' is none"),
+        ("--input {video} --out {out} --budget 20", "budget='20' is not a valid budget"),
         ("--input {video} --out {out} --predict-every 0", "predict_every=0"),
         ("--input {video} --out {out} --upscaler missing.onnx", "upscaler not found: missing.onnx"),
         ("--input {video} --out {out} --upscaler {model}", "upscaler card"),

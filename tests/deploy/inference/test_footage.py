@@ -13,6 +13,7 @@ from PIL import Image
 
 from deploy.core.cli import EXIT_USER_ERROR
 from deploy.inputs.video import read_frames
+from deploy.outputs.growing_folder import UNFINISHED
 from tests.helpers.deploy_helpers import card_of, striped_frame, write_model, write_video
 from tests.helpers.deploy_helpers import trt_infer_command as command
 from tests.helpers.footage import cut, spoil, write
@@ -123,13 +124,19 @@ def test_damage_is_left_out_and_counted_or_ends_the_run(
             Image.fromarray(striped_frame(48, 64, number)).save(path / f"{number}.png")
         (path / "1.png").write_bytes((path / "1.png").read_bytes()[:90])
     capsys.readouterr()
-    before = sorted(tmp_path.iterdir())
-    assert run(monkeypatch, model, [path], tmp_path / "out", "--damaged", "stop") == EXIT_USER_ERROR
+    before, out = set(tmp_path.iterdir()), tmp_path / "out"
+    assert run(monkeypatch, model, [path], out, "--damaged", "stop") == EXIT_USER_ERROR
     message = capsys.readouterr().err
     assert message.count("error: ") == 1 and str(path) in message and "--damaged skip" in message
-    assert sorted(tmp_path.iterdir()) == before
-    assert run(monkeypatch, model, [path], tmp_path / "out") == 0
-    report = json.loads((tmp_path / "out" / "latency.json").read_text())
+    if kind in ("spoiled", "turned"):  # found after the first frames, whose lines stay
+        assert set(tmp_path.iterdir()) - before == {out} and (out / UNFINISHED).exists()
+        assert not (out / "importance.npz").exists() and not (out / "latency.json").exists()
+    else:
+        assert set(tmp_path.iterdir()) == before
+    assert run(monkeypatch, model, [path], out, "--damaged", "skip") == 0, "as the hint says"
+    assert not (out / UNFINISHED).exists()
+    report = json.loads((out / "latency.json").read_text())
+    assert len((out / "blocks.jsonl").read_text().splitlines()) == report["num_frames"]
     assert {loss["kind"]: loss["count"] for loss in report["inputs"][0]["losses"]} == lost
     assert left is None or report["num_frames"] == left
     if kind == "image":

@@ -87,7 +87,7 @@ def test_closed_segments_survive_and_the_same_command_goes_on(how: signal.Signal
 
     again = start(model, out, *given)
     _, said = again.communicate()
-    assert again.returncode == 0 and "goes on at" in said, said
+    assert again.returncode == 0 and "resuming at" in said, said
     assert not (out / UNFINISHED).exists() and {path: path.stat() for path in kept} == kept
     assert json.loads((out / "latency.json").read_text())["num_frames"] < 300
     start(model, undisturbed, *given).communicate()
@@ -133,7 +133,7 @@ def test_a_camera_goes_on_in_a_new_segment(
         "importance-000001.npz",
     ]
     before = lines_of(out)
-    assert trt_infer_command(monkeypatch, *given) == EXIT_USER_ERROR and "goes on at 0.6 s" in capsys.readouterr().err
+    assert trt_infer_command(monkeypatch, *given) == EXIT_USER_ERROR and "resuming at 0.6 s" in capsys.readouterr().err
     after = lines_of(out)
     assert after[: len(before)] == before and len(after) > len(before)
     assert after[len(before)]["index"] == before[-1]["index"] + 1 and after[len(before)]["seconds"] == 0.6
@@ -196,7 +196,7 @@ def test_a_camera_that_is_gone(
         assert closed and (out / UNFINISHED).exists() and not list(out.glob(".*"))
         before = lines_of(out)
         assert run_command(name, monkeypatch, *given) == 0
-    assert "goes on at" in capsys.readouterr().err and not (out / UNFINISHED).exists()
+    assert "resuming at" in capsys.readouterr().err and not (out / UNFINISHED).exists()
     assert {path: path.read_bytes() for path in closed} == closed and len(list(out.glob(f"{video}-*.mp4"))) > len(
         closed
     )

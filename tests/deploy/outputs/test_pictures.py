@@ -65,7 +65,7 @@ def test_overlay_outlines_selected_regions() -> None:
 
 def test_overlay_refuses_what_does_not_fit() -> None:
     importance = np.zeros((GRID.rows, GRID.cols), np.float32)
-    with pytest.raises(OptionError, match="does not fit"):
+    with pytest.raises(OptionError, match="does not match the grid's 40 x 56 pixels"):
         importance_overlay(np.zeros((56, 40, 3), np.uint8), importance, GRID)
     with pytest.raises(OptionError, match="alpha"):
         importance_overlay(np.zeros((40, 56, 3), np.uint8), importance, GRID, 45)

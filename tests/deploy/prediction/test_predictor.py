@@ -97,7 +97,7 @@ def test_frames_of_nearly_the_same_shape_are_accepted_others_refused(model: Path
     with Predictor(model) as predictor:
         predictor(striped_frame(48, 81))
         predictor(striped_frame(95, 160))
-        with pytest.raises(InputError, match="80 x 60 has another shape than the model's 80 x 48") as caught:
+        with pytest.raises(InputError, match="frame of 80 x 60 has another aspect ratio than 80 x 48") as caught:
             predictor(striped_frame(60, 80))
     assert "--fit pad" in caught.value.hint
 

@@ -28,7 +28,7 @@ def halves(height: int, width: int) -> np.ndarray:
 
 def test_a_fixed_model_pads_other_shapes_and_answers_on_the_frames_own_blocks(model: Path) -> None:
     portrait, wide = halves(320, 160), halves(128, 512)
-    with Predictor(model) as exact, pytest.raises(InputError, match="another shape"):
+    with Predictor(model) as exact, pytest.raises(InputError, match="another aspect ratio"):
         exact(portrait)
     with Predictor(model, fit="pad") as predictor:
         for frame, placed in ((portrait, (64, 32)), (wide, (24, 96))):

@@ -96,7 +96,7 @@ BREACHES: dict[str, tuple[Callable[[Path], object], str, str]] = {
     "wrong pair": (lambda d: edit(d / "train.txt", lambda t: t.replace("labels/0/000000", "labels/0/000001", 1)),
                    "train.txt", "pairs"),
     "lost line": (lambda d: edit(d / "train.txt", lambda t: t.split("\n", 1)[1]), "train.txt", "the manifest has"),
-    "in two splits": (move_pair, "test.txt", "is in train.txt already"),
+    "in two splits": (move_pair, "test.txt", "is already in train.txt"),
     "same picture": (copy_picture, "origin_images", "the same image as"),
     "stray": (lambda d: shutil.copy(d / "labels" / FIRST, d / "labels" / "0" / "999999.png"), "labels/0/999999.png",
               "not in any list"),

@@ -50,7 +50,7 @@ def test_detections() -> None:
     assert detection_findings("a", np.array([1, 2]), detector) == []
     assert detection_findings("a", np.array([0, 2]), detector) == ["a: no detections on 1 of 2 frames"]
     (found,) = detection_findings("a", np.array([0, 0]), detector)
-    assert "any of its 2 frames" in found and "d reports car, bus from a score of 0.4: try another" in found
+    assert "any of its 2 frames" in found and "d detects car, bus from a score of 0.4 on: try another" in found
 
 
 def frame_of(path: Path, pixels: np.ndarray, index: int) -> LabelledFrame:
@@ -92,7 +92,7 @@ def test_a_dataset_of_one_repeated_frame(vtest: Path, tmp_path: Path) -> None:
     manifest = read_manifest(out)
     frames = {split: list(read_split(out, manifest, split)) for split in SPLITS}
     found = all_findings(manifest, frames)
-    assert sum("show what a frame of" in finding for finding in found) == 3  # of three pairs of splits
+    assert sum("look the same as a frame of" in finding for finding in found) == 3  # of three pairs of splits
     for finding in found:
         assert f"warning: {finding}" in reported.stdout
         assert finding.split(":")[0] in text

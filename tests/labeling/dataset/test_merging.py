@@ -43,7 +43,7 @@ def test_what_differs_is_refused_and_nothing_is_left(parts: list[Path], tmp_path
     with pytest.raises(OptionError, match="needs at least two datasets"):
         merge_datasets(parts[:1], out)
     coarse = make_dataset(tmp_path / "coarse", num_levels=3)
-    with pytest.raises(OptionError, match=f"num_levels of {coarse} is 3, that of {parts[0]} 5"):
+    with pytest.raises(OptionError, match=f"num_levels of {coarse} is 3, but that of {parts[0]} is 5"):
         merge_datasets([parts[0], coarse], out)
     (parts[1] / "importance" / "val_video.npz").unlink()
     with pytest.raises(DatasetError, match=r"val_video\.npz is missing"):

@@ -191,7 +191,7 @@ def test_downloads_are_checked_and_kept(monkeypatch: pytest.MonkeyPatch, tmp_pat
 
 @pytest.mark.parametrize("name", ["efficientdet-d0", "retinanet"])
 def test_wrong_weights_are_told(name: str, weights: Callable[[str], Path], tmp_path: Path) -> None:
-    with pytest.raises(WeightsError, match="does not fit"):
+    with pytest.raises(WeightsError, match=f"does not match {name}"):
         create_detector(name, weights=weights("ssdlite"))
     text = tmp_path / "text.pth"
     text.write_text("no weights")

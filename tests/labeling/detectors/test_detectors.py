@@ -291,7 +291,7 @@ def test_hog_takes_no_weights(tmp_path: Path) -> None:
 
 
 def test_centernet_without_its_model(tmp_path: Path) -> None:
-    refused(WeightsError, "not at", "centernet", weights=tmp_path / "centernet.json")
+    refused(WeightsError, "not found at", "centernet", weights=tmp_path / "centernet.json")
 
 
 def write_graph(folder: Path, *, weights: np.ndarray, entry: dict[str, Any]) -> Path:

@@ -139,7 +139,7 @@ def test_a_dry_run_says_layout_size_and_classes(name: str, assets: Path, vtest: 
     layout, classes = ("picodet", 80) if "picodet" in name else ("yolox", 3 if "3_classes" in name else 80)
     (line,) = (line for line in ended.stdout.splitlines() if line.startswith("detector "))
     assert f"layout {layout}, 416 x 416, {classes} classes: " in line and not (tmp_path / "d").exists()
-    assert "can be used" in ended.stdout
+    assert "the detector and the upscaler work" in ended.stdout
 
 
 def test_suppression_inside_is_refused(tmp_path: Path) -> None:

@@ -255,7 +255,7 @@ def test_what_fills_up_a_fixed_number_of_boxes_is_left_out(tmp_path: Path, image
 
 @pytest.mark.parametrize(
     ("score", "kind", "words"),
-    [(90.0, 0, "from 0 to 90, not from 0 to 1"), (0.9, 91, "returns class 91, there are 80")],
+    [(90.0, 0, "from 0 to 90, not from 0 to 1"), (0.9, 91, "returns class 91, but there are 80")],
 )
 def test_answers_out_of_range_are_refused(tmp_path: Path, images: Tensor, score: float, kind: int, words: str) -> None:
     torch.jit.script(Answering(score, kind)).save(str(tmp_path / "m.pt"))

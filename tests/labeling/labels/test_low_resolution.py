@@ -131,7 +131,7 @@ def test_a_twin_that_is_off_is_refused_with_the_offset(moving: list[NDArray[np.u
 def test_one_twin_a_video(clip: Path, tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="2 --lr for 1 videos"):
         label(clip, tmp_path / "dataset", lr=(clip, clip))
-    with pytest.raises(OptionError, match="coded already"):
+    with pytest.raises(OptionError, match="--lr is already encoded"):
         label(clip, tmp_path / "dataset", lr=(clip,), lr_codec="h264:crf30")
 
 

@@ -63,7 +63,7 @@ def test_the_check_finds_nothing_but_what_is_wrong(dataset: Path) -> None:
     try:
         label.write_bytes((dataset / "labels" / "tall" / "000002.png").read_bytes())
         messages = [problem.message for problem in check_dataset(dataset)]
-        assert any("is 60 x 80 pixels, those of small are 120 x 56" in message for message in messages)
+        assert any("is 60 x 80 pixels, but those of small are 120 x 56" in message for message in messages)
     finally:
         label.write_bytes(kept)
 
@@ -100,7 +100,7 @@ def test_report(dataset: Path, tmp_path: Path) -> None:
     make_report(MakeReportOptions(dataset=dataset, out=tmp_path / "page.html", split="train"))
     page = tmp_path.joinpath("page.html").read_text()
     assert (
-        re.search(r"padded to 120 . 80", page) and re.search(r"worked on at 60 . 80", page) and "tall, frame 0" in page
+        re.search(r"padded to 120 . 80", page) and re.search(r"processed at 60 . 80", page) and "tall, frame 0" in page
     )
 
 
@@ -127,7 +127,7 @@ def test_predictors_see_scaled_or_padded_frames(
     assert "1 of 3 frames have no true high-resolution frame" in capsys.readouterr().out
     assert {"importance", "label", "padded", "edges"} <= {curve.method for curve in report.curves}
     wide = write_model(tmp_path / "wide.onnx", card_of(80, 100))
-    with pytest.raises(WeightsError, match="for frames of 100 x 80, the labels of tall are on 60 x 80"):
+    with pytest.raises(WeightsError, match="for frames of 100 x 80, but the labels of tall are on 60 x 80"):
         evaluate_utility(EvaluateUtilityOptions(dataset, out, split="all", device="cpu", models=(str(wide),)))
 
 

@@ -84,9 +84,9 @@ def test_a_run_is_measured_once_and_written_up(vtest: Path, tmp_path: Path) -> N
     assert [path.name for path in tmp_path.glob(".*")] == [], "unfinished work is left"
     before = out.read_bytes()
     again = run_script(*command)
-    assert "done before" in again.stdout and out.read_bytes() == before
+    assert "already done" in again.stdout and out.read_bytes() == before
     other = run_script(*command[:-1], 0.3)
-    assert other.returncode == 2 and "--budgets 0.3 are not those of the runs" in other.stderr
+    assert other.returncode == 2 and "--budgets 0.3 differ from those of the runs" in other.stderr
     assert out.read_bytes() == before
     with hold(tmp_path / ".labels.json.partial" / "lock"):
         second = run_script(*command)

@@ -74,7 +74,7 @@ def test_factor_and_values_are_found(form: str, factor: int, values: float, tmp_
     assert sr.shape == (2, 3, 33 * factor, 45 * factor) and sr.dtype == torch.float32
     assert inner_error(sr, right(network, lr), factor) <= 0.5 / 255 + 1e-4  # rounded to whole 1/255
     assert consistency_db(known_frame(), upscaler.enlarge_once(known_frame())) > LEAST_DB + 5
-    size = "28 x 24 alone" if "fixed" in form else "any size"
+    size = "only 28 x 24: frames are processed in tiles" if "fixed" in form else "any size"
     assert f"x{factor}, RGB, values to {values:.0f}, {size}" in upscaler.description
     pixels = sr.clone().requires_grad_(True)  # autograd takes it
     assert torch.autograd.grad((pixels * sr).sum(), pixels)[0].equal(sr)
@@ -157,7 +157,7 @@ def test_luma_alone(form: str, tmp_path: Path) -> None:
     wanted = cv2.cvtColor(np.dstack([luma.numpy(), chroma]).astype(np.float32), cv2.COLOR_YCrCb2RGB)
     sr = upscaler.upscale(lr, None)
     assert inner_error(sr, torch.from_numpy(wanted).permute(2, 0, 1)[None].clamp(0, 1), 6) <= 1.5 / 255
-    with pytest.raises(OptionError, match="luma alone"):
+    with pytest.raises(OptionError, match="takes only luma, not colors"):
         load(upscaler_path(tmp_path), 3, colors="bgr")
 
 
@@ -346,7 +346,7 @@ def a_state_dict(path: Path) -> None:
         ("files.onnx", other_files, "other files"),
         ("two.onnx", two_inputs, "not have exactly one input: x, noise"),
         ("six.onnx", six_channels, "1 x 6 x free x free"),
-        ("side.onnx", an_endless_side, "no frames"),
+        ("side.onnx", an_endless_side, "not RGB or luma frames"),
         ("flat.onnx", three_dimensions, "3 x free x free"),
         ("mystery.onnx", an_unknown_operator, "ONNX Runtime cannot run"),
         ("forged.onnx", a_forged_factor, "1 x 3 x 1920000 x 1920000"),

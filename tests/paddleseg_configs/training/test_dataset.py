@@ -62,8 +62,8 @@ def test_paddleseg_reads_the_same_lists(untouched: Path) -> None:
         (f"{FRAME}\t{LABEL}", "one space"),
         (FRAME, "one space"),
         ("", "one space"),
-        (f"../dataset/{FRAME} {LABEL}", "out of the dataset"),
-        (f"{FRAME} /etc/passwd", "out of the dataset"),
+        (f"../dataset/{FRAME} {LABEL}", "points outside the dataset folder"),
+        (f"{FRAME} /etc/passwd", "points outside the dataset folder"),
         (f"{FRAME} labels/train_video/999999.png", "does not exist"),
     ],
 )

@@ -238,8 +238,8 @@ def test_workers_change_nothing(settings: Settings, tmp_path: Path) -> None:
     ("key", "value", "complaint"),
     [
         ("best_metric", "beauty", "best_metric='beauty'"),
-        ("lr_scheduler.type", "Nothing", "cannot build the optimiser"),
-        ("lr_scheduler.powre", "2", "cannot build the optimiser"),
+        ("lr_scheduler.type", "Nothing", "cannot build the optimizer"),
+        ("lr_scheduler.powre", "2", "cannot build the optimizer"),
         ("optimizer.weight_decay", "3", "cannot build the optimizer|cannot build Adam"),
         ("loss.coef", "[1, 1, 1, 1]", "4 entries, but the model has 3 outputs"),
     ],
