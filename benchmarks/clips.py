@@ -63,6 +63,8 @@ class ClipsOptions:
     clips: Path | None = None
     """YAML list of path, role, source, license and perhaps sha256; the default is benchmarks/clips.yml, with files in
     ../shared/assets/clips or $REGEN_ASSETS/clips."""
+    roles: tuple[str, ...] = ()
+    """Measure only clips of these roles; by default all."""
     out: Path = Path("runs/results/clips")
     """Folder of one JSON a clip and detector."""
     upscaler: Path | None = None
@@ -125,6 +127,9 @@ def parse_detectors(texts: Sequence[str]) -> dict[str, tuple[Path, str | None]]:
 def measure(options: ClipsOptions) -> list[Entry]:
     """All clips with all detectors; what is in the folder is not measured again."""
     clips, detectors = read_clips(options.clips), parse_detectors(options.detectors)
+    clips = [clip for clip in clips if clip["role"] in (options.roles or (clip["role"],))]
+    if not clips:
+        raise OptionError(f"roles={' '.join(options.roles)}: the list has no such clips", hint="Use train or test.")
     options.out.mkdir(parents=True, exist_ok=True)
     entries = []
     for upscaler in (None, *options.earlier_upscalers):

@@ -281,6 +281,9 @@ def test_a_clip_is_measured_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert [path.name for path in options.out.glob("*.json")] == ["good-d.json"]
     assert first[0]["rows"][1]["way"] == "detector input x 1.25, interpolated"
     assert first[1]["verdict"] == "left out: cannot read broken.mp4"
+    assert clips.measure(replace(options, roles=("test",))) == first
+    with pytest.raises(OptionError, match="roles=train"):
+        clips.measure(replace(options, roles=("train",)))
     with pytest.raises(InputError, match=r"good-d\.json was measured with another frames"):
         clips.measure(replace(options, frames=3))
     (tmp_path / "good.mp4").write_bytes(b"2")
