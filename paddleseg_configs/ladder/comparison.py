@@ -21,18 +21,17 @@ _PACKAGES = ("paddlepaddle", "paddleseg", "paddle2onnx", "onnxruntime", "torch")
 
 
 def compare(options: CompareOptions) -> None:
-    """Train and measure every model, evaluate them together, write the report.
+    """Train and measure every model, evaluate them together, and write the report.
 
     Raises:
-        RegenError: the dataset cannot be used, or no model could be made.
+        RegenError: the dataset cannot be used, or no model could be trained.
     """
     manifest = read_manifest(options.dataset)
     names = options.models or (*ladder_names(), *ACCMODEL_HEADS)
-    for name in names:  # all, before the first is trained
+    for name in names:  # check all names before training starts
         check_name(name)
-    if (
-        options.utility
-    ):  # first, since it reads all that the user named; what it finds is kept for the models' evaluation
+    # The baselines come first: they read every file that the user named, and the models' evaluation reuses the cache.
+    if options.utility:
         _utility(options, dict(options.named_extra), "baselines")
     limit = f"{options.iters} iterations" + (f" or {options.minutes:g} minutes" if options.minutes else "")
     print(f"\n{len(names)} models, each trained for at most {limit}")
@@ -51,7 +50,7 @@ def compare(options: CompareOptions) -> None:
 
 
 def settings_of(options: CompareOptions, manifest: Manifest) -> Settings:
-    """A report's description of how its models were trained."""
+    """Describe how the models of a report were trained."""
     videos = ", ".join(source.video_id for source in manifest.sources)
     frames = ", ".join(f"{split.num_frames} {name}" for name, split in manifest.splits.items())
     label = ", ".join(f"{manifest.options.get(key, '?')}" for key in ("variant", "objective"))
@@ -87,7 +86,7 @@ def _utility(options: CompareOptions, models: Mapping[str, Path], stage: str) ->
 
 
 def processor() -> str:
-    """The processor's name where the system says it."""
+    """Name of the processor, if the system reports it."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:

@@ -25,7 +25,7 @@ _OVERRIDES = (("batch_size", "2"), ("lr_scheduler.warmup_iters", "2"))
 
 
 def check_ladder(options: CheckOptions) -> None:
-    """Check every model, write a file of each and on demand the table.
+    """Check every model, write a result file for each, and update the README's table if requested.
 
     Raises:
         RegenError: some models failed.
@@ -45,7 +45,7 @@ def check_ladder(options: CheckOptions) -> None:
 
 
 def _checked(name: str, options: CheckOptions) -> ModelRow:
-    """Check one model, unless that was done."""
+    """Check one model, unless its result exists."""
     config = LADDER / f"{name}.yml"
     settings = load_settings(config, dataset=options.dataset, overrides=[("iters", str(options.iters)), *_OVERRIDES])
     folder = options.out / f"{name}-{settings.fingerprint(0)[:8]}"
@@ -71,7 +71,7 @@ def _checked(name: str, options: CheckOptions) -> ModelRow:
 
 
 def table(rows: Sequence[ModelRow], size: str, machine: str) -> str:
-    """The models by operations, as Markdown."""
+    """Table of the models in Markdown, sorted by operations."""
     found = [(row, row.measured) for row in rows if row.measured]
     found.sort(key=lambda pair: pair[1].gmac)
     lines = []
@@ -90,7 +90,7 @@ def table(rows: Sequence[ModelRow], size: str, machine: str) -> str:
 
 
 def write_table(path: Path, text: str) -> None:
-    """Replace what stands between the two marks.
+    """Replace the text between the two markers.
 
     Raises:
         RegenError: the marks are missing.

@@ -17,7 +17,7 @@ _PRODUCTS = ("Conv", "ConvTranspose", "MatMul", "Gemm")
 
 
 def count_macs(path: Path) -> int:
-    """Products of all convolutions and matrix products, for one frame.
+    """Count the multiply-accumulates of all convolutions and matrix products, for one frame.
 
     Raises:
         WeightsError: the frame size is not fixed.
@@ -29,7 +29,7 @@ def count_macs(path: Path) -> int:
 
 
 def _shapes(model: onnx.ModelProto, names: set[str], path: Path) -> Shapes:
-    """Shapes of tensors, by running the graph on an empty frame: inference from the graph alone gives up too early."""
+    """Get tensor shapes by running the graph on an empty frame: static shape inference misses too many."""
     graph = model.graph
     shapes = {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
     feeds = {}

@@ -1,4 +1,4 @@
-"""Measure one exported model: operations, time a frame on one thread, and its levels against a split's labels.
+"""Measure one exported model: operations, time per frame on one thread, and agreement with a split's labels.
 
 python -m paddleseg_configs.ladder.measure MODEL.onnx --dataset DIR --out measured.json
 """
@@ -25,9 +25,9 @@ class MeasureOptions:
     out: Path
     """The .json file to write."""
     split: Literal["train", "val", "test"] = "test"
-    """Whose labels the levels are compared with."""
+    """Split whose labels the levels are compared with."""
     runs: int = 100
-    """How many frames are timed; those of the split, again and again."""
+    """Number of frames to time; the split's frames are repeated as needed."""
 
 
 def main() -> None:

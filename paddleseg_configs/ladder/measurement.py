@@ -1,4 +1,4 @@
-"""What one exported model costs and how good its levels are: operations, time a frame, agreement with labels."""
+"""Cost and quality of one exported model: operations, time per frame, agreement with labels."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from paddleseg_configs.ladder.record import Latency, Measurement
 from paddleseg_configs.training.models import metrics
 
 BACKENDS_TO_TIME = ("onnxruntime", "openvino")
-"""On the CPU; those that are missing are left out."""
+"""CPU backends; those that are not installed are skipped."""
 
 
 def measure(model: Path, dataset: Path, *, split: SplitName, runs: int) -> Measurement:
-    """Count, time and compare.
+    """Count operations, time inference, and compare levels with labels.
 
     Raises:
         RegenError: the model or the dataset cannot be used, or the split has no frames.
@@ -103,7 +103,7 @@ def _metrics(
 
 
 def _levels(prediction: Prediction, num_levels: int, *, own: bool) -> NDArray[np.uint8]:
-    """The model's levels, or for a model with another number of them its importance cut into the dataset's."""
+    """The model's levels, or its importance quantized to the dataset's levels if their number differs."""
     if own:
         return prediction.levels
     return np.minimum(prediction.importance * num_levels, num_levels - 1).astype(np.uint8)

@@ -27,11 +27,11 @@ class ModelStages:
     """The stages of one model, each in a separate process."""
 
     name: str
-    """The model's."""
+    """Name of the model."""
     dataset: Path
-    """Its training dataset."""
+    """Dataset to train on."""
     folder: Path
-    """Where its files go."""
+    """Folder for its files."""
 
     def run(self, name: str, command: Sequence[object], inputs: Sequence[Path], outputs: Sequence[Path]) -> None:
         """Run a stage, unless it is up to date; see `run_stage`."""
@@ -41,7 +41,7 @@ class ModelStages:
         run_stage(stage, self.folder / "stamps", self.folder / f"{name}.log")
 
     def export(self, arguments: Sequence[object], weights: Path, model: Path) -> bool:
-        """Convert with a free batch size, or where that fails with a batch of one. Returns whether it is free."""
+        """Export with a dynamic batch size, or a batch of one if that fails. Returns whether it is dynamic."""
         command = ["export/export_onnx.py", *arguments, "--dataset", self.dataset]
         command += ["--weights", weights, "--out", model, "--batch"]
         try:
@@ -59,7 +59,7 @@ def ladder_names() -> list[str]:
 
 
 def check_name(name: str) -> None:
-    """Raise OptionError if there is no such model."""
+    """Raise OptionError if the model is unknown."""
     if name not in ACCMODEL_HEADS and name not in ladder_names():
         raise OptionError(f"no model {name!r}", hint=f"Known: {', '.join([*ladder_names(), *ACCMODEL_HEADS])}.")
 
@@ -85,7 +85,7 @@ def run_model(name: str, options: CompareOptions) -> ModelRow:
 
 
 def model_folder(name: str, options: CompareOptions) -> Path:
-    """Where a model's files go: another dataset, configuration or schedule has another folder."""
+    """Folder for a model's files: each combination of dataset, configuration and schedule has its own."""
     config = LADDER / f"{name}.yml"
     parts = [config, *sorted((LADDER / "_base_").glob("*.yml"))] if config.is_file() else []
     features = [options.accmodel_features] if name in ACCMODEL_HEADS else []
@@ -172,14 +172,14 @@ def _opts(options: CompareOptions) -> list[str]:
 
 
 def _seconds_per_iter(metrics: Path) -> float:
-    """Median over the lines of a training's diary: the first iterations warm up."""
+    """Median over the lines of a training log: the first iterations warm up."""
     records = [json.loads(line) for line in metrics.read_text(encoding="utf-8").splitlines()]
     seconds = sorted(record["seconds_per_iter"] for record in records if "loss" in record)
     return float(seconds[(len(seconds) - 1) // 2])
 
 
 def num_parameters(weights: Path) -> int:
-    """Trained numbers, without the running statistics of batch normalization."""
+    """Number of trained parameters, without the running statistics of batch normalization."""
     from paddleseg_configs.training.paddle_fixes.weights import read_state
 
     statistics = ("._mean", "._variance")

@@ -57,7 +57,7 @@ class CompareOptions:
     def __post_init__(self) -> None:
         require_ranges(self, "iters", "batch_size", "max_frames", "segments", low=1)
         require_budgets(self.budgets)
-        for _, path in self.named_extra + self.named_others:  # here, not after hours of training
+        for _, path in self.named_extra + self.named_others:  # fail here, not after hours of training
             if not path.exists():
                 raise OptionError(f"{path} does not exist", hint="Check --extra and --other-labels.")
         require_ranges(self, "minutes", low=0, open_ends=True)

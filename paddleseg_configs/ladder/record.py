@@ -13,27 +13,27 @@ from labeling.utility.record import UtilityReport
 
 
 class Latency(Record):
-    """Time a frame on one thread, from RGB bytes to the importance map."""
+    """Time per frame on one thread, from RGB bytes to the importance map."""
 
     p50_ms: float
     p95_ms: float
     network_p50_ms: float
-    """Of that, the network alone."""
+    """Median time of the network alone."""
     runtime: str
     """Library, version, precision."""
 
 
 class Measurement(Record):
-    """What one exported model costs and how its levels compare with the labels of a split."""
+    """Cost of one exported model, and agreement of its levels with the labels of a split."""
 
     gmac: float
-    """Billions of multiply-accumulate operations a frame."""
+    """Billions of multiply-accumulate operations per frame."""
     latency: dict[str, Latency]
-    """By backend."""
+    """Time by backend."""
     frames: int
-    """Frames that the metrics are over."""
+    """Number of frames that the metrics cover."""
     metrics: dict[str, float | None]
-    """By macroblock: mean_iou, accuracy, mean_level_error, quadratic_kappa, top_block_recall, rank_correlation."""
+    """Over macroblocks: mean_iou, accuracy, mean_level_error, quadratic_kappa, top_block_recall, rank_correlation."""
 
 
 class ModelRow(Record):
@@ -42,16 +42,16 @@ class ModelRow(Record):
     name: str
     description: str
     failure: str = ""
-    """Why it has no figures; empty if it has."""
+    """Why there are no measurements; empty if there are."""
     parameters: int | None = None
     iters: int | None = None
     epochs: float | None = None
     seconds_per_iter: float | None = None
-    """While training; other work on the machine counts in."""
+    """Wall-clock training time, which other work on the machine increases."""
     parity: dict[str, float] = Field(default_factory=dict)
     """Agreement of the exported file with the trained model."""
     dynamic_batch: bool | None = None
-    """Whether it converts with a free batch size, or only with a batch of one."""
+    """Whether it converts with a dynamic batch size, or only with a batch of one."""
     measured: Measurement | None = None
 
 
@@ -63,7 +63,7 @@ class Settings(Record):
     manifest_sha256: Sha256
     max_iters: int
     minutes: float | None
-    """Training time that each model may take; its iterations follow from its speed."""
+    """Maximum training time per model; the number of iterations depends on its speed."""
     batch_size: int
     seed: int
     opts: tuple[str, ...]
@@ -78,14 +78,14 @@ class LadderReport(Record):
     settings: Settings
     rows: tuple[ModelRow, ...]
     utility: UtilityReport | None = Field(default=None)
-    """None where only the ladder was checked."""
+    """None if detection accuracy was not evaluated."""
 
 
 def read_report(path: Path) -> LadderReport:
     """Read and validate a report.
 
     Raises:
-        DatasetError: missing or bad.
+        DatasetError: missing or invalid.
     """
     try:
         return LadderReport.model_validate_json(path.read_bytes())

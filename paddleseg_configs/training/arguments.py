@@ -49,6 +49,6 @@ def positive_float(text: str) -> float:
 
 
 def overrides_of(arguments: Sequence[str]) -> tuple[tuple[str, str], ...]:
-    """Split ``KEY=VALUE`` at the first equals sign; a word without one gets an empty value, which is refused later."""
+    """Split ``KEY=VALUE`` at the first equals sign; without one, the value is empty, which is rejected later."""
     pairs = (argument.partition("=") for argument in arguments)
     return tuple((key, value) for key, _, value in pairs)

@@ -3,7 +3,7 @@
     python -m paddleseg.tools.export --config CONFIG --model_path model.pdparams --save_dir OUT
 
 Its input ``x`` is (batch, 3, H, W) float32 of the dataset's frame size, its output (batch, num_levels, H, W) logits.
-For an ONNX file with its model card use ``python export/export_onnx.py``.
+For an ONNX file with its model card, use ``python export/export_onnx.py``.
 """
 
 from __future__ import annotations

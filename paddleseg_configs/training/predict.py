@@ -18,7 +18,7 @@ from paddleseg_configs.training.arguments import add_weights, make_parser, overr
 
 
 def find_images(source: Path) -> list[tuple[Path, Path]]:
-    """Images that `source` names, each with the path of its prediction below the output folder.
+    """Find the images that `source` names, each with the path of its prediction below the output folder.
 
     Raises:
         InputError: there are none.

@@ -3,7 +3,7 @@ r"""Train a model on a dataset of importance levels.
     python -m paddleseg.tools.train --config paddleseg_configs/mobileseg_mobilenetv3_small_x035.yml --do_eval
 
 After a crash, a kill or Ctrl-C, run the same command again to resume from the newest checkpoint in --save_dir. On the
-CPU the result is bit-for-bit the same as without the interruption.
+CPU, the result is bit-for-bit the same as without interruption.
 
 Several processes can share the work, each with --batch_size frames per iteration:
 

@@ -2,9 +2,9 @@
 
     python -m paddleseg.tools.val --config CONFIG --model_path runs/models/NAME/best_model/model.pdparams --json FILE
 
-All figures are over macroblocks, on logits averaged as deployment averages them. mean_iou, pixel_accuracy,
-mean_level_error and quadratic_kappa compare levels; top_block_recall is the part of the 20 % most important
-macroblocks the model would choose, rank_correlation how well it orders them all.
+All metrics are over macroblocks, on logits averaged as in deployment. mean_iou, pixel_accuracy,
+mean_level_error and quadratic_kappa compare levels; top_block_recall is the share of the 20 % most important
+macroblocks that the model would select; rank_correlation measures how well it orders all of them.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""What to train, on which data and device: reconciles the configuration and the dataset."""
+"""Settings of a training run: configuration, dataset and device."""

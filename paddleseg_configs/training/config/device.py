@@ -8,10 +8,10 @@ from deploy.core.errors import OptionError
 
 
 def set_device(name: str) -> str:
-    """Use "cpu", "gpu", or with "auto" a GPU if this Paddle and this machine have one. Returns the choice.
+    """Select "cpu" or "gpu"; "auto" selects a GPU if Paddle and the machine support one. Returns the choice.
 
     Raises:
-        OptionError: a GPU is asked for and there is none.
+        OptionError: a GPU is requested, but there is none.
     """
     has_gpu = device.is_compiled_with_cuda() and device.cuda.device_count() > 0
     if name == "gpu" and not has_gpu:

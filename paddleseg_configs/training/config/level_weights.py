@@ -13,10 +13,10 @@ MAX_RATIO = 10.0
 
 
 def level_weights(histogram: Sequence[int], power: float = POWER, max_ratio: float = MAX_RATIO) -> tuple[float, ...]:
-    """Weights that raise rare levels, so that a model that only knows the commonest level is not a minimum.
+    """Compute weights that favor rare levels, so that predicting only the most common level does not minimize the loss.
 
     With p_k the share of level k, r_k = p_k ** -power is the inverse frequency, tempered; r is clipped to `max_ratio`
-    times its smallest value, so that a level of a few blocks cannot rule the gradient, and divided by its mean over
+    times its smallest value, so that a level with few blocks cannot dominate the gradient, and divided by its mean over
     the levels that occur. A level that never occurs has weight 0.
 
     Args:
@@ -25,7 +25,7 @@ def level_weights(histogram: Sequence[int], power: float = POWER, max_ratio: flo
         max_ratio: largest weight over smallest.
 
     Returns:
-        One weight a level, with mean 1 over the levels that occur.
+        One weight per level, with mean 1 over the levels that occur.
 
     Raises:
         DatasetError: there are no label pixels.

@@ -1,4 +1,4 @@
-"""The dataset that weights were trained on: stored next to them, so that they are not exported for another one."""
+"""Record of the dataset that weights were trained on, stored next to them to prevent export for another one."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Origin(Record):
 
     schema_version: Literal[1] = 1
     manifest_sha256: Sha256
-    """Of the dataset."""
+    """Hash of the dataset's manifest."""
     height_px: int
     width_px: int
     num_levels: int
@@ -36,7 +36,7 @@ class Origin(Record):
         )
 
     def text(self) -> str:
-        """The file."""
+        """Content of the file."""
         return self.model_dump_json(indent=2) + "\n"
 
     def __str__(self) -> str:
@@ -44,7 +44,7 @@ class Origin(Record):
 
 
 def read_origin(folder: Path) -> Origin | None:
-    """The note in a folder of weights, or None.
+    """Read the record in a folder of weights; None if there is none.
 
     Raises:
         WeightsError: it cannot be read.
@@ -62,8 +62,8 @@ def check_origin(weights: Path, settings: Settings) -> None:
     """Compare the dataset that weights were trained on, if recorded next to them, with the current one.
 
     Raises:
-        OptionError: its frames have another size.
-        WeightsError: the note cannot be read.
+        OptionError: its frames have a different size.
+        WeightsError: the record cannot be read.
     """
     origin, present = read_origin(weights.parent), Origin.of(settings)
     if origin is None:

@@ -1,4 +1,4 @@
-"""Read a configuration file and settle everything in it that the dataset decides."""
+"""Read a configuration file and fill in everything that the dataset determines."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FROM_MANIFEST = "manifest"
 """Value of a loss's ``weight`` that is replaced by the weights of `level_weights`."""
 SPLIT_KEYS = ("train_dataset", "val_dataset")
 PARTS = ("batch_size", "iters", "best_metric", *SPLIT_KEYS, "optimizer", "lr_scheduler", "loss", "model")
-"""What a configuration consists of. PaddleSeg ignores all else, and so a part whose name has a typing error."""
+"""Sections of a configuration. PaddleSeg ignores all others, including misspelled ones."""
 LOSS_PARTS = ("types", "coef")
 _SHIPPED = Path(__file__).parents[2]
 """Folder of the included configurations."""
@@ -32,7 +32,7 @@ _SHIPPED = Path(__file__).parents[2]
 
 @dataclass(frozen=True)
 class Settings:
-    """A configuration that fits a dataset."""
+    """A configuration reconciled with a dataset."""
 
     config: Config
     """PaddleSeg's configuration, with number of levels, dataset folder and loss weights filled in."""
@@ -47,19 +47,19 @@ class Settings:
         return sha256_of(self.dataset / MANIFEST_NAME)
 
     def fingerprint(self, seed: int, start: str = "") -> str:
-        """Hash of all that determines a training run: configuration, dataset, seed and the weights it starts from."""
+        """Hash of everything that determines a training run: configuration, dataset, seed and initial weights."""
         config = {key: value for key, value in self.config.dic.items() if key not in SPLIT_KEYS}
         splits = {key: {**self.config.dic[key], "dataset_root": ""} for key in SPLIT_KEYS}
         record = {"config": config, "splits": splits, "manifest": self.manifest_sha256, "seed": seed, "start": start}
-        record["loss_over"] = "macroblocks"  # trainings of before had pixels
+        record["loss_over"] = "macroblocks"  # distinguishes runs whose loss is over pixels
         return hashlib.sha256(json.dumps(record, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def load_settings(path: Path, *, dataset: Path | None = None, overrides: Sequence[tuple[str, str]] = ()) -> Settings:
-    """Read a configuration and its dataset's manifest, and make them agree.
+    """Read a configuration and reconcile it with its dataset's manifest.
 
     Args:
-        path: a .yml file, ``_base_`` in it names files that it changes; or the name of one that comes with the project.
+        path: a .yml file, whose ``_base_`` names the files it inherits from, or the name of an included configuration.
         dataset: dataset folder, instead of the one in the file.
         overrides: dotted keys and YAML values that replace parts of the file.
 
@@ -86,13 +86,13 @@ def load_settings(path: Path, *, dataset: Path | None = None, overrides: Sequenc
 
 
 def find_config(path: Path) -> Path:
-    """The file itself, or for a bare name the included configuration of that name."""
+    """The file itself, or the included configuration of that name."""
     shipped = _SHIPPED / f"{path.name.removesuffix('.yml')}.yml"
     return shipped if path.parent == Path() and not path.exists() and shipped.is_file() else path
 
 
 def read_yaml(path: Path, inherited_by: tuple[Path, ...] = ()) -> dict[str, Any]:
-    """Read a configuration with everything that it inherits, by the safe subset of YAML."""
+    """Read a configuration with everything it inherits, using safe YAML loading."""
     if path.resolve() in inherited_by:
         raise OptionError(f"{path} inherits itself through _base_", hint="Remove the loop.")
     try:
@@ -155,7 +155,7 @@ def _settle_weights(content: dict[str, Any], manifest: Manifest) -> None:
 
 
 def _losses_in(section: object) -> Iterator[dict[str, Any]]:
-    """Every loss of a ``loss`` section, also those inside a MixedLoss."""
+    """Yield every loss of a ``loss`` section, including those inside a MixedLoss."""
     if isinstance(section, Mapping):
         for key in ("types", "losses"):
             for item in section.get(key) or ():

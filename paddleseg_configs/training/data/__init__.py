@@ -1,1 +1,1 @@
-"""Samples: read, augmented without moving the macroblock grid, in an order that the seed decides."""
+"""Samples: read, augmented without breaking the macroblock grid, and shuffled by the seed."""

@@ -1,7 +1,7 @@
 """Augmentation that keeps every pixel in its macroblock, or moves it with it, and padding to one size.
 
-Random numbers are those of Python and of numpy's global generator, as in PaddleSeg's own transforms: the sample stream
-seeds both.
+Like PaddleSeg's own transforms, these use the global random generators of Python and NumPy; the sample stream seeds
+both.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ KEEPS_GEOMETRY = frozenset(
 
 @manager.TRANSFORMS.add_component
 class AlignedHorizontalFlip:
-    """Mirror frame and label, only if macroblocks land on macroblocks: the width must be a whole number of them.
+    """Mirror frame and label. The width must be a whole number of macroblocks, so that they stay aligned.
 
     Args:
         prob: how often.
@@ -38,10 +38,10 @@ class AlignedHorizontalFlip:
     def __init__(self, prob: float = 0.5) -> None:
         self.prob = prob
         self.scale, self.block_sr_px = 1, 1
-        """Of the macroblock grid; the dataset sets them."""
+        """Size of the macroblock grid, set by the dataset."""
 
     def __call__(self, data: dict[str, Any]) -> dict[str, Any]:
-        """Flip, or not, by Python's random numbers, like PaddleSeg's transforms."""
+        """Flip at random, with Python's generator, like PaddleSeg's transforms."""
         chosen = random.random() < self.prob
         if chosen and data["img"].shape[1] * self.scale % self.block_sr_px == 0:
             data["img"] = data["img"][:, ::-1]
@@ -52,20 +52,20 @@ class AlignedHorizontalFlip:
 
 @manager.TRANSFORMS.add_component
 class AlignedShift:
-    """Move frame and label by whole macroblocks. What enters is gray, and its label does not count.
+    """Move frame and label by whole macroblocks. The exposed area is gray, and its labels are ignored.
 
     Args:
-        max_blocks: farthest move, in blocks, along each axis.
+        max_blocks: maximum distance along each axis, in blocks.
         prob: how often.
     """
 
     def __init__(self, max_blocks: int = 2, prob: float = 0.5) -> None:
         self.max_blocks, self.prob = max_blocks, prob
         self.block_px = 0
-        """Side of a macroblock in LR pixels, 0 where that is no whole number; the dataset sets it."""
+        """Side of a macroblock in LR pixels, set by the dataset; 0 if it is not an integer."""
 
     def __call__(self, data: dict[str, Any]) -> dict[str, Any]:
-        """Shift, or not."""
+        """Shift at random."""
         if random.random() < self.prob and self.block_px:
             rows, cols = (self.block_px * random.randint(-self.max_blocks, self.max_blocks) for _ in range(2))
             data["img"] = shifted(data["img"], rows, cols, 127.5)
@@ -92,7 +92,7 @@ class CodecNoise:
         self.low, self.high, self.prob = low, high, prob
 
     def __call__(self, data: dict[str, Any]) -> dict[str, Any]:
-        """Code and decode the image, or not; labels stay."""
+        """Encode and decode the image at random; labels do not change."""
         if random.random() < self.prob:
             frame = np.clip(np.rint(data["img"]), 0, 255).astype(np.uint8)
             quality = random.randint(self.low, self.high)
@@ -103,11 +103,11 @@ class CodecNoise:
 
 
 class PadToDataset:
-    """Pad a frame with the mean color, and its label with what does not count, to the dataset's size.
+    """Pad a frame with the mean color, and its label with the ignored level, to the dataset's size.
 
     Args:
-        height_px: of the dataset's frames.
-        width_px: likewise.
+        height_px: height of the dataset's frames.
+        width_px: width of the dataset's frames.
         mean: color in [0, 1] that is subtracted afterwards.
     """
 
@@ -115,7 +115,7 @@ class PadToDataset:
         self.size, self.color = (height_px, width_px), mean_color(mean)
 
     def __call__(self, data: dict[str, Any]) -> dict[str, Any]:
-        """Pad; what has that size stays as it is."""
+        """Pad, unless the frame has that size."""
         data["img"] = pad_to(data["img"], *self.size, fill=self.color)
         for key in data.get("gt_fields", []):
             data[key] = pad_to(data[key], *self.size, fill=IGNORE_LEVEL)
@@ -123,7 +123,7 @@ class PadToDataset:
 
 
 def with_padding(transforms: Sequence[Any], manifest: Manifest) -> list[Any]:
-    """The transforms, with padding to the dataset's size before they normalize."""
+    """Insert padding to the dataset's size before normalization."""
     names = [type(transform).__name__ for transform in transforms]
     place = names.index("Normalize") if "Normalize" in names else len(names)
     mean = transforms[place].mean if place < len(names) else (0.5,)
@@ -132,7 +132,7 @@ def with_padding(transforms: Sequence[Any], manifest: Manifest) -> list[Any]:
 
 
 def shifted(pixels: NDArray[Any], rows: int, cols: int, fill: float) -> NDArray[Any]:
-    """(H, W, ...) pixels moved down by `rows` and right by `cols`; negative is up and left."""
+    """Move (H, W, ...) pixels down by `rows` and right by `cols`; negative values move up and left."""
     height, width = pixels.shape[:2]
     result = np.full_like(pixels, fill)
     if abs(rows) < height and abs(cols) < width:
@@ -143,7 +143,7 @@ def shifted(pixels: NDArray[Any], rows: int, cols: int, fill: float) -> NDArray[
 
 
 def fit_to_grid(transform: object, grid: Grid) -> None:
-    """Tell a transform about the macroblocks.
+    """Set the macroblock geometry of a transform.
 
     Raises:
         OptionError: it would move pixels between macroblocks.

@@ -28,11 +28,11 @@ _HINT = "Create the dataset again: python labeling/make_labels.py VIDEO --out DI
 
 
 def read_frame(path: Path, manifest: Manifest) -> NDArray[np.uint8]:
-    """Read a frame of a dataset as (H, W, 3) uint8 RGB of its video's size.
+    """Read a frame of a dataset as (H, W, 3) uint8 RGB at its video's size.
 
     Raises:
         InputError: not a readable image.
-        DatasetError: another size.
+        DatasetError: wrong size.
     """
     frame = read_image(path)
     require_frame_size(frame, manifest, path)
@@ -48,8 +48,8 @@ class MacroblockLevels(Dataset):  # type: ignore[misc]
         dataset_root: a dataset folder with its manifest.
         transforms: PaddleSeg transforms that keep the macroblock geometry.
         num_classes: if given, must be the manifest's number of levels.
-        previous_prob: how often a frame comes with the score map of the detections of the frame before as its fourth
-            channel; else that is all zero. None leaves the channel out.
+        previous_prob: probability that a frame's fourth channel is the score map of the previous frame's detections;
+            otherwise it is zero. None omits the channel.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class MacroblockLevels(Dataset):  # type: ignore[misc]
     def __getitem__(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Return (3, H, W) float32 normalized RGB and (H, W) int64 levels, padded to the dataset's size.
 
-        With `previous_prob` there is a fourth channel, scores from -1 (none) to 1.
+        With `previous_prob`, there is a fourth channel of scores from -1 (none) to 1.
         """
         frame_path, label_path = (Path(path) for path in self.file_list[index])
         frame = read_frame(frame_path, self.manifest).astype(np.float32)
@@ -101,7 +101,7 @@ class MacroblockLevels(Dataset):  # type: ignore[misc]
         return np.concatenate([data["img"], scores[None]]).astype(np.float32), levels
 
     def _previous(self, frame: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
-        """(H, W) uint8 scores, or zeros, by Python's random numbers, like PaddleSeg's transforms."""
+        """(H, W) uint8 scores, or zeros at random, with Python's generator, like PaddleSeg's transforms."""
         if not self.previous_prob or random.random() >= self.previous_prob:
             return np.zeros(shape, np.uint8)
         return read_previous(Path(self.dataset_root), frame, self.manifest)
@@ -111,7 +111,7 @@ class MacroblockLevels(Dataset):  # type: ignore[misc]
         return self.manifest.make_grid(video_of(Path(self.file_list[index][0])))
 
     def importance(self, index: int) -> NDArray[np.float32]:
-        """(rows, cols) raw importance of a frame, which levels are made of.
+        """(rows, cols) raw importance of a frame, from which its levels were made.
 
         Raises:
             DatasetError: the dataset's importance files cannot be used, or lack this frame.

@@ -1,6 +1,6 @@
-"""Load batches of samples, here or in other processes.
+"""Load batches of samples, in this process or in workers.
 
-``paddle.io.DataLoader`` is not used: when a sample raises, it hangs (in this process) or hides the reason (in workers).
+``paddle.io.DataLoader`` is not used: if a sample raises, it hangs (in this process) or hides the cause (in workers).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Failure = tuple[type[RegenError], str, str]
 _BATCHES_AHEAD = 2
 
 _source: Any = None
-"""What this process, a worker, loads from."""
+"""The source that this worker process loads from."""
 
 
 def load_batches(
@@ -35,12 +35,12 @@ def load_batches(
     """Yield (N, 3, H, W) float32 images and (N, H, W) int64 levels.
 
     Args:
-        source: gives an image and its levels by index.
+        source: returns an image and its levels by index.
         plan: the indices of each batch.
-        num_workers: processes; 0 loads in this one.
+        num_workers: number of processes; 0 loads in this one.
 
     Raises:
-        RegenError: what loading a sample raised.
+        RegenError: loading a sample failed.
     """
     batches = _in_workers(source, plan, num_workers) if num_workers else ([source[i] for i in row] for row in plan)
     for batch in batches:

@@ -17,8 +17,8 @@ class SampleStream:
     """Sample number p of a training run: shuffled epochs of a dataset, one after the other.
 
     Args:
-        dataset: gives (image, levels) by index.
-        seed: of the order and of the augmentation.
+        dataset: returns (image, levels) by index.
+        seed: determines order and augmentation.
     """
 
     def __init__(self, dataset: Any, seed: int) -> None:
@@ -26,7 +26,7 @@ class SampleStream:
         self._epoch, self._order = -1, np.empty(0, np.intp)
 
     def __getitem__(self, position: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """Augment by random numbers of the position's own: PaddleSeg's transforms use both global generators."""
+        """Augment with generators seeded by the position: PaddleSeg's transforms use both global ones."""
         epoch, place = divmod(position, len(self.dataset))
         if epoch != self._epoch:
             self._order = np.random.default_rng((self.seed, epoch)).permutation(len(self.dataset))

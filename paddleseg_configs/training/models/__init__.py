@@ -1,1 +1,1 @@
-"""Models, losses and metrics of the ladder, from PaddleSeg's parts and our own."""
+"""Models, losses and metrics of the ladder, from PaddleSeg and from this project."""

@@ -1,4 +1,4 @@
-"""A model whose logits of a macroblock depend on its surroundings alone, not on the size of the frame."""
+"""A model whose logits for a macroblock depend only on its surroundings, not on the frame size."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ class AnySizeSeg(nn.Layer):
     """Features at strides 8, 16 and 32, added at stride 16: one decision for each macroblock of 16 x 16 pixels.
 
     Nothing is pooled over the frame (no squeeze-and-excitation, no pyramid of bins), so one exported file takes frames
-    of every size.
+    of any size.
 
     Args:
         num_classes: number of levels, L.
-        backbone: gives features at strides 4, 8, 16 and 32 and has no pooling over the frame, such as MobileNetV2.
-        width: channels of the sum.
-        in_channels: of the frames, as the backbone has it: 3, or 4 with the detections of the frame before.
-        pretrained: weights to start from: "general" for those of the general predictor, a file, or an address with its
-            checksum. A head for another number of levels starts at random.
+        backbone: returns features at strides 4, 8, 16 and 32, without pooling over the frame, such as MobileNetV2.
+        width: number of channels of the sum.
+        in_channels: channels of the frames and of the backbone: 3, or 4 with the previous frame's detections.
+        pretrained: weights to start from: "general" (those of the general predictor), a file, or a URL with its
+            checksum. A head for a different number of levels is initialized at random.
     """
 
     any_size = True
@@ -59,7 +59,7 @@ class AnySizeSeg(nn.Layer):
         return logits
 
     def forward(self, x: paddle.Tensor) -> list[paddle.Tensor]:
-        """(N, C, H, W) -> [(N, L, H, W)]: each block's logits, at each of its pixels."""
+        """(N, C, H, W) -> [(N, L, H, W)]: each block's logits, repeated at all of its pixels."""
         blocks = self.blocks(x)
         if self.training:
             return [functional.interpolate(blocks, size=x.shape[2:], mode="nearest")]
@@ -67,9 +67,9 @@ class AnySizeSeg(nn.Layer):
 
 
 def any_size_logits(model: Any, image: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(C, H, W) normalized pixels of any size -> (L, H, W) logits, each block's at each of its pixels.
+    """(C, H, W) normalized pixels of any size -> (L, H, W) logits, repeated at all pixels of a block.
 
-    The frame is padded as the exported file pads it: by its last row and column to multiples of 32.
+    Like the exported file, this pads the frame with its last row and column to multiples of 32.
     """
     height, width = image.shape[1:]
     tall, wide = padded_size(height, width)
@@ -80,7 +80,7 @@ def any_size_logits(model: Any, image: NDArray[np.float32]) -> NDArray[np.float3
 
 
 class _Residual(nn.Layer):
-    """A depthwise and a pointwise convolution around which the input passes."""
+    """A depthwise and a pointwise convolution with a residual connection."""
 
     def __init__(self, width: int, dilation: int) -> None:
         super().__init__()

@@ -1,8 +1,8 @@
-"""Logits a macroblock, as deployment averages them, without the frame-sized logits in between.
+"""Logits per macroblock, as averaged in deployment, without computing frame-sized logits.
 
-Models of PaddleSeg end by enlarging their logits to the frame's size, and deployment averages them over each
-macroblock. Both steps are linear along rows and along columns, so together they are two small matrix products on the
-logits at the model's own resolution. Losses and metrics look at the result: labels are constant within a macroblock.
+PaddleSeg models end by upsampling their logits to the frame size, and deployment averages them over each macroblock.
+Both steps are linear along rows and columns, so together they are two small matrix products on the logits at the
+model's own resolution. Losses and metrics use the result: labels are constant within a macroblock.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from deploy.core.grid import Grid
 from paddleseg_configs.training.models.padding import keeping_padding, padded_size
 
 Resize = tuple[tuple[str, Any], ...]
-"""How an output was to be enlarged: keyword arguments of ``functional.interpolate``."""
+"""How an output would be upsampled: keyword arguments of ``functional.interpolate``."""
 _functional: Any = functional
 _plain_interpolate = functional.interpolate
 
@@ -31,14 +31,14 @@ def block_logits(network: Any, images: paddle.Tensor, grid: Grid, num_levels: in
     """Run a model and average its logits over the macroblocks.
 
     Args:
-        network: from (N, 3, H, W) images to a list of outputs, in training or in evaluation mode.
+        network: maps (N, 3, H, W) images to a list of outputs, in training or evaluation mode.
         images: (N, 3, height_px, width_px) float32.
         grid: the macroblocks of these images.
         num_levels: L.
 
     Returns:
-        (N, L, rows, cols) for each output that has a logit a level; other outputs (such as the boundaries that
-        ``DetailAggregateLoss`` takes) as the model gives them.
+        (N, L, rows, cols) for each output that has one logit per level; other outputs (such as the boundaries for
+        ``DetailAggregateLoss``) as the model returns them.
     """
     if images.shape[2:] != [grid.height_px, grid.width_px]:
         raise ValueError(f"images of {images.shape} for a grid of {grid}")
@@ -57,12 +57,12 @@ def block_labels(levels: paddle.Tensor, grid: Grid) -> paddle.Tensor:
 
 @dataclass
 class _Held:
-    """Enlargements that were noted instead of done, by the identity of the small logits."""
+    """Upsampling calls that were recorded instead of executed, by the identity of the small logits."""
 
     resizes: dict[int, tuple[paddle.Tensor, Resize]] = field(default_factory=dict)
 
     def require_outputs(self, outputs: list[paddle.Tensor]) -> None:
-        """Raise RuntimeError if a model went on computing with what it had enlarged."""
+        """Raise RuntimeError if a model uses upsampled logits in further computations."""
         if not set(self.resizes) <= {id(output) for output in outputs}:
             raise RuntimeError(
                 "the model enlarges its logits to the frame's size before its last layer: no block logits"
@@ -71,7 +71,7 @@ class _Held:
 
 @contextmanager
 def _own_resolution(frame: tuple[int, int], num_levels: int) -> Iterator[_Held]:
-    """While this lasts, enlarging logits to the size of the padded frame is noted and not done."""
+    """In this context, upsampling of logits to the padded frame's size is recorded, not executed."""
     held = _Held()
 
     def interpolate(x: paddle.Tensor, size: Any = None, *arguments: Any, **options: Any) -> paddle.Tensor:
@@ -104,7 +104,7 @@ def _to_blocks(output: paddle.Tensor, held: _Held, grid: Grid, padded: tuple[int
 def _matrices(
     grid: Grid, padded: tuple[int, int], size: tuple[int, int], resize: Resize
 ) -> tuple[paddle.Tensor, paddle.Tensor]:
-    """(rows, h) and (w, cols) by which small logits are enlarged to `padded`, cut to the frame and pooled."""
+    """(rows, h) and (w, cols) matrices that upsample small logits to `padded`, crop to the frame, and pool."""
     (height, width), (tall, wide) = size, padded
     columns = _enlarged(np.eye(height, dtype=np.float32)[:, :, None], (tall, 1), resize)[:, : grid.height_px]
     lines = _enlarged(np.eye(width, dtype=np.float32)[:, None, :], (1, wide), resize)[:, :, : grid.width_px]
@@ -114,7 +114,7 @@ def _matrices(
 
 
 def _enlarged(units: NDArray[np.float32], size: tuple[int, int], resize: Resize) -> NDArray[np.float32]:
-    """(n, h, w) unit vectors, enlarged."""
+    """Upsampled (n, h, w) unit vectors."""
     if units.shape[1:] == size:
         return units
     result: NDArray[np.float32] = _plain_interpolate(paddle.to_tensor(units[None]), size, **dict(resize))[0].numpy()

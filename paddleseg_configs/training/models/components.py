@@ -10,7 +10,7 @@ from paddleseg.utils.utils import CachedProperty
 
 from deploy.core.errors import OptionError, RegenError, last_line
 from paddleseg_configs.training.config.settings import Settings
-from paddleseg_configs.training.data import augmentation as augmentation  # these register what they define
+from paddleseg_configs.training.data import augmentation as augmentation  # these register components
 from paddleseg_configs.training.data import level_dataset as level_dataset
 from paddleseg_configs.training.models import any_size as any_size
 from paddleseg_configs.training.models import extra_models as extra_models
@@ -22,11 +22,11 @@ apply_compat()
 
 
 class LevelBuilder(SegBuilder):  # type: ignore[misc]
-    """PaddleSeg's builder for a configuration that fits a dataset.
+    """PaddleSeg's builder for a configuration reconciled with a dataset.
 
     Args:
         settings: the configuration.
-        seed: of the initial weights.
+        seed: seed of the initial weights.
     """
 
     def __init__(self, settings: Settings, seed: int = 0) -> None:
@@ -36,7 +36,7 @@ class LevelBuilder(SegBuilder):  # type: ignore[misc]
 
     @CachedProperty  # type: ignore[untyped-decorator]
     def model(self) -> paddle.nn.Layer:
-        """The model. Parameters are named as in a fresh process, since optimizer states go by their names."""
+        """The model. Parameters are named as in a fresh process, since optimizer states are keyed by their names."""
         paddle.seed(self.seed)
         with paddle.utils.unique_name.guard():
             model: paddle.nn.Layer = self.build_component(self.config.model_cfg)
@@ -46,7 +46,7 @@ class LevelBuilder(SegBuilder):  # type: ignore[misc]
 
     @CachedProperty  # type: ignore[untyped-decorator]
     def loss(self) -> dict[str, list[Any]]:
-        """Loss functions and their coefficients, as many as the configuration states."""
+        """Loss functions and their coefficients, as listed in the configuration."""
         section = self.config.loss_cfg
         return {"coef": section["coef"], "types": [self.build_component(item) for item in section["types"]]}
 
@@ -71,7 +71,7 @@ class LevelBuilder(SegBuilder):  # type: ignore[misc]
         """Build one component.
 
         Raises:
-            RegenError: what the component itself raised, or an OptionError if the configuration does not fit it.
+            RegenError: raised by the component, or an OptionError if its configuration is invalid.
         """
         try:
             return super().build_component(cfg)
@@ -87,13 +87,13 @@ class LevelBuilder(SegBuilder):  # type: ignore[misc]
 
     @classmethod
     def show_msg(cls, name: str, cfg: dict[str, Any]) -> None:
-        """Stay silent: PaddleSeg prints every section of the configuration here."""
+        """Print nothing: PaddleSeg prints every section of the configuration here."""
 
 
 def loss_terms(builder: LevelBuilder, num_logits: int) -> list[tuple[Any, float]]:
-    """A loss function and a coefficient for each output of the model; the last of a shorter list is repeated.
+    """Pair each output of the model with a loss function and a coefficient; the last of a shorter list is repeated.
 
-    So ``coef: [1, 0.4]`` with one loss type means: the main output counts 1, each auxiliary output 0.4.
+    For example, ``coef: [1, 0.4]`` with one loss type weights the main output by 1 and each auxiliary output by 0.4.
 
     Raises:
         OptionError: more losses than outputs.

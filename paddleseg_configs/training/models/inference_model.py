@@ -17,7 +17,7 @@ INPUT_NAME = "x"
 
 
 class _MainOutput(paddle.nn.Layer):
-    """A model of which only the main output is left."""
+    """A model reduced to its main output."""
 
     def __init__(self, model: Any) -> None:
         super().__init__()
@@ -29,7 +29,7 @@ class _MainOutput(paddle.nn.Layer):
 
 
 class _Blocks(paddle.nn.Layer):
-    """A model of any size, from frames whose sides are multiples of 32 to the logits of their macroblocks."""
+    """An any-size model, from frames whose sides are multiples of 32 to the logits of their macroblocks."""
 
     def __init__(self, model: Any) -> None:
         super().__init__()
@@ -41,22 +41,22 @@ class _Blocks(paddle.nn.Layer):
 
 
 def save_any_size_model(model: Any, folder: Path) -> None:
-    """Write ``model.json`` and ``model.pdiparams`` of a model of any size, each whole or not at all.
+    """Write ``model.json`` and ``model.pdiparams`` of an any-size model, each atomically.
 
     Args:
-        model: has ``blocks``, in evaluation mode.
-        folder: made if missing.
+        model: a model with ``blocks``, in evaluation mode.
+        folder: output folder, created if missing.
     """
     _save(_Blocks(model), InputSpec([None, model.in_channels, None, None], "float32", INPUT_NAME), folder)
 
 
 def save_inference_model(model: Any, manifest: Manifest, folder: Path, *, dynamic_batch: bool) -> None:
-    """Write ``model.json`` and ``model.pdiparams`` into `folder`, each whole or not at all.
+    """Write ``model.json`` and ``model.pdiparams`` into `folder`, each atomically.
 
     Args:
         model: a PaddleSeg model in evaluation mode.
-        manifest: says the frame size.
-        folder: made if missing.
+        manifest: manifest of the dataset, which defines the frame size.
+        folder: output folder, created if missing.
         dynamic_batch: whether the batch size is dynamic; otherwise it is 1.
     """
     batch = None if dynamic_batch else 1

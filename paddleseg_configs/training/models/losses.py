@@ -1,8 +1,8 @@
-"""Losses over importance levels: one that ignores their order, two that know it, and regression.
+"""Losses over importance levels: one that ignores their order, two that use it, and regression.
 
-All take (N, L, H, W) float32 logits and (N, H, W) int64 levels, and average over places by the weights of their levels.
-Training gives them macroblocks for places (`paddleseg_configs.training.models.block_logits`). Places of `ignore_index`
-do not count.
+All take (N, L, H, W) float32 logits and (N, H, W) int64 levels, and average over positions, weighted by level. In
+training, positions are macroblocks (`paddleseg_configs.training.models.block_logits`). Positions with `ignore_index`
+are ignored.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from labeling.dataset.layout import IGNORE_LEVEL
 
 
 class LevelLoss(paddle.nn.Layer):
-    """Base: a loss of each pixel, which subclasses give, averaged.
+    """Base class: weighted average of a loss per pixel, which subclasses define.
 
     Args:
         weight: one weight per level; in a configuration, ``manifest`` means `level_weights` of the training split.
-        ignore_index: label that does not count.
+        ignore_index: label to ignore.
     """
 
     def __init__(self, weight: Sequence[float] | None = None, ignore_index: int = IGNORE_LEVEL) -> None:
@@ -48,13 +48,13 @@ class LevelLoss(paddle.nn.Layer):
         return (self.by_pixel(logits, known) * weight).sum() / weight.sum().clip(min=1e-12)
 
     def by_pixel(self, logits: paddle.Tensor, levels: paddle.Tensor) -> paddle.Tensor:
-        """(N, L, H, W) logits and (N, H, W) levels -> (N, H, W) loss of each pixel."""
+        """(N, L, H, W) logits and (N, H, W) levels -> (N, H, W) loss per pixel."""
         raise NotImplementedError
 
 
 @manager.LOSSES.add_component
 class LevelCrossEntropy(LevelLoss):
-    """Cross-entropy: all wrong levels are equally wrong."""
+    """Cross-entropy, which treats all wrong levels alike."""
 
     def by_pixel(self, logits: paddle.Tensor, levels: paddle.Tensor) -> paddle.Tensor:
         """See `LevelLoss.by_pixel`."""
@@ -90,7 +90,7 @@ class SoftLevelCrossEntropy(LevelLoss):
 class RankedProbability(LevelLoss):
     """Ranked probability score (Epstein 1969): squared distance of the cumulative distributions, over L - 1.
 
-    A miss by two levels costs more than a miss by one; the expected score is least for the true probabilities.
+    An error of two levels costs more than an error of one; the true probabilities minimize the expected score.
     """
 
     def by_pixel(self, logits: paddle.Tensor, levels: paddle.Tensor) -> paddle.Tensor:

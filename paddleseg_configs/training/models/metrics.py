@@ -1,4 +1,4 @@
-"""How well predicted importance levels agree with labels. Pure functions."""
+"""Agreement of predicted importance levels with labels, as pure functions."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def confusion_of(labels: NDArray[np.integer], predicted: NDArray[np.integer], nu
     """Count pairs of levels.
 
     Args:
-        labels: any shape, values in 0..num_levels - 1, or `IGNORE_LEVEL` where a pixel does not count.
+        labels: any shape, values in 0..num_levels - 1, or `IGNORE_LEVEL` for pixels to ignore.
         predicted: the same shape, values in 0..num_levels - 1.
         num_levels: L.
     """
@@ -28,9 +28,9 @@ def confusion_of(labels: NDArray[np.integer], predicted: NDArray[np.integer], nu
 
 
 def mean_iou(confusion: Confusion) -> float:
-    """Mean intersection over union, over the levels that occur in the labels or in the prediction.
+    """Mean intersection over union of the levels that occur in the labels or the prediction.
 
-    PaddleSeg 2.8 counts a level that occurs in neither as 0, which punishes a dataset without a rare level.
+    PaddleSeg 2.8 counts a level that occurs in neither as 0, which penalizes a dataset that lacks a rare level.
     """
     both = np.diag(confusion)
     union = confusion.sum(0) + confusion.sum(1) - both
@@ -38,7 +38,7 @@ def mean_iou(confusion: Confusion) -> float:
 
 
 def level_recall(confusion: Confusion) -> tuple[float, ...]:
-    """Share of each level's macroblocks that are predicted right; nan for a level that does not occur."""
+    """Share of each level's macroblocks that are predicted correctly; nan for a level that does not occur."""
     totals = confusion.sum(1)
     return tuple(
         float(hit / total) if total else math.nan for hit, total in zip(np.diag(confusion), totals, strict=True)
@@ -46,7 +46,7 @@ def level_recall(confusion: Confusion) -> tuple[float, ...]:
 
 
 def pixel_accuracy(confusion: Confusion) -> float:
-    """Share of macroblocks whose level is predicted right."""
+    """Share of macroblocks whose level is predicted correctly."""
     total = confusion.sum()
     return float(np.trace(confusion) / total) if total else math.nan
 
@@ -58,9 +58,9 @@ def mean_level_error(confusion: Confusion) -> float:
 
 
 def quadratic_kappa(confusion: Confusion) -> float:
-    """Cohen's kappa with quadratic weights (Cohen 1968): agreement beyond chance, where far misses cost more.
+    """Cohen's kappa with quadratic weights (Cohen 1968): agreement beyond chance, with higher costs for larger errors.
 
-    0 is chance, 1 is perfect. 0 where it is undefined: labels and prediction are all of one level.
+    0 is chance, 1 is perfect. Returns 0 if it is undefined, when labels and prediction all have the same level.
     """
     total = confusion.sum()
     if not total:
@@ -72,18 +72,18 @@ def quadratic_kappa(confusion: Confusion) -> float:
 
 
 def top_block_recall(label: NDArray[np.floating], predicted: NDArray[np.floating], share: float = 0.2) -> float:
-    """Which part of the most important blocks a model would choose.
+    """Share of the most important blocks that a model would select.
 
-    The `share` of the blocks with the highest prediction is chosen. Labels have many ties: all blocks above the level
-    at which the best `share` ends must be among the chosen; of the blocks at that level any will do.
+    The `share` of the blocks with the highest predictions is selected. Labels have many ties: all blocks above the
+    level at which the best `share` ends must be selected; of the blocks at that level, any will do.
 
     Args:
         label: levels of a frame's blocks, any shape.
         predicted: expected levels of the same blocks.
-        share: of the blocks that is chosen, rounded up to whole blocks.
+        share: share of the blocks to select, rounded up to whole blocks.
 
     Returns:
-        0 to 1; nan if all blocks have the same label, where every choice is right.
+        0 to 1; nan if all blocks have the same label, since every selection is then correct.
     """
     truth, guess = label.ravel(), predicted.ravel()
     if truth.min() == truth.max():

@@ -1,7 +1,7 @@
-"""Run models on frames whose sides are no multiples of 32: padded at the right and at the bottom, never stretched.
+"""Run models on frames whose sides are not multiples of 32: pad at the right and bottom, never resize.
 
-The deepest features of most models are 32 times smaller than the frame. Where that does not divide, their decoders
-stretch 12 rows of features to 23 and so shift them against the macroblocks.
+The deepest features of most models are 32 times smaller than the frame. If the sides are not divisible, decoders
+resize, for example, 12 rows of features to 23, and so shift them relative to the macroblocks.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ import paddle
 
 MULTIPLE_PX = 32
 _cutting = [True]
-"""Whether models cut their outputs back, for this process."""
+"""Whether models crop their outputs to the frame, in this process."""
 
 
 def padded_size(height_px: int, width_px: int, multiple_px: int = MULTIPLE_PX) -> tuple[int, int]:
-    """Height and width that a model sees of a frame."""
+    """Height and width of a frame after padding."""
     return -(-height_px // multiple_px) * multiple_px, -(-width_px // multiple_px) * multiple_px
 
 
@@ -33,16 +33,16 @@ def keeping_padding() -> Iterator[None]:
 
 
 def pad_to_multiple(model: Any, *, height_px: int, width_px: int, multiple_px: int = MULTIPLE_PX) -> None:
-    """Make `model` pad its input and cut its outputs back, in training, in evaluation and in the exported graph.
+    """Make `model` pad its input and crop its outputs, in training, in evaluation and in the exported graph.
 
     The border repeats the last row and column, as codecs do. Outputs of lower resolution keep the part that covers the
-    frame. (``functional.pad`` will not do: Paddle2ONNX 2.1 writes its fill value from memory that it never set.)
+    frame. (``functional.pad`` does not work: Paddle2ONNX 2.1 writes its fill value from uninitialized memory.)
 
     Args:
         model: a ``paddle.nn.Layer`` from (N, 3, H, W) images to a list of (N, C, h, w) outputs.
         height_px: H, of every image.
         width_px: W, of every image.
-        multiple_px: what padded sides are multiples of.
+        multiple_px: padded sides are multiples of this.
     """
     padded = padded_size(height_px, width_px, multiple_px)
     below, right = padded[0] - height_px, padded[1] - width_px
@@ -68,7 +68,7 @@ def _repeat_last(image: paddle.Tensor, axis: int, count: int) -> paddle.Tensor:
 
 
 def _covering(output: paddle.Tensor, frame: tuple[int, int], padded: tuple[int, int]) -> paddle.Tensor:
-    """The upper left part of an output that covers the frame.
+    """Crop an output to the upper left part, which covers the frame.
 
     While a graph is traced, an output that the model resized to its input's size has an unknown size, -1.
     """

@@ -18,7 +18,7 @@ def load_trained(settings: Settings, weights: Path) -> Any:
     """Build the configuration's model with trained weights, in evaluation mode.
 
     Raises:
-        WeightsError: the weights do not fit.
+        WeightsError: the weights do not match the model.
     """
     model = LevelBuilder(settings).model
     load_weights(model, weights)
@@ -27,7 +27,7 @@ def load_trained(settings: Settings, weights: Path) -> Any:
 
 
 def split_dataset(settings: Settings, split: str) -> MacroblockLevels:
-    """A split with the transforms of evaluation: nothing random."""
+    """A split with the transforms for evaluation, without randomness."""
     section = {**settings.config.val_dataset_cfg, "mode": split}
     dataset: MacroblockLevels = LevelBuilder(settings).build_component(section)
     return dataset
@@ -37,10 +37,10 @@ Color = tuple[float, float, float]
 
 
 def normalization_of(settings: Settings) -> tuple[Color, Color]:
-    """Mean and standard deviation a channel, from the Normalize transform of evaluation.
+    """Mean and standard deviation per channel, from the Normalize transform of evaluation.
 
     Raises:
-        OptionError: evaluation does anything but normalize, or training normalizes otherwise.
+        OptionError: evaluation does more than normalize, or training normalizes differently.
     """
     found = []
     for section in (settings.config.val_dataset_cfg, settings.config.train_dataset_cfg):

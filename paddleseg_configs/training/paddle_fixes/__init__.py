@@ -1,1 +1,1 @@
-"""What Paddle and PaddleSeg get wrong, put right in memory."""
+"""Fixes for bugs of Paddle and PaddleSeg, applied in memory."""

@@ -1,11 +1,11 @@
 """Make PaddleSeg 2.8 run on Paddle 3 safely: patches in memory, without changing their files.
 
 * Paddle 3 refuses arithmetic between integer and floating-point tensors, which PaddleSeg's losses and heads use: the
-  operators of eager tensors and of graph values cast the integer side. Labels that pass through them arrive at
-  ``one_hot`` as floats, which it then takes back to integers.
-* ``paddle.load`` unpickles whatever it is given, and PaddleSeg calls it for every ``pretrained:`` path: it is replaced
+  operators of eager tensors and of graph values cast the integer operand. Labels that pass through them reach
+  ``one_hot`` as floats, so it casts them back to integers.
+* ``paddle.load`` unpickles any input, and PaddleSeg calls it for every ``pretrained:`` path: it is replaced
   by the reader of `paddleseg_configs.training.paddle_fixes.weights`, which can only make arrays.
-* So are its loading of pretrained weights and its downloads, which check nothing.
+* PaddleSeg's loading and downloading of pretrained weights, which check nothing, are replaced, too.
 """
 
 from __future__ import annotations

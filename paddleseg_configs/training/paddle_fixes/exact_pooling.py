@@ -1,8 +1,8 @@
-"""Adaptive average pooling that survives conversion.
+"""Adaptive average pooling that converts to ONNX exactly.
 
-The ONNX converter turns adaptive pooling into pooling with one window and one stride. That is right only if the bins
-divide the feature map; otherwise the logits are off (6 rows into 4 bins), or the stride is 0 (2 rows into 4 bins) and
-whoever reads the file divides by it. With a fixed frame size the same means are two products with constant matrices.
+The ONNX converter turns adaptive pooling into pooling with one window and one stride. That is correct only if the bins
+divide the feature map; otherwise the logits are wrong (6 rows into 4 bins), or the stride is 0 (2 rows into 4 bins) and
+readers of the file divide by it. With a fixed frame size, the same means are two products with constant matrices.
 """
 
 from __future__ import annotations

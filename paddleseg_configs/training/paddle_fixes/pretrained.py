@@ -1,7 +1,7 @@
-"""Weights to start from, for ``pretrained:``: a local file, or an address with a checksum.
+"""Initial weights for ``pretrained:``: a local file, or a URL with a checksum.
 
-PaddleSeg's own download checks nothing and unpacks archives wherever their members say; and its loading goes on, from
-random weights, when no name in the file is one of the model's.
+PaddleSeg's own download checks nothing and unpacks archives to whatever paths their members name, and its loading
+continues with random weights if no name in the file matches the model.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from labeling.core.downloads import download
 from paddleseg_configs.training.paddle_fixes.weights import read_state
 
 GENERAL = Path(__file__).parents[2] / "general" / "weights.safetensors"
-"""Weights of the general predictor, to start from."""
+"""Weights of the general predictor."""
 
 
 def read_tensors(path: Path) -> dict[str, Any]:
@@ -42,15 +42,15 @@ def read_tensors(path: Path) -> dict[str, Any]:
 
 
 def load_pretrained(model: Any, source: str | None) -> None:
-    """Copy what fits by name and shape into a model; the rest keeps its initial weights. In place of PaddleSeg's.
+    """Copy weights that match by name and shape into a model; the rest keep their initial values. Replaces PaddleSeg's.
 
     Args:
         model: a paddle layer.
-        source: a .pdparams or .safetensors file, an address as `fetch_pretrained` takes it, "general" for the weights
+        source: a .pdparams or .safetensors file, a URL for `fetch_pretrained`, "general" for the weights
             of the general predictor, or None for nothing.
 
     Raises:
-        WeightsError: no such file, or nothing in it fits.
+        WeightsError: file not found, or nothing in it matches.
     """
     if source is None:
         return
@@ -69,7 +69,7 @@ def load_pretrained(model: Any, source: str | None) -> None:
 
 
 def _for_channels(value: Any, shape: tuple[int, ...]) -> Any:
-    """Weights of a convolution for fewer input channels: those of the first ones; others as they are."""
+    """Weights of a convolution cut to the model's input channels; other weights unchanged."""
     given = np.shape(value)
     if len(given) == len(shape) == 4 and given[0] == shape[0] and given[2:] == shape[2:] and given[1] > shape[1]:
         return value[:, : shape[1]]
@@ -77,13 +77,13 @@ def _for_channels(value: Any, shape: tuple[int, ...]) -> Any:
 
 
 def fetch_pretrained(address: str) -> str:
-    """Download weights once, and return their path.
+    """Download weights, unless they are cached, and return their path.
 
     Args:
         address: ``https://HOST/FILE#sha256=DIGEST``: a ``.pdparams`` file, or a tar archive that holds one.
 
     Raises:
-        WeightsError: no checksum or another one, no answer, or an archive without weights.
+        WeightsError: missing or wrong checksum, no answer, or an archive without weights.
     """
     url, fragment = urldefrag(address)
     match = re.fullmatch(r"sha256=([0-9a-f]{64})", fragment)
@@ -106,12 +106,12 @@ def fetch_pretrained(address: str) -> str:
 
 
 def cache_folder() -> Path:
-    """Where weights are kept: $XDG_CACHE_HOME or ~/.cache, in regen/pretrained."""
+    """Cache folder of weights: regen/pretrained in $XDG_CACHE_HOME or ~/.cache."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "regen" / "pretrained"
 
 
 def _keep_weights(source: Path, target: Path, url: str) -> None:
-    """Copy the file, or the only .pdparams member of an archive, whatever path it claims there."""
+    """Copy the file, or the only .pdparams member of an archive, whatever its path there."""
     with atomic_path(target) as temporary:
         if not tarfile.is_tarfile(source):
             shutil.copyfile(source, temporary)

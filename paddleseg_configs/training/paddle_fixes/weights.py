@@ -1,7 +1,7 @@
-"""Read ``.pdparams`` and ``.pdopt`` files without running code in them.
+"""Read ``.pdparams`` and ``.pdopt`` files without running code from them.
 
-Paddle stores state as a pickle, and ``paddle.load`` unpickles it without restriction: a file from elsewhere can run
-any code. Here it is read by `labeling.core.plain_pickle`.
+Paddle stores state as a pickle, and ``paddle.load`` unpickles it without restriction: an untrusted file can run
+any code. Here, files are read by `labeling.core.plain_pickle`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from deploy.core.errors import WeightsError
 from labeling.core.plain_pickle import load_plain
 
 NAME_TABLE = "StructuredToParameterName@@"
-"""Key under which Paddle keeps the parameters' internal names."""
+"""Key under which Paddle stores the parameters' internal names."""
 
 
 def read_state(path: Path) -> dict[str, Any]:
@@ -26,7 +26,7 @@ def read_state(path: Path) -> dict[str, Any]:
         name -> array, number or nested dict; without Paddle's name table.
 
     Raises:
-        WeightsError: missing, damaged, or more than arrays, numbers and text.
+        WeightsError: missing, damaged, or with contents other than arrays, numbers and text.
     """
     try:
         state = load_plain(path.read_bytes())
@@ -47,7 +47,7 @@ def load_weights(model: Any, path: Path) -> None:
     """Load every parameter and statistic of `model`, a ``paddle.nn.Layer``.
 
     Raises:
-        WeightsError: the file cannot be used, or a parameter is missing or of another shape.
+        WeightsError: the file cannot be used, or a parameter is missing or has the wrong shape.
     """
     state, own = read_state(path), model.state_dict()
     hint = "Use the configuration and number of levels that the weights were trained with."

@@ -1,4 +1,4 @@
-"""Checkpoints that are whole or absent: ``iter_N`` folders with weights, optimizer state and what made them."""
+"""Checkpoints, complete or absent: ``iter_N`` folders with weights, optimizer state and a record of the run."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ BEST = "best_model"
 
 @dataclass(frozen=True)
 class TrainingState:
-    """Where a run is, apart from its tensors."""
+    """State of a run, apart from its tensors."""
 
     iteration: int
     """Finished iterations."""
@@ -53,7 +53,7 @@ def save_checkpoint(folder: Path, model: Any, optimizer: Any, state: TrainingSta
 
 
 def save_best(save_dir: Path, model: Any, origin: Origin) -> Path:
-    """Write ``best_model/model.pdparams`` and its origin, each whole or not at all."""
+    """Write ``best_model/model.pdparams`` and its origin, each atomically."""
     path = save_dir / BEST / PARAMETERS
     with atomic_path(path) as temporary:
         paddle.save(model.state_dict(), str(temporary))
@@ -65,12 +65,12 @@ def restore(folder: Path, model: Any, optimizer: Any) -> TrainingState:
     """Load a checkpoint into `model` and `optimizer`.
 
     Raises:
-        WeightsError: incomplete, damaged, or of another model.
+        WeightsError: incomplete, damaged, or of a different model.
     """
     state = read_training_state(folder)
     load_weights(model, folder / PARAMETERS)
     with warnings.catch_warnings():
-        # Paddle calls the state of the schedule inside a warm-up unused, and then uses it.
+        # Paddle warns that the state of the schedule inside a warm-up is unused, but uses it.
         warnings.filterwarnings("ignore", message="There are some unused values in state_dict")
         optimizer.set_state_dict(read_state(folder / OPTIMIZER))
     return state
@@ -98,13 +98,13 @@ def parameters_sha256(folder: Path) -> str:
 
 
 def checkpoints_in(save_dir: Path) -> list[Path]:
-    """Complete checkpoints, oldest first."""
+    """List complete checkpoints, oldest first."""
     found = [path for path in save_dir.glob("iter_*") if path.name[5:].isdigit() and (path / STATE).is_file()]
     return sorted(found, key=lambda path: int(path.name[5:]))
 
 
 def prune(save_dir: Path, keep: int) -> None:
-    """Delete the oldest checkpoints and what killed runs left behind."""
+    """Delete the oldest checkpoints and remains of killed runs."""
     for path in checkpoints_in(save_dir)[:-keep]:
         shutil.rmtree(path, ignore_errors=True)
     for folder in (save_dir, save_dir / BEST):

@@ -1,4 +1,4 @@
-"""Evaluate a model on a split: levels of macroblocks, and the choice of the most important ones."""
+"""Evaluate a model on a split: levels of macroblocks, and selection of the most important ones."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ class Evaluation:
     """Results of a model on a split."""
 
     num_frames: int
-    """Frames of the split."""
+    """Number of frames in the split."""
     mean_iou: float
     """Mean intersection over union over the levels that occur."""
     pixel_accuracy: float
-    """Share of macroblocks at the right level (the name is older)."""
+    """Share of macroblocks at the correct level. The name is historical."""
     mean_level_error: float
     """Mean absolute difference of levels."""
     quadratic_kappa: float
@@ -44,7 +44,7 @@ class Evaluation:
     """Recall of each level; nan for a level that does not occur."""
 
     def figures(self) -> dict[str, float]:
-        """The single numbers by name."""
+        """The scalar metrics by name."""
         return {name: value for name, value in vars(self).items() if isinstance(value, float)}
 
     def as_json(self) -> dict[str, object]:
@@ -89,7 +89,7 @@ def evaluate(model: Any, dataset: Any, *, batch_size: int = 4, num_workers: int 
         confusion += metrics.confusion_of(truth, probabilities.argmax(1), levels)
         for index, predicted, label in zip(indices, expected_levels(probabilities), truth, strict=True):
             grid = dataset.grid(index)
-            blocks = slice(grid.rows), slice(grid.cols)  # without its padding
+            blocks = slice(grid.rows), slice(grid.cols)  # without the padding
             expected.append(predicted[blocks])
             label_blocks.append(label[blocks])
     importance = [dataset.importance(index) for index in range(len(dataset))]
@@ -132,7 +132,7 @@ def _evaluating(model: Any) -> Iterator[None]:
 
 
 def block_probabilities(model: Any, images: paddle.Tensor, manifest: Manifest) -> NDArray[np.float32]:
-    """(N, 3, H, W) normalized images of the dataset's size -> (N, L, rows, cols) float32, as deployment has them."""
+    """(N, 3, H, W) normalized images of the dataset's size -> (N, L, rows, cols) float32, as in deployment."""
     with _evaluating(model):
         blocks = block_logits(model, images, manifest.make_grid(), manifest.num_levels)[0]
         probabilities: NDArray[np.float32] = paddle.nn.functional.softmax(blocks, axis=1).numpy()

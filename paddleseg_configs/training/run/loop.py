@@ -1,4 +1,4 @@
-"""The training loop: PaddleSeg's components, our order of samples, checkpoints to resume from."""
+"""The training loop: PaddleSeg's components, a reproducible order of samples, resumable checkpoints."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from paddleseg_configs.training.run.processes import join_processes
 
 DEFAULT_BEST_METRIC = "quadratic_kappa"
 EVALUATIONS = 10
-"""The least number of evaluations to choose the best model from."""
+"""Minimum number of evaluations to choose the best model from."""
 
 
 @dataclass(frozen=True)
@@ -37,19 +37,19 @@ class TrainOptions:
     save_dir: Path
     """Folder of checkpoints, best model and metrics."""
     save_interval: int = 200
-    """Most iterations between checkpoints, and between evaluations: with `do_eval` there are at least ten."""
+    """Maximum number of iterations between checkpoints and evaluations; with `do_eval`, there are at least ten."""
     keep_checkpoint_max: int = 2
-    """Checkpoints to keep."""
+    """Number of checkpoints to keep."""
     log_iters: int = 10
-    """Iterations between lines of metrics.jsonl."""
+    """Number of iterations between lines of metrics.jsonl."""
     num_workers: int = 0
-    """Processes that load samples; 0 loads in this one."""
+    """Number of processes that load samples; 0 loads in this one."""
     do_eval: bool = False
     """Evaluate on the validation split whenever a checkpoint is saved, and keep the best model."""
     seed: int = 0
-    """Of initial weights, order of samples, augmentation and dropout."""
+    """Seed of initial weights, order of samples, augmentation and dropout."""
     resume_model: Path | None = None
-    """Checkpoint to start from, even if it was made with other settings."""
+    """Checkpoint to start from, even if its settings differ."""
     patience: int | None = None
     """Stop after this many evaluations in a row without improvement; None never stops early."""
     use_vdl: bool = False
@@ -60,7 +60,7 @@ def train(settings: Settings, options: TrainOptions) -> Path:
     """Train, or resume an interrupted training. Returns the folder of the last checkpoint.
 
     Raises:
-        OptionError: the save folder holds another training.
+        OptionError: the save folder contains a different training run.
         RegenError: the loss is not finite.
     """
     start = checkpoint.parameters_sha256(options.resume_model) if options.resume_model else ""
@@ -69,7 +69,7 @@ def train(settings: Settings, options: TrainOptions) -> Path:
     if origin and _is_finished(checkpoint.read_training_state(origin), settings, options, fingerprint):
         print(f"this training is finished: {origin}")
         return origin
-    # Optimizer states go by generated names: the counters must stand as in a fresh process.
+    # Optimizer states are keyed by generated names: reset the counters to those of a fresh process.
     with paddle.utils.unique_name.guard():
         training = _Training(settings, options, fingerprint)
         with ExitStack() as stack:
@@ -80,7 +80,7 @@ def train(settings: Settings, options: TrainOptions) -> Path:
 
 
 class _Training:
-    """Everything that lives as long as a training."""
+    """State of a training run."""
 
     def __init__(self, settings: Settings, options: TrainOptions, fingerprint: str) -> None:
         self.settings, self.options, self.fingerprint = settings, options, fingerprint
@@ -138,7 +138,7 @@ class _Training:
         return self._folder(last)
 
     def _count_logits(self) -> int:
-        """Outputs of the model while training, by one forward pass that leaves no trace in its statistics."""
+        """Outputs of the model in training mode, from one forward pass that does not change its statistics."""
         state = {name: value.clone() for name, value in self.model.state_dict().items()}
         height, width = self.settings.manifest.frame_height_px, self.settings.manifest.frame_width_px
         self.model.train()
@@ -152,7 +152,7 @@ class _Training:
         if origin is None:
             return 0
         state = checkpoint.restore(origin, self.model, self.optimizer)
-        if read_origin(origin) in (None, self.origin):  # scores on another dataset say nothing here
+        if read_origin(origin) in (None, self.origin):  # scores on another dataset are not comparable
             self.best_score, self.stale_evaluations = state.best_score, state.stale_evaluations
         print(f"resuming from {origin}")
         return state.iteration
@@ -173,7 +173,7 @@ class _Training:
         return value
 
     def _loss(self, images: paddle.Tensor, levels: paddle.Tensor) -> paddle.Tensor:
-        """Over macroblocks; of outputs that have no logit a level, over pixels."""
+        """Loss over macroblocks, or over pixels for outputs without one logit per level."""
         manifest = self.settings.manifest
         grid, num_levels = manifest.make_grid(), manifest.num_levels
         outputs = block_logits(self.network, images, grid, num_levels)
@@ -224,7 +224,7 @@ def _origin(options: TrainOptions, fingerprint: str) -> Path | None:
     """The checkpoint to resume from.
 
     Raises:
-        OptionError: the newest one in the save folder belongs to another training.
+        OptionError: the newest one in the save folder belongs to a different training run.
     """
     newest = next(reversed(checkpoint.checkpoints_in(options.save_dir)), None)
     if newest and checkpoint.read_training_state(newest).fingerprint == fingerprint:

@@ -1,4 +1,4 @@
-"""The diary of a training: metrics.jsonl, and VisualDL's files for those who want them."""
+"""Log of a training run: metrics.jsonl, and optionally VisualDL event files."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class MetricsLog:
     """One JSON object per line: the mean loss every N iterations, and evaluations.
 
     Args:
-        path: the file.
-        every: iterations between lines.
-        visualdl: folder of VisualDL's event files; None writes none.
+        path: file to write.
+        every: number of iterations between lines.
+        visualdl: folder for VisualDL event files; None writes none.
     """
 
     def __init__(self, path: Path, every: int, visualdl: Path | None = None) -> None:
@@ -31,13 +31,13 @@ class MetricsLog:
         self._since = time.monotonic()
 
     def open(self, first: int) -> None:
-        """Drop lines of iterations that a killed run did after its last checkpoint."""
+        """Drop lines of iterations after the last checkpoint of a killed run."""
         lines = self.path.read_text(encoding="utf-8").splitlines() if self.path.exists() else []
         write_text(self.path, "".join(f"{line}\n" for line in lines if _iteration_of(line) <= first))
         if self.visualdl is not None:
             from visualdl import LogWriter
 
-            # VisualDL's own names are whole seconds: a run that goes on at once would overwrite the file before.
+            # VisualDL names files by whole seconds: a run that resumes at once would overwrite the previous file.
             self._events = LogWriter(str(self.visualdl), file_name=f"vdlrecords.{time.time_ns()}.log")
         self._since = time.monotonic()
 

@@ -24,11 +24,11 @@ from paddleseg_configs.training.run.evaluation import predict_probabilities
 
 
 def _read_frame(path: Path, manifest: Manifest) -> NDArray[np.uint8]:
-    """Read (H, W, 3) uint8 RGB of a size that the dataset's frames have.
+    """Read (H, W, 3) uint8 RGB with a frame size of the dataset.
 
     Raises:
         InputError: not a readable image.
-        DatasetError: another size.
+        DatasetError: wrong size.
     """
     frame = read_image(path)
     sizes = dict.fromkeys((grid.height_px, grid.width_px) for grid in (*manifest.grids, manifest.make_grid()))
@@ -45,10 +45,10 @@ def write_predictions(settings: Settings, model: Any, images: Sequence[tuple[Pat
     """Write the predicted levels of each image as a palette PNG.
 
     Args:
-        settings: that the model was built from.
-        model: in evaluation mode.
-        images: image file and path of its prediction below `save_dir`.
-        save_dir: where predictions go.
+        settings: settings of the model.
+        model: a model in evaluation mode.
+        images: image files, each with the path of its prediction below `save_dir`.
+        save_dir: output folder.
     """
     transforms = Compose(with_padding(LevelBuilder(settings).val_transforms, settings.manifest), to_rgb=False)
     palette = level_palette(settings.manifest.num_levels)
@@ -56,7 +56,7 @@ def write_predictions(settings: Settings, model: Any, images: Sequence[tuple[Pat
         frame = _read_frame(path, settings.manifest).astype(np.float32)
         inputs = paddle.to_tensor(transforms({"img": frame})["img"][None])
         levels = predict_probabilities(model, inputs)[0].argmax(0).astype(np.uint8)
-        levels = levels[: frame.shape[0], : frame.shape[1]]  # without its padding
+        levels = levels[: frame.shape[0], : frame.shape[1]]  # without the padding
         picture = Image.fromarray(levels)
         picture.putpalette(palette)
         write_image(save_dir / name, picture)

@@ -1,4 +1,4 @@
-"""One process, or several that ``paddle.distributed.launch`` started and that average their gradients."""
+"""Training in one process, or in several that ``paddle.distributed.launch`` starts and that average their gradients."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from paddle import distributed
 
 @dataclass(frozen=True)
 class Processes:
-    """This process among those that train together."""
+    """This process in a group that trains together."""
 
     rank: int
-    """Number of this process, from 0."""
+    """Index of this process, from 0."""
     count: int
-    """How many there are."""
+    """Number of processes."""
 
     @property
     def is_first(self) -> bool:
@@ -24,11 +24,11 @@ class Processes:
         return self.rank == 0
 
     def spread(self, model: Any) -> Any:
-        """`model` itself, or what averages its gradients over the processes. Batch statistics stay each one's own."""
+        """Wrap `model` to average its gradients over several processes. Batch statistics stay separate."""
         return model if self.count == 1 else paddle.DataParallel(model, find_unused_parameters=True)
 
     def agree(self, answer: bool) -> bool:
-        """The first process's answer, in every process."""
+        """Return the first process's value in every process."""
         if self.count == 1:
             return answer
         flag = paddle.to_tensor([int(answer)])
@@ -37,7 +37,7 @@ class Processes:
 
 
 def join_processes() -> Processes:
-    """Meet the other processes, if there are any."""
+    """Join the group of processes, if there are several."""
     if distributed.get_world_size() > 1 and not distributed.is_initialized():
         distributed.init_parallel_env()
     return Processes(distributed.get_rank(), distributed.get_world_size())
