@@ -22,28 +22,43 @@ TESTS = Path(__file__).resolve().parent
 REPOSITORY = TESTS.parent
 SLOW = frozenset(
     {
+        "deploy/detectors/test_onnx_detector.py::test_it_finds_what_labelling_finds",
         "deploy/enhancement/test_enhance.py", "deploy/enhancement/test_enhancer.py",
-        "deploy/enhancement/test_ray_engine.py",
+        "deploy/enhancement/test_ray_engine.py", "deploy/inference/test_footage.py::test_every_frame_once_at_its_time",
+        "deploy/inference/test_growing.py::test_a_file_that_is_cut_off_meanwhile",
+        "deploy/inference/test_growing.py::test_closed_segments_survive_and_the_same_command_goes_on",
+        "deploy/inference/test_growing.py::test_lines_go_to_a_program_behind_as_they_come",
+        "deploy/inputs/test_footage.py::test_hdr_has_the_contrast_of_other_video",
+        "deploy/inputs/test_footage.py::test_notes_come_once",
+        "deploy/inputs/test_footage.py::test_one_bad_packet_loses_one_picture",
+        "deploy/inputs/test_footage.py::test_pictures_times_and_positions",
+        "deploy/inputs/test_videos_benchmark.py::test_both_ways_are_equal",
+        "deploy/test_benchmarks.py::test_rankings_of_clips",
         "deploy/test_worth.py::test_annotations_give_average_precision", "deploy/test_worth.py::test_it_answers",
         "export/test_export_onnx.py", "export/test_export_upscaler.py::test_carn",
         "export/test_export_upscaler.py::test_the_card_says_what_the_network_is", "export/test_tensorrt_ladder.py",
-        "labeling/dataset/test_findings.py",
-        "labeling/detectors/test_adapters.py", "labeling/detectors/test_onnx_families.py",
-        "labeling/detectors/test_programs.py",
+        "labeling/dataset/test_findings.py", "labeling/detectors/test_adapters.py",
+        "labeling/detectors/test_detectors.py::test_only_the_named_classes_are_kept",
+        "labeling/detectors/test_onnx_families.py", "labeling/detectors/test_programs.py",
         "labeling/labels/test_bad_input.py", "labeling/labels/test_footage.py",
         "labeling/labels/test_importance_reuse.py", "labeling/labels/test_label_engines.py",
-        "labeling/labels/test_low_resolution.py", "labeling/labels/test_splits_by_hand.py",
-        "labeling/labels/test_make_labels.py", "labeling/networks/test_array_detector.py::test_the_command",
+        "labeling/labels/test_low_resolution.py", "labeling/labels/test_make_labels.py",
+        "labeling/labels/test_splits_by_hand.py",
+        "labeling/maths/test_importance.py::test_gradient_equals_finite_differences",
+        "labeling/maths/test_importance.py::test_path_splits_the_whole_change",
+        "labeling/networks/test_array_detector.py::test_the_command",
         "labeling/study/test_evaluate_labels.py::test_a_run_is_measured_once_and_written_up",
         "labeling/study/test_evaluate_labels.py::test_another_file_is_refused", "labeling/test_accmodel.py",
-        "labeling/test_demo.py", "paddleseg_configs/ladder/test_compare.py",
-        "paddleseg_configs/training/test_commands.py", "paddleseg_configs/training/test_loop.py",
-        "paddleseg_configs/training/test_any_size.py", "paddleseg_configs/training/test_sizes.py",
-        "project/test_docs.py", "project/test_faults.py", "project/test_fuzz.py", "project/test_hostile_names.py",
-        "project/test_wheel.py",
+        "labeling/test_demo.py", "labeling/test_import_pickle.py::test_old_ground_truth_becomes_npz",
+        "labeling/upscalers/test_detection_training.py", "paddleseg_configs/ladder/test_compare.py",
+        "paddleseg_configs/training/test_any_size.py", "paddleseg_configs/training/test_commands.py",
+        "paddleseg_configs/training/test_loop.py",
+        "paddleseg_configs/training/test_previous.py::test_trained_exported_and_given_at_run_time",
+        "paddleseg_configs/training/test_sizes.py", "project/test_docs.py", "project/test_faults.py",
+        "project/test_fuzz.py", "project/test_hostile_names.py", "project/test_wheel.py",
     }
 )  # fmt: skip
-"""Files of tests, or single tests, that take more than ten seconds, which `make test-fast` leaves out."""
+"""Files of tests, or single tests, that take seconds, left out of `make test-fast` to keep it below two minutes."""
 
 
 def is_slow(path: Path, test: str = "") -> bool:

@@ -32,7 +32,9 @@ def enhance_on_ray(options: EnhanceOptions, *, say: Callable[[str], None]) -> di
         RegenError: what a worker met. The others' results stay, and the same command goes on.
     """
     assert options.out is not None  # noqa: S101  # the options see to that
-    with growing(options.out, options.work(), options.input, overwrite=options.overwrite):
+    with growing(
+        options.out, options.work(), options.input, overwrite=options.overwrite, resumable=options.resumable()
+    ):
         parts = [_part(options, position) for position in range(len(options.input))]
         with connected(options.ray_address) as ray:
             threads = usable_threads(options.threads)

@@ -88,7 +88,15 @@ def enhance(options: EnhanceOptions, *, say: Callable[[str], None]) -> dict[str,
         upscaler = stack.enter_context(Upscaler(options.upscaler, runtime=options.runtime, threads=options.threads))
         enhancers = _open_enhancers(options, upscaler, stack)
         if options.out is not None:
-            stack.enter_context(growing(options.out, options.work(), options.input, overwrite=options.overwrite))
+            stack.enter_context(
+                growing(
+                    options.out,
+                    options.work(),
+                    options.input,
+                    overwrite=options.overwrite,
+                    resumable=options.resumable(),
+                )
+            )
         say(f"upscaler: {upscaler.card.name}, x{upscaler.scale}, {upscaler.runtime}, {_threads(upscaler)}")
         report = _enhance_into(options, enhancers, say)
         if options.out is not None:

@@ -101,7 +101,9 @@ def infer(options: InferenceOptions, *, say: Callable[[str], None]) -> dict[str,
         if options.model is None:
             say(f"predictor: {predictor.card.name}, included with the project (use your own with --model)")
         say(f"backend: {predictor.backend_report}")
-        with growing(options.out, options.work(), options.input, overwrite=options.overwrite):
+        with growing(
+            options.out, options.work(), options.input, overwrite=options.overwrite, resumable=options.resumable()
+        ):
             folders = [folder_of_stream(options.out, options.input, n) for n in range(len(options.input))]
             kept = keep(options.input, folders, options.map_options.segment_seconds, options.window)
             sources = open_streams(options, [_fit(name, predictor) for name in options.input], kept, say)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -23,8 +23,8 @@ class SourceOptions:
         OptionError: a number is out of its range.
     """
 
-    WITHOUT_EFFECT: ClassVar[frozenset[str]] = frozenset({"damaged", "out", "overwrite", "threads"})
-    """Options that do not change the results so far: what stopped at damage can be resumed with ``damaged="skip"``."""
+    WITHOUT_EFFECT: ClassVar[frozenset[str]] = frozenset({"out", "overwrite", "threads"})
+    """Options that do not change results."""
 
     input: tuple[str, ...] = option(
         nargs="+",
@@ -60,9 +60,13 @@ class SourceOptions:
         return FrameSelection(self.start_seconds, self.stop_seconds, self.every)
 
     def work(self) -> str:
-        """A hash of all that determines the results: a run goes on only where this is the same."""
+        """A hash of everything that determines the results."""
         given = {name: _identity(value) for name, value in vars(self).items() if name not in self.WITHOUT_EFFECT}
         return sha256(repr(given).encode("utf-8", "backslashreplace")).hexdigest()  # an input's address may hold a key
+
+    def resumable(self) -> frozenset[str]:
+        """Hashes of runs that this one can resume: its own, and that of one that stopped at damage: it lost nothing."""
+        return frozenset({self.work(), replace(self, damaged="stop").work()})
 
 
 def _identity(value: Any) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -17,7 +17,9 @@ UNFINISHED = "UNFINISHED"
 
 
 @contextmanager
-def growing(out: Path, work: str, sources: Sequence[str], *, overwrite: bool) -> Iterator[None]:
+def growing(
+    out: Path, work: str, sources: Sequence[str], *, overwrite: bool, resumable: Collection[str] = ()
+) -> Iterator[None]:
     """Let results grow in `out`; this process alone works there.
 
     Args:
@@ -25,6 +27,7 @@ def growing(out: Path, work: str, sources: Sequence[str], *, overwrite: bool) ->
         work: a word that tells this work from other: what an interrupted run left is kept only for the same.
         sources: inputs, which must not lie in `out`.
         overwrite: begin anew, in the place of earlier results.
+        resumable: other work whose interrupted results are kept, too.
 
     Raises:
         OptionError: `out` cannot be used, holds results, or those of other unfinished work.
@@ -38,7 +41,7 @@ def growing(out: Path, work: str, sources: Sequence[str], *, overwrite: bool) ->
             try:
                 stack.enter_context(hold(root / "lock"))
                 put_back(earlier, out)  # killed in the middle of putting it away
-                _make_room(out, earlier, work, sources, overwrite=overwrite)
+                _make_room(out, earlier, {work, *resumable}, sources, overwrite=overwrite)
             except OSError as error:
                 raise cannot_create(out, error) from None
             stack.callback(shutil.rmtree, earlier, ignore_errors=True)
@@ -60,10 +63,10 @@ def growing(out: Path, work: str, sources: Sequence[str], *, overwrite: bool) ->
         raise
 
 
-def _make_room(out: Path, earlier: Path, work: str, sources: Sequence[str], *, overwrite: bool) -> None:
+def _make_room(out: Path, earlier: Path, resumable: set[str], sources: Sequence[str], *, overwrite: bool) -> None:
     marker = out / UNFINISHED
     left = marker.read_text(encoding="utf-8").split()[-1:] if marker.is_file() else None
-    resumes = left == [work] and not overwrite
+    resumes = not overwrite and any(left == [work] for work in resumable)
     if left is not None and not resumes and not overwrite:
         raise OptionError(
             f"--out {out} contains an unfinished run with other options",

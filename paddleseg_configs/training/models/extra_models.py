@@ -1,4 +1,4 @@
-"""Models that PaddleSeg has no name for, or that decide once for each macroblock."""
+"""Models that PaddleSeg does not register, or that make one decision per macroblock."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from paddleseg.models.mobileseg import MobileSeg
 
 @manager.MODELS.add_component
 class DDRNet23Slim(DualResNet):  # type: ignore[misc]
-    """DDRNet-23-slim (Hong et al., 2021): PaddleSeg's factory only makes the version of twice the width.
+    """DDRNet-23-slim (Hong et al., 2021): PaddleSeg's factory only builds the version of twice the width.
 
     Args:
         num_classes: number of levels.
-        options: of PaddleSeg's ``DualResNet``.
+        options: options of PaddleSeg's ``DualResNet``.
     """
 
     def __init__(self, num_classes: int, **options: Any) -> None:
@@ -25,14 +25,14 @@ class DDRNet23Slim(DualResNet):  # type: ignore[misc]
 
 @manager.MODELS.add_component
 class BlockSeg(MobileSeg):  # type: ignore[misc]
-    """MobileSeg that stops at stride 16: one decision for each macroblock of 16 x 16 pixels.
+    """MobileSeg without upsampling beyond stride 16: one decision per macroblock of 16 x 16 pixels.
 
-    Its logits are repeated over the pixels of the block, so that everything after it sees what it sees of other models.
+    Its logits are repeated over the pixels of the block, so its outputs have the same shape as those of other models.
 
     Args:
         num_classes: number of levels.
-        backbone: any that MobileSeg takes.
-        options: of PaddleSeg's ``MobileSeg``.
+        backbone: any backbone that MobileSeg supports.
+        options: options of PaddleSeg's ``MobileSeg``.
     """
 
     def __init__(self, num_classes: int, backbone: Any, **options: Any) -> None:
@@ -51,7 +51,7 @@ class BlockSeg(MobileSeg):  # type: ignore[misc]
 
 
 def repeated(blocks: paddle.Tensor, side_px: int) -> paddle.Tensor:
-    """Repeat every value of (N, L, rows, cols) over side x side pixels: Paddle2ONNX dies on nearest interpolation."""
+    """Repeat each value of (N, L, rows, cols) over side x side pixels: Paddle2ONNX fails on nearest interpolation."""
     _, levels, rows, cols = blocks.shape
     tall = blocks.reshape([-1, levels * rows, 1, cols, 1]).tile([1, 1, side_px, 1, side_px])
     return tall.reshape([-1, levels, rows * side_px, cols * side_px])

@@ -221,7 +221,7 @@ def _is_finished(state: TrainingState, settings: Settings, options: TrainOptions
 
 
 def _origin(options: TrainOptions, fingerprint: str) -> Path | None:
-    """The checkpoint to resume from.
+    """Find the checkpoint to resume from.
 
     Raises:
         OptionError: the newest one in the save folder belongs to a different training run.

@@ -133,6 +133,9 @@ def test_damage_is_left_out_and_counted_or_ends_the_run(
         assert not (out / "importance.npz").exists() and not (out / "latency.json").exists()
     else:
         assert set(tmp_path.iterdir()) == before
+    if kind == "spoiled":
+        assert run(monkeypatch, model, [path], out, "--damaged", "skip", "--every", 2) == EXIT_USER_ERROR
+        assert "unfinished run with other options" in capsys.readouterr().err
     assert run(monkeypatch, model, [path], out, "--damaged", "skip") == 0, "as the hint says"
     assert not (out / UNFINISHED).exists()
     report = json.loads((out / "latency.json").read_text())

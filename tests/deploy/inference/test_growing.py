@@ -22,6 +22,7 @@ import pytest
 from deploy import enhance, trt_infer
 from deploy.core.cli import EXIT_USER_ERROR, run
 from deploy.inputs.live import LiveOptions, read_live
+from deploy.inputs.options import SourceOptions
 from deploy.inputs.sources import FrameSource
 from deploy.inputs.video import Frame, read_frames
 from deploy.outputs.going_on import keep_files
@@ -229,6 +230,11 @@ def test_an_output_named_from_the_current_folder(model: Path, tmp_path: Path, mo
     for name, made in (("trt_infer", "importance.npz"), ("enhance", "enhanced.mp4")):
         assert run_command(name, monkeypatch, model.name, "--input", "v.mp4", "--out", f"runs/{name}") == 0
         assert (tmp_path / "runs" / name / made).is_file() and len(lines_of(Path("runs") / name)) >= 3
+
+
+def test_what_stopped_at_damage_can_be_resumed_but_losses_not_by_what_refuses_them() -> None:
+    skips, stops = (SourceOptions(input=("v.mp4",), damaged=damaged) for damaged in ("skip", "stop"))
+    assert skips.resumable() == {skips.work(), stops.work()} and stops.resumable() == {stops.work()} != {skips.work()}
 
 
 def test_earlier_results_are_put_back_where_nothing_was_done(tmp_path: Path) -> None:
