@@ -31,7 +31,7 @@ class PreviousOptions:
 
 
 def main() -> None:
-    """Parse the command line and add."""
+    """Parse the command line and add the detections."""
     options = tyro.cli(PreviousOptions, description=__doc__)
     from deploy.core.files import sha256_of
     from deploy.detectors.geometry import parse_size

@@ -29,7 +29,7 @@ class CheckOptions:
 
 
 def main() -> None:
-    """Parse the command line, check, print."""
+    """Parse the command line, check the dataset and print the problems."""
     options = tyro.cli(CheckOptions, description=__doc__)
     from deploy.core.files import write_text
     from labeling.dataset.checking import check_dataset

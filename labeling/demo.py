@@ -65,7 +65,7 @@ def run_demo(options: DemoOptions) -> None:
     """Run every stage that is not up to date.
 
     Raises:
-        RegenError: a stage failed; it has said why.
+        RegenError: a stage failed after printing the reason.
     """
     started = time.monotonic()
     if options.video is None:
@@ -102,7 +102,7 @@ def _label_stage(video: Path, dataset: Path, options: DemoOptions) -> Stage:
 
 
 def _zero_shot_stage(video: Path, out: Path, labels: Stage) -> Stage:
-    """The general predictor on the same frames."""
+    """The stage that runs the general predictor on the same frames."""
     every = labels.command[labels.command.index("--every") + 1]
     folder = out / "zero-shot"
     command = (
@@ -168,7 +168,7 @@ def _enhance_stage(name: str, common: tuple[str, ...], out: Path, options: tuple
 
 
 def _test_frames(video: Path, dataset: Path) -> tuple[str, ...]:
-    """Options of enhance.py: the test frames as they were labelled, each as an image."""
+    """Options of enhance.py that select the test frames, as labeled, and write each as an image."""
     manifest, seconds = read_manifest(dataset), probe(video).seconds
     milliseconds = [math.floor(seconds[frame.index] * 1000) for frame in read_split(dataset, manifest, "test")]
     return (

@@ -41,7 +41,7 @@ Status = Literal["ok", "warning", "failure"]
 
 @dataclass(frozen=True)
 class Line:
-    """One finding."""
+    """One line of the result."""
 
     name: str
     """What was checked."""
@@ -53,7 +53,7 @@ class Line:
     """How to fix it, if something is wrong."""
 
 
-# For each library: its name, whether a stage needs it, code that tests it and prints details, and the fix.
+# For each library: its name, whether it is required, code that tests it and prints details, and the fix.
 _TRIALS: tuple[tuple[str, bool, str, str], ...] = (
     (
         "torchvision operators", True,
@@ -94,7 +94,7 @@ _TRIALS: tuple[tuple[str, bool, str, str], ...] = (
 
 
 def main() -> None:
-    """Parse the command line, look, print."""
+    """Parse the command line, examine the machine and print the result."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path, help="file for the findings")
     options = parser.parse_args()
@@ -112,7 +112,7 @@ def main() -> None:
 
 
 def examine(root: Path = ROOT) -> list[Line]:
-    """Look at everything."""
+    """Run all checks."""
     with ThreadPoolExecutor(2) as pool:
         trials = list(pool.map(lambda trial: _try(*trial), _TRIALS))
     looks: tuple[Callable[[], list[Line]], ...] = (
@@ -129,7 +129,7 @@ def _python() -> list[Line]:
 
 
 def _packages(requirements: Path) -> list[Line]:
-    """Versions against the pins: one line for all that fit, one for each that does not."""
+    """Compare versions with the pins: one line for all that match, one for each that does not."""
     try:
         text = requirements.read_text(encoding="utf-8")
     except OSError as error:
@@ -186,7 +186,7 @@ def _tensorrt() -> list[Line]:
 
 
 def _gpu() -> list[Line]:
-    """The driver, asked without any library of NVIDIA's but itself."""
+    """Query the driver without other NVIDIA libraries."""
     fix = "Only for GPUs: install the NVIDIA driver. Every stage also runs on the CPU."
     try:
         gpu = first_gpu()

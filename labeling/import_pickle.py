@@ -28,7 +28,7 @@ _OTHERS_OBJECTS = frozenset({"detectron2"})
 
 @dataclass(frozen=True)
 class ImportPickleOptions:
-    """What to convert."""
+    """Options of the conversion."""
 
     pickles: Annotated[tuple[Path, ...], tyro.conf.Positional]
     """The pickles of one video."""
@@ -61,10 +61,10 @@ def main() -> None:
 
 
 def read_ground_truth(pickles: tuple[Path, ...]) -> dict[int, NDArray[np.float32]]:
-    """Frame number -> (rows, cols) importance, of all the files together.
+    """Read files together: frame number -> (rows, cols) importance.
 
     Raises:
-        InputError: a file contains something else, frames of several shapes, or a frame that is also in another file.
+        InputError: a file contains something else, frames of different shapes, or a frame that is also in another file.
     """
     from labeling.core.safe_pickle import read_plain_pickle
 
@@ -88,7 +88,7 @@ def read_ground_truth(pickles: tuple[Path, ...]) -> dict[int, NDArray[np.float32
 
 
 def _frame_number(path: Path, key: Any) -> int:
-    """A key, or the second part of one that names its data set first."""
+    """Frame number of a key: the key itself, or its second part if the first is a data set."""
     named = isinstance(key, tuple) and len(key) == 2 and isinstance(key[0], str)
     frame = key[1] if named else key
     if not isinstance(frame, int) or isinstance(frame, bool) or frame < 0:

@@ -13,19 +13,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if not __package__:
-    # Run as a script: modules are found from the folder above, and none of this folder's hides another.
+    # When run as a script, find modules from the parent folder, so that no module of this folder hides another.
     _HERE = Path(__file__).resolve().parent
     sys.path[:] = [str(_HERE.parent), *(entry for entry in sys.path if Path(entry).resolve() != _HERE)]
 
 from deploy.core.cli import run
 from deploy.worth_it.command import answer_command
 
-if TYPE_CHECKING:  # heavy libraries are behind it
+if TYPE_CHECKING:  # imports heavy libraries
     from deploy.worth_it.detectors import OpenDetector
 
 
 def main() -> None:
-    """Answer for a detector of any kind."""
+    """Parse the command line and run the comparison for any kind of detector."""
     answer_command(__doc__, _open_any)
 
 

@@ -24,9 +24,9 @@ CHANNELS = (576, 1280, 512, 256, 256, 64)
 
 
 class FrozenFeatures(nn.Module):
-    """The maps at which an SSDLite detector looks for objects. Nothing in it ever learns, statistics included.
+    """Feature maps that an SSDLite detector uses. All parameters and statistics are frozen.
 
-    Its parts bear the names of torchvision's MobileNetV2 (``features``) and of the extra layers (``extras``).
+    Submodules have the names of torchvision's MobileNetV2 (``features``) and of the extra layers (``extras``).
     """
 
     mean: Tensor
@@ -44,7 +44,7 @@ class FrozenFeatures(nn.Module):
         self.eval()
 
     def train(self, mode: bool = True) -> Self:
-        """Stay in evaluation mode: batch statistics are frozen, too."""
+        """Stay in evaluation mode, since batch statistics are frozen, too."""
         return super().train(False)
 
     def forward(self, images: Tensor) -> list[Tensor]:
@@ -64,15 +64,15 @@ def load_features(weights: str | Path, *, offline: bool = False) -> tuple[Frozen
     """Build the extractor.
 
     Args:
-        weights: "imagenet" (torchvision's, fetched once), "random" (seeded by torch's generator), or a file in
-            torchvision's layout, or in that of ``mb2-ssd-lite`` (qfgaohao/pytorch-ssd), with its extra layers.
+        weights: "imagenet" (torchvision's, downloaded once), "random" (from torch's generator), or a file in
+            torchvision's layout, or in that of ``mb2-ssd-lite`` (qfgaohao/pytorch-ssd), including its extra layers.
         offline: never use the network.
 
     Returns:
-        The extractor, and what its weights are, in words.
+        The extractor and a description of its weights.
 
     Raises:
-        WeightsError: the weights cannot be fetched, read, or are of another network.
+        WeightsError: the weights cannot be downloaded or read, or belong to another network.
     """
     features = FrozenFeatures()
     if str(weights) == "random":
@@ -93,7 +93,7 @@ def load_features(weights: str | Path, *, offline: bool = False) -> tuple[Frozen
 
 
 def _scale_to_noise(features: FrozenFeatures) -> None:
-    """Let batch normalization know the statistics of noise images: without any, random layers fade to nothing."""
+    """Set batch normalization statistics from noise images; otherwise the signal vanishes in random layers."""
     layers = [module for module in features.modules() if isinstance(module, nn.BatchNorm2d)]
     for layer in layers:
         layer.momentum, layer.training = 1.0, True
@@ -104,9 +104,9 @@ def _scale_to_noise(features: FrozenFeatures) -> None:
 
 
 def _adopt(module: nn.Module, state: dict[str, Tensor], prefix: str, path: Path) -> None:
-    """Copy the tensors below `prefix`: by their names, or where those are another layout's, in their order."""
+    """Copy the tensors below `prefix`: by name, or by order if the names follow another layout."""
     own = module.state_dict()
-    counters = [name for name in own if name.endswith("num_batches_tracked")]  # that files may lack
+    counters = [name for name in own if name.endswith("num_batches_tracked")]  # not in every file
     given = {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
     given = {**{name: own[name] for name in counters}, **given} if given.keys() <= own.keys() else given
     if given.keys() == own.keys():

@@ -50,10 +50,10 @@ class AccModelSpec:
 
 
 class AccModel(nn.Module):
-    """Frozen features, and a head of three convolutions at the grid's size.
+    """Frozen features and a head of three convolutions at the grid's resolution.
 
     Args:
-        spec: what to build.
+        spec: the model to build.
         features: the frozen extractor.
         channels: width of the head.
     """
@@ -79,9 +79,9 @@ class AccModel(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """(N, 3, H, W) float32 RGB in [0, 1] of any size -> (N, len(level_values), rows, cols) logits.
 
-        A regression head gives v as the logits 0 and v, so that softmax makes its importance, sigmoid(v), as well.
+        A regression head returns its value v as the logits 0 and v, so that softmax gives sigmoid(v), its importance.
         """
-        height, width = (int(side) for side in images.shape[2:])  # plain numbers while a graph is traced, too
+        height, width = (int(side) for side in images.shape[2:])  # plain numbers, also while a graph is traced
         grid = self.spec.grid_of(height, width)
         below, right = -height % _MULTIPLE_PX, -width % _MULTIPLE_PX
         padded = _repeat_last(_repeat_last(images, 2, below), 3, right)
@@ -90,7 +90,7 @@ class AccModel(nn.Module):
             functional.interpolate(found, size, mode="bilinear", align_corners=False) for found in self.features(padded)
         ]
         stacked = torch.cat(maps, dim=1)[:, :, : -(-height // _STRIDE_PX), : -(-width // _STRIDE_PX)]
-        if tuple(stacked.shape[2:]) != (grid.rows, grid.cols):  # other blocks than 16 px of the LR frame
+        if tuple(stacked.shape[2:]) != (grid.rows, grid.cols):  # blocks that are not 16 px of the LR frame
             stacked = functional.interpolate(stacked, (grid.rows, grid.cols), mode="bilinear", align_corners=False)
         logits: Tensor = self.head(stacked)
         return torch.cat([torch.zeros_like(logits), logits], dim=1) if self.spec.head == "regression" else logits
@@ -108,13 +108,13 @@ def _repeat_last(images: Tensor, axis: int, count: int) -> Tensor:
 
 
 def to_images(frames: list[NDArray[np.uint8]], device: str) -> Tensor:
-    """(H, W, 3) uint8 RGB frames -> (N, 3, H, W) float32 in [0, 1]: the one way in, for training and for prediction."""
+    """(H, W, 3) uint8 RGB frames -> (N, 3, H, W) float32 in [0, 1], for training and prediction."""
     batch = torch.from_numpy(np.stack(frames)).to(device)
     return batch.permute(0, 3, 1, 2).float() / 255.0
 
 
 def save_accmodel(model: AccModel, path: Path) -> None:
-    """Write weights and specification as safetensors."""
+    """Write the weights and the specification as safetensors."""
     from safetensors.torch import save
 
     metadata = {"accmodel": json.dumps({**asdict(model.spec), "channels": model.channels})}
@@ -124,10 +124,10 @@ def save_accmodel(model: AccModel, path: Path) -> None:
 
 
 def load_accmodel(path: Path) -> AccModel:
-    """Read what `save_accmodel` wrote, for evaluation.
+    """Load a model written by `save_accmodel`, in evaluation mode.
 
     Raises:
-        WeightsError: missing, damaged, or no AccModel.
+        WeightsError: the file is missing, damaged, or not an AccModel.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -141,7 +141,7 @@ def load_accmodel(path: Path) -> AccModel:
         channels = record.pop("channels")
         record["level_values"] = tuple(record["level_values"])
         spec = AccModelSpec(**record)
-        spec.grid_of(spec.height_px, spec.height_px)  # refuses what is no grid
+        spec.grid_of(spec.height_px, spec.height_px)  # rejects invalid grids
         if spec.reduction not in REDUCTIONS:
             raise ValueError(f"its reduction is {spec.reduction!r}")
         if spec.head not in get_args(HeadName):

@@ -1,4 +1,4 @@
-"""AccModel as an ONNX file with a model card, which deployment takes like any ladder model."""
+"""Export AccModel to ONNX with a model card, so that deployment can run it like any ladder model."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _OPSET = 17
 
 
 class _PixelLogits(nn.Module):
-    """An AccModel whose logits are spread over the pixels of each macroblock, as the ladder's are."""
+    """An AccModel whose logits are repeated over the pixels of each macroblock, as in the ladder's models."""
 
     def __init__(self, model: AccModel, grid: Grid) -> None:
         super().__init__()
@@ -49,18 +49,18 @@ def export_accmodel(
     manifest_sha256: str,
     frames: Sequence[NDArray[np.uint8]],
 ) -> ModelCard:
-    """Write ``out`` and its card, for frames of the manifest's size and one at a time.
+    """Write ``out`` and its card, for the manifest's frame size and a batch size of 1.
 
     Args:
-        model: in evaluation mode.
-        out: the .onnx file.
-        name: the card's.
-        manifest: says grid and frame size.
-        manifest_sha256: its hash.
-        frames: (H, W, 3) uint8 RGB frames on which the file is compared with the model.
+        model: the model, in evaluation mode.
+        out: the .onnx file to write.
+        name: name in the card.
+        manifest: defines the grid and the frame size.
+        manifest_sha256: hash of the manifest.
+        frames: (H, W, 3) uint8 RGB frames to compare the file with the model.
 
     Raises:
-        WeightsError: the two disagree; nothing is written.
+        WeightsError: their results differ; nothing is written.
     """
     grid = manifest.make_grid()
     card = ModelCard(
@@ -90,7 +90,7 @@ def export_accmodel(
 def _write(pixels: _PixelLogits, card: ModelCard, path: Path) -> None:
     example = torch.zeros(1, 3, card.grid.height_px, card.grid.width_px)
     with warnings.catch_warnings():
-        # The newer exporter needs another package; sizes are constants here, on purpose.
+        # The newer exporter needs another package. Sizes are constants on purpose.
         warnings.simplefilter("ignore")
         torch.onnx.export(
             pixels,

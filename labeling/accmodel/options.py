@@ -14,7 +14,7 @@ from deploy.core.ranges import require_ranges
 
 @dataclass(frozen=True)
 class TrainAccModelOptions:
-    """Options of one training."""
+    """Options of a training run."""
 
     dataset: Annotated[Path, tyro.conf.Positional]
     """Dataset folder made by make_labels.py."""
@@ -58,7 +58,7 @@ class TrainAccModelOptions:
 
 @dataclass(frozen=True)
 class PredictImportanceOptions:
-    """Options of one prediction."""
+    """Options of a prediction run."""
 
     input: Annotated[Path, tyro.conf.Positional]
     """A video, an image, or a folder of images of one size."""

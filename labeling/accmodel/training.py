@@ -58,7 +58,7 @@ class Examples:
 
 
 def train_accmodel(options: TrainAccModelOptions) -> Path:
-    """Train, and write the model, its record and optional files. Returns the model's path.
+    """Train, write the model, its record and optional files, and return the model's path.
 
     Raises:
         RegenError: the dataset or the weights cannot be used, or the loss is not finite.
@@ -88,7 +88,7 @@ def train_accmodel(options: TrainAccModelOptions) -> Path:
 
 
 class _Training:
-    """What lives as long as a training."""
+    """State of a training run."""
 
     def __init__(
         self,
@@ -159,10 +159,10 @@ class _Training:
         if progress is None:
             if (self.options.out / MODEL_NAME).is_file():
                 raise OptionError(f"{self.options.out} contains another training run", hint="Choose another --out.")
-            self._save()  # before the first model: one without a checkpoint is another training's
+            self._save()  # before the first model, so that a model without a checkpoint belongs to another training run
             return
         self.step, self.seconds, self.best = int(progress["step"]), progress["seconds"], progress["best"]
-        # A run that was killed after its diary and before its checkpoint evaluates again.
+        # A run that was killed between its log line and its checkpoint evaluates again.
         lines = self.diary.read_text(encoding="utf-8").splitlines(keepends=True) if self.diary.is_file() else []
         write_text(self.diary, "".join(lines[: math.ceil(self.step / self.options.evaluate_every)]))
         print(f"resuming from step {self.step}")
@@ -203,9 +203,9 @@ def _spec(head: HeadName, manifest: Manifest, origin: str) -> AccModelSpec:
 
 
 def _targets(levels: Levels, options: TrainAccModelOptions, num_levels: int) -> Tensor:
-    """The head's target for each block: (N, rows, cols) classes, or values in [0, 1].
+    """Targets of the head for each block: (N, rows, cols) classes, or values in [0, 1].
 
-    `IGNORE_LEVEL` stays: it is no class, and no such value.
+    `IGNORE_LEVEL` is kept: it is neither a class nor a value in that range.
     """
     if options.head == "levels":
         return torch.from_numpy(levels)
@@ -217,7 +217,7 @@ def _targets(levels: Levels, options: TrainAccModelOptions, num_levels: int) -> 
 
 
 def _class_weights(targets: Tensor, spec: AccModelSpec) -> Tensor | None:
-    """Rare classes count more, by the square root of how rare they are."""
+    """Class weights: the square root of the inverse frequency."""
     if spec.head == "regression":
         return None
     counts = torch.bincount(targets[targets != IGNORE_LEVEL], minlength=len(spec.level_values)).float()
@@ -233,7 +233,7 @@ def _loss(logits: Tensor, targets: Tensor, head: HeadName, weight: Tensor | None
 
 
 def _made_of(options: TrainAccModelOptions) -> list[object]:
-    """All that determines a training, so that a checkpoint of another one is left alone."""
+    """Everything that determines the result, so that checkpoints of other training runs are not used."""
     record = {key: str(value) for key, value in asdict(options).items() if key not in ("out", "onnx", "name", "device")}
     weights = Path(options.features)
     return [record, sha256_of(options.dataset / MANIFEST_NAME), sha256_of(weights) if weights.is_file() else ""]

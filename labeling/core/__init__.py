@@ -1,1 +1,1 @@
-"""Code that the parts of labeling share, on top of `deploy.core`."""
+"""Code shared by the packages of labeling, in addition to `deploy.core`."""

@@ -1,4 +1,4 @@
-"""Helpers for options of several commands."""
+"""Helpers for options that several commands have."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ def require_budgets(budgets: Sequence[float]) -> None:
 
 
 def name_and_path(word: str, option: str) -> tuple[str, Path]:
-    """A NAME=PATH of the command line.
+    """Parse NAME=PATH from the command line.
 
     Raises:
-        OptionError: it is none.
+        OptionError: the text is not of that form.
     """
     name, _, path = word.partition("=")
     if not name or not path:

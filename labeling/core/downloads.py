@@ -1,4 +1,4 @@
-"""Fetch a file by its address: whole, with the right checksum, or not at all."""
+"""Download files and check their checksums. A failed download leaves no partial file."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ TIMEOUT_SECONDS = 60
 
 
 def download(url: str, path: Path, *, sha256: str) -> None:
-    """Fetch a file over HTTP.
+    """Download a file over HTTP.
 
     Args:
-        url: its address.
-        path: where to put it; an earlier file is replaced.
+        url: URL of the file.
+        path: where to write it; an existing file is replaced.
         sha256: first hexadecimal digits of its SHA-256; all 64 if known.
 
     Raises:
-        InputError: no answer, or another checksum; `path` is as it was.
+        InputError: no answer or a wrong checksum; `path` is unchanged.
     """
     import pooch
     import requests

@@ -1,4 +1,4 @@
-"""Low-resolution frames and their true high-resolution references, from one video."""
+"""Read low-resolution frames and their high-resolution references from one video."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Sized(Protocol):
-    """What has the size of a picture: a probed video, or a manifest's record of one."""
+    """Anything with a frame size: a probed video, or a video's record in a manifest."""
 
     @property
     def height_px(self) -> int: ...  # noqa: D102
@@ -31,7 +31,7 @@ class Sized(Protocol):
 
 @dataclass(frozen=True)
 class FrameSize:
-    """Sizes that one video, or one folder of images, is worked on at."""
+    """Frame sizes used for one video or folder of images."""
 
     height_px: int
     """Height of the LR frame."""
@@ -44,14 +44,14 @@ class FrameSize:
 
     @classmethod
     def of(cls, height_px: int, width_px: int, scale: int, source: Sized) -> FrameSize:
-        """Sizes for a video, given the LR frame's."""
+        """Return the sizes for a video, given the size of the LR frame."""
         has_reference = source.height_px >= height_px * scale and source.width_px >= width_px * scale
         return cls(height_px, width_px, scale, has_reference)
 
 
 @dataclass(frozen=True, eq=False)
 class FramePair:
-    """One frame at low resolution, and the true frame at the super-resolved size."""
+    """One frame at low resolution, and the original frame at the super-resolved size."""
 
     frame: Frame
     """As decoded."""
@@ -62,7 +62,7 @@ class FramePair:
 
 
 def frame_size(video: VideoInfo, height_px: int, scale: int) -> FrameSize:
-    """LR size of a video: `height_px` high, or the video's own height if that is less."""
+    """Return the LR size of a video: `height_px` high, or the video's own height if that is smaller."""
     height = min(height_px, video.height_px)
     width = max(1, round(video.width_px * height / video.height_px))
     return FrameSize.of(height, width, scale, video)
@@ -70,7 +70,7 @@ def frame_size(video: VideoInfo, height_px: int, scale: int) -> FrameSize:
 
 @dataclass(frozen=True)
 class LrStream:
-    """A video that contains the low-resolution frames of another one."""
+    """A video that contains the low-resolution frames of another video."""
 
     path: Path
     """The video."""
@@ -89,15 +89,15 @@ def read_pairs(
 ) -> Iterator[FramePair]:
     """Decode the selected frames of a video or a folder of images at both sizes, one at a time.
 
-    Losses were reported when the source was probed.
+    Losses are reported when the source is probed, not here.
 
     Args:
         path: the source.
         size: the two sizes.
-        selection: which frames.
+        selection: the frames to read.
         reading: how the source is read.
         reduction: how low-resolution frames are made.
-        lr_stream: where they are taken from instead.
+        lr_stream: a video to take them from instead.
 
     Raises:
         InputError: the source or the stream cannot be read, or the stream ends too early.
@@ -117,7 +117,7 @@ def read_pairs(
 
 
 def _twins(stream: LrStream, size: FrameSize) -> Callable[[int], NDArray[np.uint8]]:
-    """A function that gives the low-resolution frame of increasing indices."""
+    """Return a function from frame index to low-resolution frame; indices must increase."""
     frames = read_frames(stream.path)
     last: list[Frame] = []
 

@@ -1,4 +1,4 @@
-"""ONNX files of others, read so that they open no other file."""
+"""Read untrusted ONNX files without opening the files that they refer to."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def read_onnx(path: Path, kind: str) -> onnx.ModelProto:
         kind: its role, for messages ("detector").
 
     Raises:
-        WeightsError: missing, not ONNX, with loops, or with tensors in other files.
+        WeightsError: the file is missing, is not ONNX, contains loops, or stores tensors in other files.
     """
     if not path.is_file():
         raise WeightsError(f"{kind} not found: {path}", hint="Check the path.")
@@ -30,7 +30,7 @@ def read_onnx(path: Path, kind: str) -> onnx.ModelProto:
         model = onnx.load(str(path), load_external_data=False)
         if any(tensor.data_location == TensorProto.EXTERNAL for tensor in tensors_in(model)):
             raise ValueError("it stores tensors in other files")
-    except Exception as error:  # protobuf and onnx share no exception
+    except Exception as error:  # protobuf and onnx have no common exception type
         article = "an" if kind[0] in "aeiou" else "a"
         raise WeightsError(
             f"cannot use {path} as {article} {kind}: {first_line(error)}", hint="Export it again."
@@ -39,7 +39,7 @@ def read_onnx(path: Path, kind: str) -> onnx.ModelProto:
 
 
 def tensors_in(message: Any) -> Iterator[Any]:
-    """Every tensor anywhere in a model, those of inner graphs included."""
+    """Yield every tensor in a model, including those in subgraphs."""
     for _, value in message.ListFields():
         for part in value if isinstance(value, Iterable) and not isinstance(value, str | bytes) else (value,):
             if isinstance(part, TensorProto):
@@ -49,11 +49,11 @@ def tensors_in(message: Any) -> Iterator[Any]:
 
 
 def frame_inputs(model: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
-    """The inputs that a caller must give: those without a value in the file."""
+    """Inputs that a caller must provide: those without a value in the file."""
     initialised = {tensor.name for tensor in model.graph.initializer}
     return [value for value in model.graph.input if value.name not in initialised]
 
 
 def dims_of(value: onnx.ValueInfoProto) -> tuple[int, ...]:
-    """The shape of an input or output; 0 means dynamic."""
+    """Shape of an input or output; 0 means dynamic."""
     return tuple(max(0, dimension.dim_value) for dimension in value.type.tensor_type.shape.dim)

@@ -1,7 +1,7 @@
-"""Read pickles of plain data without running code in them: arrays, dicts, sequences, numbers, strings.
+"""Read pickles of plain data (arrays, dicts, sequences, numbers, strings) without running code in them.
 
-Python's pickle machine can call anything. Here it reaches only stand-ins, which keep what they are given; arrays are
-rebuilt from bytes afterwards. Even numpy's own classes stay out of reach: a forged dtype state can make numpy follow
+The pickle format can call any function. Here it can only reach stand-ins, which store their arguments; arrays are
+rebuilt from bytes afterwards. NumPy's own classes are excluded, too: a forged dtype state can make NumPy follow
 wild pointers.
 """
 
@@ -23,12 +23,12 @@ _MAX_DEPTH = 32
 
 
 class StandIn:
-    """Base of what takes an object's place until the pickle is read."""
+    """Base class of placeholders for objects while the pickle is read."""
 
     _resolved: NDArray[Any] | None = None
 
     def resolve(self) -> Any:
-        """The array it represents; always the same one."""
+        """Return the represented array, the same object on every call."""
         if self._resolved is None:
             self._resolved = self._make()
         return self._resolved
@@ -70,7 +70,7 @@ class _Array(StandIn):
 
 
 class _Left(StandIn):
-    """Replaces an object of a package whose objects are left out; its contents are dropped."""
+    """Replaces an object of an excluded package; its contents are discarded."""
 
     def __init__(self, *_arguments: object) -> None:
         pass
@@ -137,18 +137,18 @@ class _PlainUnpickler(pickle.Unpickler):
 
 
 def load_plain(data: bytes, more: Factories | None = None, leave_out: frozenset[str] = frozenset()) -> Any:
-    """Read a pickle that holds nothing but plain data.
+    """Read a pickle that contains only plain data.
 
     Args:
-        data: the pickle.
-        more: what it may request besides numpy's arrays, with `StandIn`s or plain data as results.
-        leave_out: packages whose objects are expected in it. None comes in their place; nothing of them is imported.
+        data: content of the pickle.
+        more: functions that it may call besides those for NumPy arrays; they return `StandIn`s or plain data.
+        leave_out: packages whose objects are replaced with None. They are not imported.
 
     Returns:
         Arrays as numpy arrays, everything else as built-in Python types.
 
     Raises:
-        pickle.UnpicklingError: it is damaged, or contains anything else.
+        pickle.UnpicklingError: the pickle is damaged or contains anything else.
     """
     try:
         _check_memo(data)
@@ -161,17 +161,17 @@ def load_plain(data: bytes, more: Factories | None = None, leave_out: frozenset[
 
 
 def _check_memo(data: bytes) -> None:
-    """The machine reserves memory up to the largest number under which a value is kept; a real one is small."""
+    """Reject large memo indices: the unpickler reserves memory up to the largest one."""
     for opcode, number, _ in pickletools.genops(data):
         if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and isinstance(number, int) and number > len(data):
             raise pickle.UnpicklingError(f"it stores a value under the number {number}")
 
 
 class _Resolver:
-    """Puts arrays in the place of their stand-ins.
+    """Replaces stand-ins with arrays.
 
     Args:
-        most_values: a list that holds one list many times, and so on, would grow without bound.
+        most_values: limit on the number of values, since nested lists that repeat one list can grow without bound.
     """
 
     def __init__(self, most_values: int) -> None:

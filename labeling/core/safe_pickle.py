@@ -16,7 +16,7 @@ from labeling.core.plain_pickle import Factories, StandIn, load_plain
 
 
 class _Storage(StandIn):
-    """Replaces a tensor's storage: the bytes of a file of torch.save."""
+    """Replaces a tensor's storage: bytes in a file written by torch.save."""
 
     def __init__(self, data: bytes) -> None:
         self.data = data
@@ -24,7 +24,7 @@ class _Storage(StandIn):
     def _make(self) -> NDArray[Any]:
         import torch
 
-        with warnings.catch_warnings():  # typed storages are what old files hold
+        with warnings.catch_warnings():  # old files contain typed storages
             warnings.simplefilter("ignore")
             stored = torch.load(io.BytesIO(self.data), map_location="cpu", weights_only=True)
             flat = torch.tensor([], dtype=stored.dtype).set_(stored.untyped())
@@ -54,17 +54,17 @@ _TENSORS: Factories = {
 
 
 def read_plain_pickle(path: Path, *, leave_out: frozenset[str] = frozenset()) -> Any:
-    """Read a pickle that holds nothing but plain data.
+    """Read a pickle that contains only plain data and tensors.
 
     Args:
         path: the file.
-        leave_out: packages whose objects are expected in it. None comes in their place; nothing of them is imported.
+        leave_out: packages whose objects are replaced with None. They are not imported.
 
     Returns:
         Tensors and arrays as numpy arrays, everything else as built-in Python types.
 
     Raises:
-        InputError: it is missing or damaged, or contains anything else.
+        InputError: the file is missing or damaged, or contains anything else.
     """
     try:
         return load_plain(path.read_bytes(), _TENSORS, leave_out)

@@ -1,4 +1,4 @@
-"""Commands as stages: one whose command, input files and outputs are as they were is not run again."""
+"""Run commands as stages. A stage is skipped if its command, input files and outputs have not changed."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Stage:
 
 
 def words_of(command: Sequence[object]) -> tuple[str, ...]:
-    """The words of a command. Paths become absolute: a stage runs in another folder than the user is in."""
+    """Arguments of a command. Paths become absolute, since stages do not run in the user's working directory."""
     return tuple(str(word.resolve()) if isinstance(word, Path) else str(word) for word in command)
 
 
@@ -48,13 +48,13 @@ def run_stage(stage: Stage, stamps: Path, log: Path | None = None) -> None:
     """Run a stage, unless it is up to date.
 
     Args:
-        stage: what to run.
+        stage: the stage to run.
         stamps: folder that records completed runs.
         log: file for the command's output; None prints it.
 
     Raises:
-        RegenError: it failed, and without a log has said why; or it was killed.
-        KeyboardInterrupt: it was interrupted.
+        RegenError: the stage failed (without a log, it has printed the reason) or was killed.
+        KeyboardInterrupt: the stage was interrupted.
     """
     stamp = stamps / f"{stage.name}.txt"
     fingerprint = stage.fingerprint()
@@ -95,14 +95,14 @@ def _signal_name(number: int) -> str:
 
 
 def _relative(part: str) -> str:
-    """Paths inside the project as the documentation writes them, unless they would look like options."""
+    """Paths inside the project are relative, as in the documentation, unless they would look like options."""
     path = Path(part)
     shown = str(path.relative_to(ROOT)) if path.is_absolute() and path.is_relative_to(ROOT) else part
     return part if shown.startswith("-") else shown
 
 
 def _reason(log: Path) -> str:
-    """The command's own error message, or the last line it wrote."""
+    """The command's error message, or the last line of its output."""
     lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
     errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
     return (errors or lines or ["it printed nothing"])[-1]

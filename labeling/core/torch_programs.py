@@ -1,6 +1,6 @@
-"""Networks that somebody saved as a whole: TorchScript files (.pt, .ts) and torch.export archives (.pt2).
+"""Load networks saved with their code: TorchScript files (.pt, .ts) and torch.export archives (.pt2).
 
-Such a file is a program. Archives that carry pickles are refused, but use only files from those you trust.
+Such a file is a program. Archives that contain pickles are refused, but still use only files from trusted sources.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _PLAIN_FILES = re.compile(
 
 
 def load_script(path: Path) -> Any:
-    """The module of a TorchScript file, whose weights take no gradient.
+    """Load the module of a TorchScript file, with gradients of its weights disabled.
 
     Raises:
         WeightsError: it is none.
@@ -43,17 +43,17 @@ def load_script(path: Path) -> Any:
 
 
 def load_export(path: Path) -> tuple[Any, torch.Tensor]:
-    """The module of a torch.export archive, whose weights take no gradient, and what it was exported for.
+    """Load a torch.export archive, with gradients of its weights disabled, and the input it was exported for.
 
     Returns:
-        The module, and a fake of its first input: its shape has an int where a side is fixed.
+        The module, and a fake tensor of its first input; fixed sides have an int in its shape.
 
     Raises:
-        WeightsError: it is none, or carries pickles.
+        WeightsError: the file is not such an archive, or contains pickles.
     """
     _refuse_pickles(path)
     try:
-        with _quiet("torch.export"):  # it logs its errors with tracebacks, besides raising them
+        with _quiet("torch.export"):  # it logs tracebacks of the errors that it raises
             program = torch.export.load(str(path))
         module: Any = program.module()
         (name,) = program.graph_signature.user_inputs[:1]
@@ -76,17 +76,17 @@ def _quiet(name: str) -> Iterator[None]:
 
 
 def _without_gradients(module: Any) -> Any:
-    """The module itself, its parameters fixed."""
+    """Freeze the module's parameters and return it."""
     for parameter in module.parameters():
         parameter.requires_grad_(False)
     return module
 
 
 def _refuse_pickles(path: Path) -> None:
-    """``torch.export.load`` unpickles some parts of an archive. Let through only archives in which it has nothing to.
+    """``torch.export.load`` unpickles some parts of an archive. Accept only archives without such parts.
 
     Raises:
-        WeightsError: the archive has other parts than weights, constants and graphs, or weights that are pickled.
+        WeightsError: the archive has parts other than weights, constants and graphs, or pickled weights.
     """
     try:
         with zipfile.ZipFile(path) as archive:

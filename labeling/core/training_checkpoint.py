@@ -1,8 +1,8 @@
 """Checkpoints to resume training from, for all PyTorch training in this project.
 
-The same command goes on from its newest checkpoint, to the same weights as without the interruption. Another command
-never finds it: the file is named by all that determines the result. (PaddleSeg's layout, a folder for each checkpoint,
-is in `paddleseg_configs/training/run/checkpoint.py`.)
+The same command resumes from its newest checkpoint and produces the same weights as an uninterrupted run. Another
+command does not find it: the file name is a hash of everything that determines the result. (PaddleSeg's layout, a
+folder for each checkpoint, is in `paddleseg_configs/training/run/checkpoint.py`.)
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Stateful(Protocol):
     """A network, an optimizer or a schedule."""
 
     def state_dict(self) -> dict[str, Any]:
-        """All that it has to remember."""
+        """Return the state."""
         ...
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> Any:
@@ -31,12 +31,12 @@ class Stateful(Protocol):
 
 
 class TrainingCheckpoint:
-    """The state of one training on disk.
+    """The state of a training run on disk.
 
     Args:
-        folder: its location; created when needed.
-        made_of: all that determines the result, as plain values.
-        parts: what has a state, by name.
+        folder: folder of the checkpoint; created when needed.
+        made_of: everything that determines the result, as plain values.
+        parts: objects with a state, by name.
     """
 
     def __init__(self, folder: Path, made_of: object, parts: Mapping[str, Stateful]) -> None:
@@ -44,16 +44,16 @@ class TrainingCheckpoint:
         self._path, self._parts = folder / f"{digest[:12]}.pt", parts
 
     def save(self, **progress: float) -> None:
-        """Keep the state of all parts, and numbers such as the step."""
+        """Save the state of all parts, and numbers such as the step."""
         state: dict[str, Any] = {name: part.state_dict() for name, part in self._parts.items()}
         with atomic_path(self._path) as temporary:
             torch.save(state | progress, temporary)
 
     def restore(self, device: str = "cpu") -> dict[str, float] | None:
-        """Bring all parts into the state that was kept.
+        """Restore the saved state of all parts.
 
         Returns:
-            The numbers passed to `save`; None without a checkpoint.
+            The numbers passed to `save`; None if there is no checkpoint.
         """
         if not self._path.is_file():
             return None

@@ -1,4 +1,4 @@
-"""Weight files: read without running code in them, and downloaded once into PyTorch's cache."""
+"""Read weight files without running code in them, and download weights once into PyTorch's cache."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ WRAPPERS = ("model_state_dict", "state_dict", "params_ema", "params-ema", "param
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
-    """Read a state dict from ``.safetensors``, or from what ``torch.save`` wrote.
+    """Read a state dict from a ``.safetensors`` file or a file written by ``torch.save``.
 
     Raises:
-        WeightsError: missing, damaged, or more than a dictionary of tensors.
+        WeightsError: the file is missing, damaged, or not just a dictionary of tensors.
     """
     if not path.is_file():
         raise WeightsError(f"weights not found: {path}", hint="Check the path.")
@@ -39,18 +39,18 @@ def read_state(path: Path) -> dict[str, Tensor]:
             state = state[wrapper]
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise WeightsError(f"{path} is not a dictionary of tensors", hint="Give a state dict.")
-    parallel = all(str(key).startswith("module.") for key in state)  # as DataParallel calls them
+    parallel = all(str(key).startswith("module.") for key in state)  # prefix that DataParallel adds
     return {key.removeprefix("module."): value for key, value in state.items()} if parallel else state
 
 
 def refuse_weights(kind: str, name: str, weights: Path | None) -> None:
-    """Raise OptionError if weights were given to a detector or upscaler that has none."""
+    """Raise OptionError if weights are given for a detector or upscaler that has none."""
     if weights is not None:
         raise OptionError(f"{kind} {name!r} takes no weights, got {weights}", hint="Remove the option.")
 
 
 def read_metadata(path: Path) -> dict[str, str]:
-    """The metadata of a safetensors file; empty for other files."""
+    """Read the metadata of a safetensors file; empty for other files."""
     if path.suffix != ".safetensors":
         return {}
     with safe_open(str(path), framework="pt") as stream:
@@ -58,9 +58,9 @@ def read_metadata(path: Path) -> dict[str, str]:
 
 
 def require_shapes(make: Callable[[], torch.nn.Module], state: dict[str, Tensor]) -> None:
-    """Raise ValueError if a tensor has another shape than in the network, which takes no memory for this.
+    """Raise ValueError if a tensor's shape differs from the network's. Needs no memory for the tensor.
 
-    Sizes that a file states are not trusted before: a forged one could ask for any amount of memory.
+    Call this before using sizes from a file: a forged size could request any amount of memory.
     """
     with torch.device("meta"):
         wanted = make().state_dict()
@@ -73,7 +73,7 @@ def load_into(network: torch.nn.Module, state: dict[str, Tensor], source: Path, 
     """Load every parameter.
 
     Raises:
-        WeightsError: the weights are of another network.
+        WeightsError: the weights belong to another network.
     """
     try:
         network.load_state_dict(state)
@@ -85,12 +85,12 @@ def load_into(network: torch.nn.Module, state: dict[str, Tensor], source: Path, 
 
 
 def cached_download(url: str, *, offline: bool) -> Path:
-    """Where a published weight file lies in PyTorch's cache; fetched if it is not there.
+    """Return the path of a published weight file in PyTorch's cache; download it if it is missing.
 
-    The file's name ends in the first digits of its SHA-256, which are checked.
+    The file name ends in the first digits of the SHA-256, which are checked.
 
     Raises:
-        WeightsError: not in the cache and offline, the download failed, or the checksum is wrong.
+        WeightsError: the file is not cached in offline mode, the download failed, or the checksum is wrong.
     """
     name = Path(urlparse(url).path).name
     path = Path(torch.hub.get_dir()) / "checkpoints" / name

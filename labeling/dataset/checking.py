@@ -1,4 +1,4 @@
-"""Does a dataset folder keep the contract of docs/architecture.md? Every breach is found, not only the first."""
+"""Check a dataset folder against the contract of docs/architecture.md. Finds every violation, not only the first."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _RESTORE = "Restore the file from a backup, or create the dataset again with mak
 
 @dataclass(frozen=True)
 class Problem:
-    """One breach of the contract."""
+    """One violation of the contract."""
 
     file: str
     """Where, relative to the dataset."""
@@ -45,10 +45,10 @@ class Pair:
 
 
 def check_dataset(dataset: Path) -> Iterator[Problem]:
-    """Everything that is wrong with a dataset folder, as it is found.
+    """Yield every problem of a dataset folder as it is found.
 
     Raises:
-        DatasetError: the manifest itself cannot be read, so nothing can be said of the rest.
+        DatasetError: the manifest cannot be read, so nothing else can be checked.
     """
     manifest = read_manifest(dataset)
     pairs: list[Pair] = []
@@ -65,7 +65,7 @@ def check_dataset(dataset: Path) -> Iterator[Problem]:
 
 
 def _check_list(dataset: Path, split: SplitName, pairs: list[Pair]) -> Iterator[Problem]:
-    """The lines of a list; those that can be used are added to `pairs`."""
+    """Check the lines of a list file; valid ones are added to `pairs`."""
     name = f"{split}.txt"
     try:
         lines = read_lines(dataset / name)
@@ -106,7 +106,7 @@ def _check_counts(pairs: list[Pair], manifest: Manifest) -> Iterator[Problem]:
 
 
 def _check_doubles(dataset: Path, pairs: list[Pair]) -> Iterator[Problem]:
-    """A frame listed twice, or the same pixels in two splits."""
+    """Find frames that are listed twice, and equal pixels in two splits."""
     listed: dict[str, Pair] = {}
     content: dict[str, Pair] = {}
     for pair in pairs:
@@ -138,13 +138,13 @@ def _check_strays(dataset: Path, pairs: list[Pair]) -> Iterator[Problem]:
 def _check_pictures(
     dataset: Path, pairs: list[Pair], manifest: Manifest, levels: dict[str, NDArray[np.uint8]]
 ) -> Iterator[Problem]:
-    """Frames and labels; the blocks' levels of those that can be read are added to `levels`, by name."""
+    """Check frames and labels; the block levels of readable labels are added to `levels`, by name."""
     histograms = {split: np.zeros(manifest.num_levels, np.int64) for split in SPLITS}
     broken = set()
     for pair in pairs:
         try:
             _read_frame(dataset / pair.image, manifest)
-        except Exception as error:  # Pillow's readers raise whatever they meet
+        except Exception as error:  # Pillow's readers can raise any exception
             yield Problem(pair.image, first_line(error), _RESTORE)
         try:
             label = read_label(dataset / pair.label, manifest)
@@ -176,7 +176,7 @@ def _read_frame(path: Path, manifest: Manifest) -> None:
 def _check_importance(
     dataset: Path, pairs: list[Pair], manifest: Manifest, levels: dict[str, NDArray[np.uint8]]
 ) -> Iterator[Problem]:
-    """The raw importance gives the labels, and knows the same frames."""
+    """Check that the raw importance has the same frames and yields the labels."""
     listed = {(pair.split, pair.image) for pair in pairs}
     for split in SPLITS:
         try:
@@ -199,7 +199,7 @@ def _gives(frame: LabelledFrame, levels: NDArray[np.uint8], manifest: Manifest) 
 
 
 def _check_sources(manifest: Manifest) -> Iterator[Problem]:
-    """A video that is no longer there is no problem; one that is there and differs is."""
+    """Check the source videos: a missing video is not a problem, a changed one is."""
     for source in manifest.sources:
         path = Path(source.path)
         if path.exists() and sha256_of_source(path) != source.sha256:

@@ -25,13 +25,13 @@ MOST_FRAMES = 200
 
 
 def level_findings(where: str, histogram: Sequence[int], *, splits_whole: bool, curve: str) -> list[str]:
-    """Levels that are never used, and labels that are nearly all level 0.
+    """Find levels that are never used, and labels that are nearly all level 0.
 
     Args:
-        where: whose histogram, for the message.
+        where: origin of the histogram, for the message.
         histogram: pixels or blocks at each level.
         curve: how importance was normalized.
-        splits_whole: whether an unused level counts; in a small part of a dataset it is no surprise.
+        splits_whole: whether to report unused levels; they are expected in a small part of a dataset.
     """
     counts = np.asarray(histogram)
     share = counts[0] / max(1, counts.sum())
@@ -51,7 +51,7 @@ def level_findings(where: str, histogram: Sequence[int], *, splits_whole: bool, 
 
 
 def detection_findings(video_id: str, num_detections: NDArray[np.integer], detector: ModelRecord) -> list[str]:
-    """Frames without a detection, whose labels are all zero."""
+    """Find frames without a detection, whose labels are all zero."""
     empty, count = int((num_detections == 0).sum()), len(num_detections)
     if not empty:
         return []
@@ -70,10 +70,10 @@ def _classes(detector: ModelRecord) -> str:
 
 
 def resolution_findings(detector: ModelRecord, grid: Grid) -> list[str]:
-    """Whether a detector of a fixed size sees the super-resolved frame no larger than the low-resolution one.
+    """Find detectors of fixed input size that see the super-resolved frame no larger than the low-resolution one.
 
     Args:
-        detector: its settings say the size and how frames come into it, where that is fixed.
+        detector: record of the detector, whose settings contain its input size and resizing, if fixed.
         grid: sizes of the frames.
     """
     size, fit = (detector.settings.get(name) for name in ("input_size", "fit"))
@@ -94,11 +94,11 @@ def resolution_findings(detector: ModelRecord, grid: Grid) -> list[str]:
 
 
 def shared_frames(frames: Mapping[SplitName, list[LabelledFrame]], grid: Grid) -> list[str]:
-    """Frames of one split that look the same as a frame of another split.
+    """Find frames of one split that look the same as a frame of another split.
 
     Args:
-        frames: by split, all of one size.
-        grid: whose blocks' mean colors are compared.
+        frames: frames by split, all of one size.
+        grid: the blocks whose mean colors are compared.
     """
     sampled = {split: evenly_spaced(found, MOST_FRAMES) for split, found in frames.items() if found}
     colours = {split: _block_colours(found, grid) for split, found in sampled.items()}
@@ -118,7 +118,7 @@ def shared_frames(frames: Mapping[SplitName, list[LabelledFrame]], grid: Grid) -
 
 
 def all_findings(manifest: Manifest, frames: Mapping[SplitName, list[LabelledFrame]]) -> list[str]:
-    """All problems, one sentence each."""
+    """Return all problems, one sentence each."""
     found = []
     for split in SPLITS:
         histogram = manifest.splits[split].level_histogram

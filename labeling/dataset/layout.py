@@ -1,4 +1,4 @@
-"""Names of the files of a dataset, and the value of a label's pixels that count nowhere."""
+"""File names of a dataset, and the label value of ignored pixels."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ IGNORE_LEVEL = 255
 
 
 def frame_file_name(index: int) -> str:
-    """Name of a picture of one frame."""
+    """File name of a frame's picture."""
     return f"{index:06d}.png"
 
 
@@ -24,10 +24,10 @@ def label_name(video_id: str, index: int) -> str:
 
 
 def previous_name(video_id: str, index: int) -> str:
-    """Path, in the dataset, of the score map of the detections of the frame before."""
+    """Path, in the dataset, of the score map of the previous frame's detections."""
     return f"previous/{video_id}/{frame_file_name(index)}"
 
 
 def video_of(path: PurePath) -> str:
-    """The video that a frame or a label of a dataset is of: the name of its folder."""
+    """Video of a frame or label of a dataset: the name of its folder."""
     return path.parent.name

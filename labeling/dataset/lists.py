@@ -1,4 +1,4 @@
-"""List files of a dataset: the frames of a split and their labels, by names that must stay inside the dataset."""
+"""List files of a dataset: the frames of a split and their labels. All names must be inside the dataset."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _HINT = "Create the dataset again: python labeling/make_labels.py VIDEO --out DI
 
 
 def read_pairs(dataset: Path, split: SplitName) -> list[tuple[Path, Path]]:
-    """Frames and labels of a split, in the order of its list file.
+    """Read the frames and labels of a split, in the order of its list file.
 
     Raises:
         DatasetError: the list is missing, or a line is not two existing files inside the folder with one space between.
@@ -22,10 +22,10 @@ def read_pairs(dataset: Path, split: SplitName) -> list[tuple[Path, Path]]:
 
 
 def read_lines(path: Path) -> list[str]:
-    """The lines of a list file.
+    """Read the lines of a list file.
 
     Raises:
-        DatasetError: missing, or not text.
+        DatasetError: the file is missing or not text.
     """
     try:
         return path.read_bytes().decode("utf-8").splitlines()
@@ -34,13 +34,13 @@ def read_lines(path: Path) -> list[str]:
 
 
 def split_line(line: str) -> tuple[str, str] | None:
-    """The two names of a line; None unless it is two names separated by one space."""
+    """Return the two names of a line; None unless it is two names separated by one space."""
     words = line.split(" ")
     return (words[0], words[1]) if len(words) == 2 and all(words) and line.split() == words else None
 
 
 def stays_inside(dataset: Path, name: str) -> bool:
-    """Whether a name of a list is relative and ends, links followed, inside the dataset."""
+    """Whether a name is relative and, after following links, inside the dataset."""
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or "\\" in name or "\0" in name:
         return False

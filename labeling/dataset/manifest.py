@@ -1,4 +1,4 @@
-"""The dataset contract: what ``manifest.json`` says. Written by the labeling stage, read by every later one."""
+"""The dataset contract: content of ``manifest.json``, written by the labeling stage and read by all later stages."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class Record(BaseModel):
-    """Base of everything that crosses a file: immutable, and unknown fields are errors."""
+    """Base class of everything that is stored in files: immutable; unknown fields are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -45,7 +45,7 @@ class GridRecord(Record):
 
 
 class ModelRecord(Record):
-    """A detector or an upscaler that took part."""
+    """A detector or an upscaler that was used."""
 
     name: str
     weights_sha256: Sha256 | Literal[""]
@@ -63,7 +63,7 @@ class Calibration(Record):
     """Knots on the normalized scale, from 0 to 1, non-decreasing."""
 
     def knots(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """As `labeling.maths.quantise` takes them."""
+        """Knots in the form that `labeling.maths.quantise` uses."""
         return np.array(self.importance, np.float64), np.array(self.value, np.float64)
 
     @model_validator(mode="after")
@@ -82,7 +82,7 @@ class Calibration(Record):
 
 
 class LossRecord(Record):
-    """Frames of a video that cannot be used, for one reason; see `deploy.inputs.report.Loss`."""
+    """Frames of a video that cannot be used, by reason; see `deploy.inputs.report.Loss`."""
 
     kind: str
     num_frames: int = Field(ge=0)
@@ -91,7 +91,7 @@ class LossRecord(Record):
 
 
 class ClipRecord(Record):
-    """A part of a video whose split was given by hand."""
+    """A part of a video whose split was set by hand."""
 
     split: SplitName
     start_seconds: float
@@ -150,7 +150,7 @@ class SplitRecord(Record):
 
 
 class Manifest(Record):
-    """All that made a dataset, and all that a later stage needs to know of it."""
+    """Everything that determines a dataset, and everything that later stages need to know about it."""
 
     schema_version: Literal[1, 2, 3, 4] = 2
     """1, before detectors of any classes: a detector's settings have no class names, layout or size. 3: videos of
@@ -203,7 +203,7 @@ class Manifest(Record):
         return self
 
     def make_grid(self, video_id: str | None = None) -> Grid:
-        """The grid as an object that computes: of a video's frames, or of frames padded to the dataset's size."""
+        """Make the `Grid` of a video's frames, or of frames padded to the dataset's size."""
         source = next((source for source in self.sources if source.video_id == video_id), None)
         return Grid(
             height_px=(source and source.frame_height_px) or self.frame_height_px,
@@ -221,7 +221,7 @@ class Manifest(Record):
 
     @property
     def grids(self) -> dict[Grid, list[str]]:
-        """The grids of the videos' own frames, each with its videos."""
+        """Grids of the videos' own frames, each with its videos."""
         found: dict[Grid, list[str]] = {}
         for source in self.sources:
             found.setdefault(self.make_grid(source.video_id), []).append(source.video_id)
@@ -234,7 +234,7 @@ class Manifest(Record):
 
     @property
     def reduction(self) -> Reduction:
-        """How frames were reduced; those of older datasets by area."""
+        """Method of reducing frames; older datasets used area averaging."""
         found = self.options.get("reduce", "area")
         return next((name for name in REDUCTIONS if name == found), "area")
 
@@ -248,7 +248,7 @@ def read_manifest(dataset: Path) -> Manifest:
     """Read and validate ``dataset/manifest.json``.
 
     Raises:
-        DatasetError: missing, not JSON, another schema version, or inconsistent.
+        DatasetError: the file is missing, not JSON, of another schema version, or inconsistent.
     """
     path = dataset / MANIFEST_NAME
     hint = "Create the dataset again: python labeling/make_labels.py VIDEO --out DIR"

@@ -1,4 +1,4 @@
-"""Several datasets as one: of several detectors, sizes or machines."""
+"""Merge datasets: of several detectors, sizes or machines."""
 
 from __future__ import annotations
 
@@ -33,19 +33,19 @@ _MUST_AGREE = ("num_levels", "curve", "reduction")
 
 
 def merge_datasets(datasets: Sequence[Path], out: Path) -> Manifest:
-    """Write a dataset with the frames of all, each with its own label.
+    """Write a dataset with the frames of all datasets, each with its own label.
 
-    The same frame may be there several times with other labels, of other detectors: a model then learns their mean.
-    Videos keep their names where those differ; others get the number of their dataset. Files are hard links where the
-    file system has them.
+    The same frame may occur several times with labels of different detectors: a model then learns their mean.
+    Videos keep unique names; the others get the number of their dataset. Files are hard links where the
+    file system supports them.
 
     Args:
         datasets: two or more finished datasets.
-        out: folder to make.
+        out: folder to create.
 
     Raises:
-        DatasetError: one of them cannot be used.
-        OptionError: they differ in levels, curve, reduction, grid or scope, or `out` is there.
+        DatasetError: a dataset cannot be used.
+        OptionError: the datasets differ in levels, curve, reduction, grid or scope, or `out` exists.
     """
     if len(datasets) < 2:
         raise OptionError("merging needs at least two datasets", hint="Name two or more.")
@@ -82,7 +82,7 @@ def _require_agreement(datasets: Sequence[Path], manifests: list[Manifest]) -> N
 
 
 def _new_names(manifests: list[Manifest]) -> list[dict[str, str]]:
-    """For each dataset, the new name of each of its videos."""
+    """Return, for each dataset, the new name of each of its videos."""
     every = [source.video_id for manifest in manifests for source in manifest.sources]
     names: list[dict[str, str]] = []
     for number, manifest in enumerate(manifests, 1):
@@ -170,7 +170,7 @@ def _merged(datasets: Sequence[Path], manifests: list[Manifest], names: list[dic
 
 
 def _by_new_names(parts: list[tuple[Manifest, dict[str, T], dict[str, str]]]) -> dict[str, T]:
-    """Calibrations or edges by the keys of the merged dataset: a dataset's own goes to each of its videos."""
+    """Calibrations or edges by the keys of the merged dataset; a dataset-wide one is repeated for each video."""
     merged: dict[str, T] = {}
     for manifest, found, renamed in parts:
         for key, value in found.items():
@@ -183,7 +183,7 @@ def _by_new_names(parts: list[tuple[Manifest, dict[str, T], dict[str, str]]]) ->
 
 
 def _common(records: list[ModelRecord]) -> ModelRecord:
-    """The record that all share, or one that names them."""
+    """The record that all have in common, or one that lists them."""
     if all(record == records[0] for record in records):
         return records[0]
     names = dict.fromkeys(f"{record.name} {record.weights_sha256[:12]}".strip() for record in records)

@@ -1,4 +1,4 @@
-"""Frames and labels padded to a size common to videos of different sizes: at the bottom and at the right."""
+"""Pad frames and labels of different videos to a common size, at the bottom and at the right."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 
 def pad_to(pixels: NDArray[Any], height_px: int, width_px: int, fill: ArrayLike) -> NDArray[Any]:
-    """(H, W, ...) pixels at the upper left of (height_px, width_px, ...), the same array if that is their size.
+    """Pad (H, W, ...) to (height_px, width_px, ...); returns the same array if it has that size.
 
     Macroblocks stay where they are, so the upper left blocks of a padded frame's map are those of the frame.
 

@@ -30,19 +30,19 @@ Detect = Callable[[NDArray[np.uint8]], Detections]
 def add_previous(dataset: Path, detect: Detect, record: ModelRecord) -> int:
     """Write ``previous/VIDEO/000123.png`` for every frame of a dataset: gray, of the LR frame's size.
 
-    The detector looks at the interpolated frame of the video frame before (not of the sampled frame before), reduced as
-    the dataset's frames are, but not coded. The first frame of a video has a map of zeros. What is there is kept.
+    The detector gets the interpolated version of the previous video frame (not of the previous sampled frame), reduced
+    like the dataset's frames, but not coded. The first frame of a video has a map of zeros. Existing maps are kept.
 
     Args:
         dataset: a finished dataset whose videos are still in place.
-        detect: from (H, W, 3) uint8 RGB to detections.
+        detect: function from (H, W, 3) uint8 RGB to detections.
         record: the detector, for the manifest.
 
     Returns:
         Number of maps.
 
     Raises:
-        DatasetError: a frame before cannot be read.
+        DatasetError: a previous frame cannot be read.
     """
     manifest = read_manifest(dataset)
     wanted: dict[str, set[int]] = {}

@@ -1,4 +1,4 @@
-"""Read a finished dataset back: the frames of a split with their raw importance."""
+"""Read a finished dataset: the frames of a split with their raw importance."""
 
 from __future__ import annotations
 
@@ -53,12 +53,12 @@ class LabelledFrame:
 
     @property
     def key(self) -> FrameKey:
-        """Which frame of which video."""
+        """Video and frame index."""
         return self.video_id, self.index
 
 
 def read_split(dataset: Path, manifest: Manifest, split: SplitName) -> Iterator[LabelledFrame]:
-    """The frames of a split in order.
+    """Read the frames of a split, in order.
 
     Raises:
         DatasetError: an importance file is missing, damaged or does not fit the manifest.
@@ -80,7 +80,7 @@ def read_split(dataset: Path, manifest: Manifest, split: SplitName) -> Iterator[
 
 
 def _importance_of(path: Path, grid: Grid) -> tuple[NDArray[Any], ...]:
-    """(N, rows, cols) importance of a video, and frame index, split and number of detections of its N frames."""
+    """Read (N, rows, cols) importance of a video, and frame index, split and number of detections of its N frames."""
     try:
         stored = read_npz(path)
     except InputError as error:
@@ -106,11 +106,11 @@ def read_label(path: Path, manifest: Manifest) -> NDArray[np.uint8]:
         manifest: the dataset's.
 
     Raises:
-        DatasetError: not a palette PNG of that size, or a value is no level.
+        DatasetError: the file is not a palette PNG of that size, or a value is not a level.
     """
     try:
         with Image.open(path, formats=("PNG",)) as image:
-            _require_size(image.size, manifest, path)  # before its pixels take memory
+            _require_size(image.size, manifest, path)  # before memory for its pixels is allocated
             mode, levels = image.mode, np.array(image)
     except DatasetError:
         raise
@@ -126,7 +126,7 @@ def read_label(path: Path, manifest: Manifest) -> NDArray[np.uint8]:
 
 
 def read_previous(dataset: Path, frame: Path, manifest: Manifest) -> NDArray[np.uint8]:
-    """Read the score map of the detections of the frame before as (H, W) uint8.
+    """Read the score map of the previous frame's detections as (H, W) uint8.
 
     Args:
         dataset: the folder.
@@ -134,7 +134,7 @@ def read_previous(dataset: Path, frame: Path, manifest: Manifest) -> NDArray[np.
         manifest: the dataset's.
 
     Raises:
-        DatasetError: not a gray PNG of the frame's size.
+        DatasetError: the file is not a gray PNG of the frame's size.
     """
     path = dataset / previous_name(video_of(frame), int(frame.stem))
     try:
@@ -167,7 +167,7 @@ def _require_size(size_px: tuple[int, ...], manifest: Manifest, path: Path) -> N
 
 
 def read_levels(frame: LabelledFrame, manifest: Manifest) -> NDArray[np.uint8]:
-    """The label of a frame as (rows, cols) importance levels.
+    """Read the label of a frame as (rows, cols) importance levels.
 
     Raises:
         DatasetError: the label cannot be used.
@@ -177,10 +177,10 @@ def read_levels(frame: LabelledFrame, manifest: Manifest) -> NDArray[np.uint8]:
 
 
 def normalised_importance(frame: LabelledFrame, manifest: Manifest) -> NDArray[np.float64]:
-    """(rows, cols) importance of a frame in [0, 1], as its levels were cut from.
+    """Compute a frame's (rows, cols) normalized importance in [0, 1], the basis of its levels.
 
     Raises:
-        DatasetError: the manifest does not say how that frame's importance was normalized.
+        DatasetError: the manifest lacks the normalization of that frame.
     """
     key = calibration_key(manifest.scope, frame.video_id, frame.index)
     knots = manifest.calibrations.get(key)
@@ -192,7 +192,7 @@ def normalised_importance(frame: LabelledFrame, manifest: Manifest) -> NDArray[n
 
 
 def importance_levels(frame: LabelledFrame, manifest: Manifest) -> NDArray[np.uint8]:
-    """(rows, cols) levels that a frame's importance gives: those of its label, if nothing is wrong.
+    """Compute (rows, cols) levels from a frame's importance; they equal its label in a valid dataset.
 
     Raises:
         DatasetError: see `normalised_importance`.

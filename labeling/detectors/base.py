@@ -47,10 +47,10 @@ class DetectorSettings:
     """Of an ONNX file: height and width to run it at; None is its own, or where that is free the frame's."""
 
     def threshold_or(self, default: float) -> float:
-        """The threshold that was asked for, or the detector's own.
+        """The requested threshold, or the detector's default.
 
         Raises:
-            OptionError: it is not between 0 and 1.
+            OptionError: the threshold is not between 0 and 1.
         """
         value = default if self.score_threshold is None else self.score_threshold
         if not 0.0 < value < 1.0:
@@ -59,9 +59,9 @@ class DetectorSettings:
 
 
 class Detector(Protocol):
-    """Finds objects; its scores can be differentiated with respect to the pixels.
+    """Finds objects; its scores are differentiable with respect to the pixels.
 
-    Factories in the registry take the keyword ``settings``, a `DetectorSettings`, and ``variant: str`` where their line
+    Factories in the registry take the keyword ``settings``, a `DetectorSettings`, and ``variant: str`` if their line
     names one.
     """
 
@@ -85,9 +85,9 @@ class Detector(Protocol):
 
         Args:
             images: (N, 3, H, W) float RGB in [0, 1], any size the detector accepts.
-            score_threshold: in place of the detector's own, to see candidates that it would drop.
+            score_threshold: replaces the detector's own, to get candidates that it would drop.
 
         Returns:
-            One `Detections` a frame.
+            One `Detections` per frame.
         """
         ...

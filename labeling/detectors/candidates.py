@@ -1,4 +1,4 @@
-"""From scored boxes to detections: shared by the adapters of detection libraries."""
+"""Turn scored boxes into detections; shared by the adapters of detection libraries."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def select_detections(
     *,
     nms_iou: float = 0.5,
 ) -> Detections:
-    """Threshold, clip to the frame, and suppress what overlaps a better box of its class.
+    """Apply the threshold, clip to the frame, and suppress boxes that overlap a better box of their class.
 
     Args:
         boxes: (K, 4) x0, y0, x1, y1 in pixels of the frame.
@@ -27,10 +27,10 @@ def select_detections(
         kept_classes: (C,) index of each column's class in the detector's names.
         size: height and width of the frame in pixels.
         least_score: drop candidates with a lower score.
-        nms_iou: overlap of the same class that is too much.
+        nms_iou: IoU above which a box is suppressed.
 
     Raises:
-        WeightsError: scores outside [0, 1].
+        WeightsError: scores are outside [0, 1].
     """
     if scores.numel():
         require_scores(*(float(value) for value in scores.detach().aminmax()))

@@ -1,6 +1,6 @@
 """CenterNet (Zhou et al., 2019) with a MobileNetV3 backbone: 80 COCO classes, 2 million parameters, any frame size.
 
-The weights travel in a public npm package as a TensorFlow.js graph; ``datasets/get_demo_detector.py`` takes them out.
+The weights come from a TensorFlow.js graph in a public npm package; ``datasets/get_demo_detector.py`` extracts them.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class CenterNetDetector(CocoDetector):
         return Places(boxes.flatten(1).T, heat.flatten(1).T)
 
     def _run(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Heat of the kept classes (N, C, h, w) and sides (N, 4, h, w)."""
+        """Heatmaps of the kept classes (N, C, h, w) and sides (N, 4, h, w)."""
         height, width = images.shape[2:]
         padding = (0, -width % INPUT_MULTIPLE_PX, 0, -height % INPUT_MULTIPLE_PX)
         heat, sides = self._graph.run(
@@ -69,7 +69,7 @@ class CenterNetDetector(CocoDetector):
         return _at_least_float32(heat[:, self._kept_classes.to(heat.device)]), _at_least_float32(sides)
 
     def _decode(self, heat: Tensor, peaks: Tensor, sides: Tensor, size: Tensor) -> Detections:
-        """One frame: heat and peaks (C, h, w), sides (4, h, w) distances in pixels to left, top, right, bottom."""
+        """Decode one frame: heatmap and peaks (C, h, w), sides (4, h, w): pixels to left, top, right, bottom."""
         kind, y, x = peaks.nonzero(as_tuple=True)
         scores = heat[kind, y, x]
         best = scores.detach().argsort(descending=True, stable=True)[:MAX_CANDIDATES]
@@ -82,5 +82,5 @@ class CenterNetDetector(CocoDetector):
 
 
 def _at_least_float32(x: Tensor) -> Tensor:
-    """Half precision becomes single; double stays, or finite differences would measure nothing but rounding."""
+    """Convert half precision to single; keep double, which finite differences need."""
     return x.to(torch.promote_types(x.dtype, torch.float32))

@@ -1,4 +1,4 @@
-"""How COCO numbers its categories."""
+"""Category numbers of COCO."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What detectors share: the threshold, and which classes count."""
+"""Base classes of detectors: the threshold and the selected classes."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from labeling.detectors.base import DetectorSettings
 
 
 class DetectorWithClasses:
-    """Base of `Detector`s.
+    """Base class of `Detector`s.
 
     Args:
-        settings: the threshold is 0.3 unless they say otherwise.
-        class_names: all that it can find.
+        settings: settings; the default threshold is 0.3.
+        class_names: all classes that it can find.
 
     Raises:
-        OptionError: a threshold outside (0, 1), or a class that it does not know.
+        OptionError: the threshold is outside (0, 1), or a class is unknown.
     """
 
     description = ""
@@ -30,7 +30,7 @@ class DetectorWithClasses:
 
 
 class CocoDetector(DetectorWithClasses):
-    """Base of `Detector`s of COCO's 80 classes; people and vehicles by default."""
+    """Base class of `Detector`s of COCO's 80 classes; people and vehicles by default."""
 
     def __init__(self, settings: DetectorSettings) -> None:
         super().__init__(settings, COCO_CLASSES)

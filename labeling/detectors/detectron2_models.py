@@ -36,13 +36,13 @@ class Detectron2Detector(CocoDetector):
     Args:
         variant: the registry's name.
         weights: the model zoo's ``model_final_*.pkl``, or a state dict (.pth, .safetensors).
-        score_threshold: detections below are dropped.
+        score_threshold: detections with a lower score are dropped.
         classes: names to keep.
-        offline: nothing is ever fetched.
+        offline: never use the network.
 
     Raises:
-        OptionError: no file was named.
-        WeightsError: missing, damaged, or of another network.
+        OptionError: no file was given.
+        WeightsError: the file is missing, damaged, or of another network.
     """
 
     def __init__(self, settings: DetectorSettings, *, variant: str) -> None:
@@ -61,7 +61,7 @@ class Detectron2Detector(CocoDetector):
         self._network.eval().requires_grad_(False)
 
     def detect(self, images: Tensor, *, score_threshold: float | None = None) -> list[Detections]:
-        """See `Detector.detect`. Nothing below a score of 0.01 is seen."""
+        """See `Detector.detect`. The lowest possible score is 0.01."""
         network: Any = self._network.to(images.device)
         size = (int(images.shape[2]), int(images.shape[3]))
         found = network.inference([{"image": image.flip(0) * 255.0} for image in images], do_postprocess=False)
@@ -69,14 +69,14 @@ class Detectron2Detector(CocoDetector):
         return [self._select(instances, size, least) for instances in found]
 
     def _select(self, found: Any, size: tuple[int, int], least: float) -> Detections:
-        """One column of scores for each kept class; detectron2 has suppressed overlaps already."""
+        """Select one column of scores for each kept class; detectron2 has already suppressed overlaps."""
         kept = self._kept_classes.to(found.scores.device)
         scores = found.scores[:, None] * (found.pred_classes[:, None] == kept)
         return select_detections(found.pred_boxes.tensor, scores, self._kept_classes, size, least, nms_iou=1.0)
 
 
 def _build(variant: str) -> nn.Module:
-    # Not through detectron2.model_zoo: it needs pkg_resources, which setuptools no longer has.
+    # Not through detectron2.model_zoo: it needs pkg_resources, which current setuptools lacks.
     folder = Path(detectron2.__file__).parent / "model_zoo" / "configs" / "COCO-Detection"
     config = get_cfg()
     config.merge_from_file(str(folder / f"{_MODELS[variant][0]}.yaml"))
@@ -88,7 +88,7 @@ def _build(variant: str) -> nn.Module:
 
 
 def _read(path: Path) -> dict[str, Tensor]:
-    """The model zoo's files are pickles of arrays: read without running code in them."""
+    """Read a file of the model zoo, a pickle of arrays, without running code in it."""
     if path.suffix != ".pkl":
         return read_state(path)
     if not path.is_file():

@@ -1,6 +1,6 @@
 """EfficientDet (Tan et al., CVPR 2020) through effdet: D0 to D7x, the detectors of RegenHance's released code.
 
-Frames are padded to multiples of 128 at the right and at the bottom, never resized: boxes are the frame's own, and no
+Frames are padded to multiples of 128 at the right and at the bottom, never resized: boxes are in frame coordinates, no
 pixel is lost. (The released code pads to squares of 1920 x 1920.)
 """
 
@@ -33,7 +33,7 @@ class EfficientDetDetector(CocoDetector):
     def __init__(self, settings: DetectorSettings, *, variant: str) -> None:
         self.name = f"efficientdet-{variant}"
         super().__init__(settings)
-        # The network numbers classes by COCO's category ids, 1 to 90 with gaps, less one.
+        # The network numbers classes by COCO's category ids, 1 to 90 with gaps, minus one.
         self._columns = torch.tensor([COCO_IDS[index] - 1 for index in self._kept_classes.tolist()])
         self._model_name = f"tf_efficientdet_{variant}"
         url = get_efficientdet_config(self._model_name).url
@@ -53,7 +53,7 @@ class EfficientDetDetector(CocoDetector):
         mean, deviation = (
             torch.tensor(values, dtype=images.dtype, device=images.device).view(3, 1, 1) for values in self._norm
         )
-        # After normalization the padding, zero, is the mean color.
+        # After normalization, padding with zeros is padding with the mean color.
         frames = functional.pad((images - mean) / deviation, padding).contiguous(memory_format=torch.channels_last)
         features = parts.fpn(parts.backbone(frames))
         scores = _by_anchor(parts.class_net(features), len(self._columns)).float().sigmoid()
@@ -68,7 +68,7 @@ class EfficientDetDetector(CocoDetector):
         ]
 
     def _network(self, height: int, width: int) -> tuple[nn.Module, Tensor]:
-        """The network and its anchors (K, 4) for one input size; the feature pyramid is built for it."""
+        """The network and its anchors (K, 4) for one input size; the feature pyramid depends on it."""
         if (height, width) not in self._networks:
             config = get_efficientdet_config(self._model_name)
             config.image_size = (height, width)
@@ -94,7 +94,7 @@ def _by_anchor(levels: list[Tensor], channels: int) -> Tensor:
 
 
 def _keep_columns(network: Any, columns: Tensor) -> None:
-    """Compute the scores of the kept classes alone: all 90 of every anchor were most of the memory."""
+    """Compute the scores of the kept classes only: all 90 for every anchor would take most of the memory."""
     head = network.class_net.predict.conv_pw
     rows = (torch.arange(len(head.weight) // NUM_IDS)[:, None] * NUM_IDS + columns).flatten()
     kept = nn.Conv2d(head.in_channels, len(rows), 1).requires_grad_(False)
@@ -104,10 +104,10 @@ def _keep_columns(network: Any, columns: Tensor) -> None:
 
 
 def _fold_batch_norm(network: nn.Module) -> None:
-    """Put each normalization into the convolution before it: a fifth of the time on a CPU was spent on them.
+    """Fold each normalization into the convolution before it, which saves a fifth of the time on a CPU.
 
-    In timm and effdet a module declares as many normalizations as it has last convolutions, in the order of their use.
-    The heads share convolutions between levels with a normalization of each level: those stay.
+    In timm and effdet, a module declares as many normalizations as it has last convolutions, in order of use.
+    The heads share convolutions between levels but have one normalization per level: those are kept.
     """
     for module in list(network.modules()):
         children = list(module.named_children())

@@ -1,4 +1,4 @@
-"""Frames into a network's own frame, with gradients: what `deploy.detectors.geometry` says, in PyTorch."""
+"""Map frames to a network's input, with gradients: `deploy.detectors.geometry` in PyTorch."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from deploy.detectors.geometry import Placement, Preparation, place
 
 
 def prepare_frame(image: Tensor, preparation: Preparation, size: tuple[int, int]) -> tuple[Tensor, Placement]:
-    """Do to a frame what its family's own code does.
+    """Prepare a frame like the original code of the detector family.
 
     Args:
         image: (1, 3, H, W) RGB in [0, 1].
-        preparation: the family's preparation.
-        size: height and width of the network's frame.
+        preparation: preparation of the family.
+        size: height and width of the network's input.
 
     Returns:
-        (1, 3, *size), normalized, and where the frame lies in it.
+        (1, 3, *size), normalized, and the position of the frame in it.
     """
     placement = place(image.shape[2], image.shape[3], size, preparation.fit)
     values = image * 255.0
@@ -32,7 +32,7 @@ def prepare_frame(image: Tensor, preparation: Preparation, size: tuple[int, int]
 
 
 def _resized(image: Tensor, placement: Placement, size: tuple[int, int], padding: int) -> Tensor:
-    """As ``cv2.resize`` with INTER_LINEAR, without its rounding: not antialiased."""
+    """Like ``cv2.resize`` with INTER_LINEAR but without rounding: not antialiased."""
     inner = (placement.height_px, placement.width_px)
     if image.shape[2:] != inner:
         image = functional.interpolate(image, inner, mode="bilinear", align_corners=False)
@@ -44,7 +44,7 @@ def _resized(image: Tensor, placement: Placement, size: tuple[int, int], padding
 
 
 def _warped(image: Tensor, placement: Placement, size: tuple[int, int]) -> Tensor:
-    """As ``cv2.warpPerspective`` with INTER_LINEAR; what lies outside of the frame is black."""
+    """Like ``cv2.warpPerspective`` with INTER_LINEAR; the area outside the frame is black."""
     axes = [
         ((torch.arange(count, device=image.device) - shift) / scale) * 2 / max(1, length - 1) - 1
         for count, shift, scale, length in (

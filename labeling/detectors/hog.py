@@ -1,7 +1,7 @@
 """OpenCV's people detector (Dalal and Triggs, CVPR 2005) as a differentiable function.
 
-Histograms of oriented gradients and a linear SVM with OpenCV's own coefficients, window for window the numbers of
-``cv2.HOGDescriptor``, but written as PyTorch operations so that scores have a gradient with respect to the pixels.
+Histograms of oriented gradients and a linear SVM with OpenCV's coefficients: same results for each window as
+``cv2.HOGDescriptor``, but with PyTorch operations, so that scores have a gradient with respect to the pixels.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class HogDetector:
             image: (3, H, W) RGB in [0, 1].
 
         Returns:
-            (rows, cols) margins, window (r, c) having its corner at pixel (8 r, 8 c).
+            (rows, cols) margins, the upper left corner of window (r, c) is at pixel (8 r, 8 c).
         """
         blocks = _block_histograms(image)
         return functional.conv2d(blocks[None], self._svm.to(blocks))[0, 0] + self._bias
@@ -75,7 +75,7 @@ class HogDetector:
         return Detections(boxes[kept], torch.sigmoid(margins[kept]), torch.zeros_like(kept))
 
     def _all_windows(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """Boxes (K, 4) and margins (K,) of the windows of every pyramid level."""
+        """Boxes (K, 4) and margins (K,) of the windows of all pyramid levels."""
         height, width = image.shape[1:]
         boxes, margins = [image.new_zeros(0, 4)], [image.new_zeros(0)]
         zoom = 1.0
@@ -106,7 +106,7 @@ def _block_histograms(image: Tensor) -> Tensor:
     """(3, H, W) RGB in [0, 1] -> (36, block rows, block cols): L2-Hys-normalized histograms at stride 8."""
     rows, cols = image.shape[1] // STRIDE_PX, image.shape[2] // STRIDE_PX
     maps = _orientation_maps(image)[:, : rows * STRIDE_PX, : cols * STRIDE_PX]
-    # A block is two strides long, so weighing its pixels is one product a stride and a sum of neighbors.
+    # A block is two strides long, so weighting its pixels takes one product per stride and a sum of neighbors.
     profile = _cell_profile().to(image)
     taps = torch.cat([profile[:, :STRIDE_PX], profile[:, STRIDE_PX:]])  # (2 halves x 2 cells, 8)
     down = taps @ maps.reshape(NUM_BINS, rows, STRIDE_PX, -1)
@@ -120,7 +120,7 @@ def _orientation_maps(image: Tensor) -> Tensor:
     """(3, H, W) -> (9, H, W): gradient magnitude shared between the two nearest of 9 unsigned orientations."""
     intensity = image * 255.0
     # Gamma correction. OpenCV tabulates it at integers; the line between 0 and 1 keeps the derivative finite at black.
-    # In double, because PyTorch's single-precision root is not rounded correctly and ties between channels hang on it.
+    # In double, because PyTorch's single-precision root is not rounded correctly, which affects ties between channels.
     root = intensity.double().clamp(min=1.0).sqrt().to(image.dtype)
     root = torch.where(intensity > 1.0, root, intensity).flip(0)
     padded = functional.pad(root[None], (1, 1, 1, 1), mode="reflect")[0]

@@ -23,18 +23,18 @@ from labeling.detectors.onnx_graph import DetectorGraph, for_size, read_graph, r
 from labeling.detectors.onnx_operators import convert_to_torch
 from labeling.detectors.places import Places
 
-warnings.filterwarnings("ignore", module="onnx2torch")  # its warnings about PyTorch are for its authors
+warnings.filterwarnings("ignore", module="onnx2torch")  # its warnings about PyTorch are irrelevant to users
 
 
 class OnnxDetector(DetectorWithClasses):
     """A network for one frame at a time. See `Detector`.
 
     Args:
-        graph: the file.
-        layout: of its outputs.
-        class_names: of its classes.
-        size: height and width that every frame is brought to; None takes the frame's, rounded up.
-        settings: as they were given.
+        graph: graph of the file.
+        layout: layout of its outputs.
+        class_names: names of its classes.
+        size: height and width to which every frame is resized; None means the frame's own, rounded up.
+        settings: the user's settings.
     """
 
     name = "onnx"
@@ -71,7 +71,7 @@ class OnnxDetector(DetectorWithClasses):
             boxes = placement.to_frame(self._layout.boxes([output.detach() for output in outputs], size))
         kept = self._kept_classes
         scores = self._layout.scores(outputs, len(self.class_names))
-        scores = scores.where(scores == scores.amax(dim=1, keepdim=True), 0.0)  # a box has one class
+        scores = scores.where(scores == scores.amax(dim=1, keepdim=True), 0.0)  # each box has one class
         scores = scores[:, kept.to(image.device)]
         nms_iou = 0.5 if self._layout.suppress else 1.0
         return select_detections(boxes, scores, kept, frame, least_score, nms_iou=nms_iou)
@@ -88,7 +88,7 @@ class OnnxDetector(DetectorWithClasses):
         )
 
     def _runs_at(self, size: Size) -> bool:
-        """Whether the file can be given frames of this size, with the same layout."""
+        """Whether the file takes frames of this size, with the same layout."""
         if size not in self._sizes:
             frame = np.zeros((1, 3, *size), np.float32)
             try:
@@ -100,7 +100,7 @@ class OnnxDetector(DetectorWithClasses):
         return self._sizes[size]
 
     def _run(self, image: Tensor, size: Size) -> tuple[list[Tensor], Placement]:
-        """The network's outputs for one frame brought to a size, and where the frame lies in it."""
+        """Run the network on one frame resized to a size; returns its outputs and the frame's position in its input."""
         prepared, placement = prepare_frame(image, self._layout.preparation, size)
         found = self._network(size).to(image.device)(prepared)
         outputs = list(found) if isinstance(found, tuple | list) else [found]
@@ -113,11 +113,11 @@ class OnnxDetector(DetectorWithClasses):
 
 
 def load_onnx_detector(settings: DetectorSettings) -> OnnxDetector:
-    """Read an ONNX detector, and find out its layout by running it once.
+    """Read an ONNX detector, and detect its layout by running it once.
 
     Raises:
-        OptionError: no file was named, or one of the settings does not fit it.
-        WeightsError: missing, not ONNX, or of no known layout.
+        OptionError: no file was given, or a setting does not fit it.
+        WeightsError: the file is missing, is not ONNX, or has an unknown layout.
     """
     if settings.weights is None:
         raise OptionError("detector 'onnx' needs a file", hint="Add --detector-weights MODEL.onnx")

@@ -1,4 +1,4 @@
-"""An ONNX detector's graph in a form that every converter takes: float32, one frame of one size, opset 17."""
+"""Convert an ONNX detector's graph to a form that all converters support: float32, one frame, fixed size, opset 17."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _HOW_TO_LEAVE_IT_OUT = (
 
 @dataclass(frozen=True)
 class DetectorGraph:
-    """What was read."""
+    """Content of an ONNX file."""
 
     path: Path
     model: onnx.ModelProto
@@ -55,7 +55,7 @@ def read_graph(path: Path) -> DetectorGraph:
     """Read an ONNX file.
 
     Raises:
-        WeightsError: missing, not ONNX, with tensors in other files, with suppression inside, or without one input for
+        WeightsError: missing, not ONNX, with tensors in other files, with built-in suppression, or without an input for
             frames.
     """
     model = read_onnx(path, "detector")
@@ -81,10 +81,10 @@ def read_graph(path: Path) -> DetectorGraph:
 
 
 def for_size(graph: DetectorGraph, size: Size) -> onnx.ModelProto:
-    """The model for one frame of a size: other inputs are constants, shapes are folded, opset 17.
+    """Return the model for one frame of a fixed size: other inputs are constants, shapes are folded, opset 17.
 
     Raises:
-        WeightsError: an input that nothing is known of.
+        WeightsError: the model has an unknown input.
     """
     model = onnx.ModelProto()
     model.CopyFrom(graph.model)
@@ -100,15 +100,15 @@ def for_size(graph: DetectorGraph, size: Size) -> onnx.ModelProto:
 
 
 def run_once(model: onnx.ModelProto, frame: NDArray[np.float32], path: Path) -> list[NDArray[np.float32]]:
-    """Outputs for a frame (1, 3, H, W), by ONNX Runtime.
+    """Run the model on a frame (1, 3, H, W) with ONNX Runtime and return its outputs.
 
     Raises:
-        WeightsError: it does not run at this size.
+        WeightsError: the model does not run at this size.
     """
     try:
         session = open_session(model.SerializeToString(), usable_threads(None))
         outputs: list[NDArray[np.float32]] = session.run(None, {session.get_inputs()[0].name: frame})
-    except Exception as error:  # ONNX Runtime's exceptions have no common base but this
+    except Exception as error:  # the only common base of ONNX Runtime's exceptions
         height, width = frame.shape[2:]
         raise WeightsError(
             f"{path} failed on a frame of {width} x {height}: {first_line(error)}", hint="Use its own size."
@@ -117,7 +117,7 @@ def run_once(model: onnx.ModelProto, frame: NDArray[np.float32], path: Path) -> 
 
 
 def _to_float32(model: onnx.ModelProto) -> None:
-    """float16 everywhere becomes float32, exactly."""
+    """Convert every float16 value to float32, exactly."""
     for tensor in list(tensors_in(model)):
         if tensor.data_type == TensorProto.FLOAT16:
             tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float32), tensor.name))
@@ -131,7 +131,7 @@ def _to_float32(model: onnx.ModelProto) -> None:
 
 
 def _lower_opset(model: onnx.ModelProto) -> None:
-    """State opset 17 where a newer one was used for nothing that 17 has not; what remains is refused later, by name."""
+    """Lower the opset to 17 if the graph uses nothing newer; remaining operators are refused later, by name."""
     for entry in model.opset_import:
         if entry.domain not in ("", "ai.onnx") or entry.version <= _OPSET:
             continue
@@ -143,13 +143,13 @@ def _lower_opset(model: onnx.ModelProto) -> None:
 
 
 def _lower_node(node: onnx.NodeProto, known: dict[str, Any]) -> None:
-    """Undo changes of opsets 18 to 21 in how an operator is written but not in what it computes."""
+    """Undo changes of opsets 18 to 21 to the notation of an operator that do not affect its results."""
     defaults = {"antialias": 0, "keep_aspect_ratio_policy": b"stretch", "saturate": 1, "noop_with_empty_axes": 0}
     for attribute in list(node.attribute):
         same = attribute.name in defaults and helper.get_attribute_value(attribute) == defaults[attribute.name]
         if (same and node.op_type != "ReduceSum") or (node.op_type == "Split" and attribute.name == "num_outputs"):
             node.attribute.remove(attribute)
-    # Axes are an input from 18 on; of ReduceSum they were one before.
+    # Axes are an input from opset 18; for ReduceSum, from 13.
     if node.op_type.startswith("Reduce") and node.op_type != "ReduceSum" and len(node.input) == 2:
         axes = known.get(node.input.pop())
         if axes is not None:
@@ -157,12 +157,12 @@ def _lower_node(node: onnx.NodeProto, known: dict[str, Any]) -> None:
 
 
 def _folded(model: onnx.ModelProto) -> onnx.ModelProto:
-    """With everything computed that hangs on the frame's size alone."""
+    """Fold everything that depends only on the frame's size."""
     import onnxslim
 
     folded: onnx.ModelProto = onnxslim.slim(model)
     for node in folded.graph.node:
-        while node.input and not node.input[-1]:  # left out, and so it can be left off
+        while node.input and not node.input[-1]:  # omitted, so it can be dropped
             node.input.pop()
     constants = [node for node in folded.graph.node if node.op_type == "Constant" and node.attribute[0].name == "value"]
     for node in constants:  # a bias is expected among the initializers

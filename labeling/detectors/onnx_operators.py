@@ -1,4 +1,4 @@
-"""onnx2torch, with the operators that it lacks and detectors have."""
+"""onnx2torch with additional operators that detectors need."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from deploy.core.errors import WeightsError, first_line
 
 
 class _GridSample(nn.Module, OnnxToTorchModule):  # type: ignore[misc]
-    """ONNX GridSample of two dimensions: deformable attention of RT-DETR and D-FINE."""
+    """Two-dimensional ONNX GridSample, for the deformable attention of RT-DETR and D-FINE."""
 
     def __init__(self, mode: str, padding_mode: str, *, align_corners: bool) -> None:
         super().__init__()
@@ -61,14 +61,14 @@ def _convert_mish(node: OnnxNode, graph: OnnxGraph) -> OperationConverterResult:
 
 
 def convert_to_torch(model: onnx.ModelProto, path: Path) -> nn.Module:
-    """A module that computes the same as the model, with gradients.
+    """Convert a model to an equivalent module with gradients.
 
     Args:
-        model: in float32, of opset 17 or less.
+        model: a float32 model of opset 17 or lower.
         path: its file, for messages.
 
     Raises:
-        WeightsError: an operator cannot be converted; it is named.
+        WeightsError: an operator cannot be converted; the message names it.
     """
     try:
         with torch.no_grad():
@@ -79,7 +79,7 @@ def convert_to_torch(model: onnx.ModelProto, path: Path) -> nn.Module:
             f"{path}: onnx2torch cannot convert {said.partition('OperationDescription')[2] or said}",
             hint="Export it with opset 17 or without this operator, or wrap it as TorchScript.",
         ) from None
-    except Exception as error:  # it raises whatever it meets
+    except Exception as error:  # it can raise any exception
         raise WeightsError(
             f"cannot use {path} as a detector: {first_line(error)}", hint="Wrap it as TorchScript instead."
         ) from None

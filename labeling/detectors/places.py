@@ -1,4 +1,4 @@
-"""What a detector says of every place before suppression: the dense answer that a network can be trained against."""
+"""Dense outputs of a detector, before suppression: a network can be trained with them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from labeling.detectors.base import Detector
 
 @dataclass(frozen=True, eq=False)
 class Places:
-    """The answer for one frame at all K places of the network's output; equal sizes of frames give equal places."""
+    """Outputs for one frame at all K locations of the network's output; equal frame sizes have the same locations."""
 
     boxes: Tensor
     """(K, 4) x0, y0, x1, y1 in pixels of the frame, differentiable."""
@@ -22,12 +22,12 @@ class Places:
 
 @runtime_checkable
 class DenseDetector(Detector, Protocol):
-    """A detector whose answer before suppression can be had."""
+    """A detector that can return its outputs before suppression."""
 
     def places(self, image: Tensor) -> Places:
-        """The answer for one frame.
+        """Return the outputs for one frame.
 
         Args:
-            image: (1, 3, H, W) float RGB in [0, 1]. The network runs at the frame's own size where its file can.
+            image: (1, 3, H, W) float RGB in [0, 1]. The network runs at the frame's own size if its file supports it.
         """
         ...

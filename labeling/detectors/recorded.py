@@ -1,4 +1,4 @@
-"""A detector that has already looked, so that several accuracies share one forward pass."""
+"""A detector with recorded detections, so that several accuracies share one forward pass."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from labeling.detectors.base import Detections, Detector
 
 
 class RecordedDetector:
-    """Answers every question with the detections of one frame; see `Detector`."""
+    """Returns the recorded detections of one frame; see `Detector`."""
 
     def __init__(self, detector: Detector, found: Detections) -> None:
         self.name, self.class_names = detector.name, detector.class_names
@@ -18,7 +18,7 @@ class RecordedDetector:
         self._found = found
 
     def detect(self, images: Tensor, *, score_threshold: float | None = None) -> list[Detections]:
-        """See `Detector.detect`. Not lower than the threshold it was recorded at."""
+        """See `Detector.detect`. The threshold cannot be lower than the recorded one."""
         found = self._found
         kept = found.scores.detach() >= (score_threshold or self.score_threshold)
         return [Detections(found.boxes[kept], found.scores[kept], found.classes[kept])]

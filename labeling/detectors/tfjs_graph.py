@@ -40,7 +40,7 @@ class TfjsGraph:
         path: ``model.json``; its weight files are next to it.
 
     Raises:
-        WeightsError: missing, damaged, or an operator outside the table.
+        WeightsError: a file is missing or damaged, or an operator is not supported.
     """
 
     def __init__(self, path: Path) -> None:
@@ -58,10 +58,10 @@ class TfjsGraph:
 
         Args:
             inputs: placeholder name -> (N, C, H, W).
-            outputs: names of the nodes wanted.
+            outputs: names of the requested nodes.
 
         Returns:
-            One (N, C, H, W) tensor an output.
+            One (N, C, H, W) tensor per output.
         """
         values = dict(inputs)
         for name in self._order(outputs, set(inputs)):
@@ -69,7 +69,7 @@ class TfjsGraph:
         return [values[name] for name in outputs]
 
     def _order(self, outputs: tuple[str, ...], given: set[str]) -> list[str]:
-        """The nodes needed for `outputs`, each after its inputs."""
+        """Nodes needed for `outputs`, in topological order."""
         order: list[str] = []
         seen = set(given) | set(self._constants)
         stack = [(name, False) for name in reversed(outputs)]
@@ -127,7 +127,7 @@ def _per_channel(constant: Tensor) -> Tensor:
 
 
 def _pad_same(x: Tensor, kernel: torch.Size, stride: int) -> Tensor:
-    """TensorFlow's SAME: the odd pixel goes to the bottom and to the right."""
+    """Padding as TensorFlow's SAME: an odd pixel goes to the bottom and to the right."""
     pads: list[int] = []
     for size, side in ((x.shape[3], kernel[1]), (x.shape[2], kernel[0])):
         total = max((-(-size // stride) - 1) * stride + side - size, 0)
@@ -136,7 +136,7 @@ def _pad_same(x: Tensor, kernel: torch.Size, stride: int) -> Tensor:
 
 
 def _double_size(x: Tensor) -> Tensor:
-    """TensorFlow's old bilinear rule at factor 2: output pixel i reads input position i / 2."""
+    """Upsampling by 2 with TensorFlow's legacy bilinear rule: output pixel i reads input position i / 2."""
     height, width = x.shape[2:]
     padded = functional.pad(x, (0, 1, 0, 1), mode="replicate")
     size = (2 * height + 1, 2 * width + 1)
@@ -144,7 +144,7 @@ def _double_size(x: Tensor) -> Tensor:
 
 
 def _read_weights(folder: Path, manifest: list[dict[str, Any]]) -> tuple[dict[str, Tensor], str]:
-    """Tensors by name, and the SHA-256 of all weight files' bytes."""
+    """Read tensors by name, and the SHA-256 of the bytes of all weight files."""
     weights: dict[str, Tensor] = {}
     digest = hashlib.sha256()
     for group in manifest:

@@ -1,4 +1,4 @@
-"""A detector that somebody saved as a whole: a TorchScript file (.pt, .ts) or a torch.export archive (.pt2).
+"""A detector saved with its code: a TorchScript file (.pt, .ts) or a torch.export archive (.pt2).
 
 The program takes (1, 3, H, W) float RGB in [0, 1] and returns boxes (K, 4) x0 y0 x1 y1 in its input's pixels and
 
@@ -8,7 +8,7 @@ The program takes (1, 3, H, W) float RGB in [0, 1] and returns boxes (K, 4) x0 y
 Either as a tuple in that order or as a dictionary with the keys ``boxes``, ``scores``, ``classes``. An export archive
 has a fixed frame size, to which frames are stretched; TorchScript gets them as they are.
 
-Such a file is a program. Archives that carry pickles are refused, but use only files from those you trust.
+Such a file is a program. Archives that contain pickles are refused, but still use only files from trusted sources.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ from labeling.detectors.coco_detector import DetectorWithClasses
 
 
 class TorchProgramDetector(DetectorWithClasses):
-    """Classes of any number, by default COCO's 80. See `Detector`.
+    """A detector with any classes, COCO's 80 by default. See `Detector`.
 
     Raises:
-        OptionError: no file was named.
-        WeightsError: missing, not such a file, or with pickles inside.
+        OptionError: no file was given.
+        WeightsError: the file is missing, of another kind, or contains pickles.
     """
 
     name = "torch-program"
@@ -55,7 +55,7 @@ class TorchProgramDetector(DetectorWithClasses):
         """See `Detector.detect`.
 
         Raises:
-            WeightsError: the program returns something else.
+            WeightsError: the program's outputs are not as described above.
         """
         return [self._detect_one(image[None], score_threshold or self.score_threshold) for image in images]
 
@@ -93,7 +93,7 @@ class TorchProgramDetector(DetectorWithClasses):
 
     def _one_hot(self, classes: Tensor, scores: Tensor) -> Tensor:
         known = (classes >= 0) & (classes < len(self.class_names))
-        wrong = classes[~known & (scores.detach() > 0)]  # what fills up a fixed number of boxes has a score of 0
+        wrong = classes[~known & (scores.detach() > 0)]  # boxes that pad to a fixed number have a score of 0
         if len(wrong):
             raise WeightsError(
                 f"{self._source} returns class {int(wrong[0])}, but there are {len(self.class_names)}",

@@ -1,6 +1,6 @@
-"""Detectors of torchvision: Faster R-CNN, RetinaNet, FCOS and SSDLite, with COCO weights.
+"""Detectors from torchvision: Faster R-CNN, RetinaNet, FCOS and SSDLite, with COCO weights.
 
-Frames go in at their own size; SSDLite alone resizes to 320 x 320, which its head is made for.
+Frames keep their own size; only SSDLite resizes, to 320 x 320, as its head requires.
 """
 
 from __future__ import annotations
@@ -43,16 +43,16 @@ class TorchvisionDetector(CocoDetector):
         self._network.eval().requires_grad_(False)
 
     def detect(self, images: Tensor, *, score_threshold: float | None = None) -> list[Detections]:
-        """See `Detector.detect`. Nothing below a score of 0.01 is seen."""
+        """See `Detector.detect`. The lowest possible score is 0.01."""
         network = self._network.to(images.device)
         transform: Any = network.transform
         if "ssdlite" not in self.name:
-            transform.min_size, transform.max_size = (min(images.shape[2:]),), MAX_SIDE_PX  # so that it does not resize
+            transform.min_size, transform.max_size = (min(images.shape[2:]),), MAX_SIDE_PX  # disables resizing
         least = score_threshold or self.score_threshold
         return [self._select(found, tuple(images.shape[2:]), least) for found in network(list(images))]
 
     def _select(self, found: dict[str, Tensor], size: tuple[int, ...], least: float) -> Detections:
-        """One column of scores for each kept class; torchvision has suppressed overlaps already."""
+        """Select one column of scores for each kept class; torchvision has already suppressed overlaps."""
         identifiers = torch.tensor([COCO_IDS[index] for index in self._kept_classes.tolist()])
         of_class = found["labels"][:, None] == identifiers.to(found["labels"].device)
         return select_detections(
@@ -66,7 +66,7 @@ class TorchvisionDetector(CocoDetector):
 
 
 def _build(builder: str) -> nn.Module:
-    """The architecture without weights, which keeps low scores."""
+    """Build the architecture without weights; it keeps low scores."""
     thresholds = {"box_score_thresh" if builder.startswith("fasterrcnn") else "score_thresh": LOWEST_SCORE}
     network: nn.Module = getattr(detection, builder)(weights=None, weights_backbone=None, num_classes=91, **thresholds)
     return network

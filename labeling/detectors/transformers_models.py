@@ -46,13 +46,13 @@ class TransformersDetector(CocoDetector):
 
     Args:
         variant: the registry's name.
-        weights: folder with ``config.json`` and ``model.safetensors``; the default is fetched from the hub.
-        score_threshold: detections below are dropped.
+        weights: folder with ``config.json`` and ``model.safetensors``; the default is downloaded from the hub.
+        score_threshold: detections with a lower score are dropped.
         classes: names to keep.
         offline: never use the network.
 
     Raises:
-        WeightsError: no such folder, damaged, another network, or not to be had.
+        WeightsError: the weights are missing, damaged, of another network, or not available.
     """
 
     def __init__(self, settings: DetectorSettings, *, variant: str) -> None:
@@ -110,7 +110,7 @@ def _load(folder: Path, variant: str) -> PreTrainedModel:
 
 
 def _from_hub(repository: str, *, offline: bool) -> Path:
-    """The hub's usual cache (``HF_HOME``); fetched if it is not there."""
+    """Return the file in the hub's usual cache (``HF_HOME``); download it if it is missing."""
     by_hand = f"Download it: hf download {repository} {' '.join(_FILES)}, or set --detector-weights FOLDER."
     try:
         return Path(snapshot_download(repository, allow_patterns=list(_FILES), local_files_only=offline))
@@ -123,7 +123,7 @@ def _from_hub(repository: str, *, offline: bool) -> Path:
 
 
 def _check_blob(path: Path, sha256: str) -> None:
-    """In the hub's cache a large file is a link to a file named by its SHA-256."""
+    """Verify a file: in the hub's cache, a large file is a link to a file named by its SHA-256."""
     name = path.resolve().name
     if re.fullmatch(r"[0-9a-f]{64}", name) and name != sha256:
         raise WeightsError(

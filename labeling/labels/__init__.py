@@ -1,1 +1,1 @@
-"""From videos to a dataset: `label_videos` reads from top to bottom as the work goes."""
+"""Make datasets from videos; start reading at `label_videos`."""

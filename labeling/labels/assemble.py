@@ -1,4 +1,4 @@
-"""From every frame's raw importance to a dataset folder that appears whole or not at all."""
+"""Assemble a dataset folder from the raw importance of all frames. The folder appears complete or not at all."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def assemble_dataset(
     fingerprint: str,
     calibration: Manifest | None = None,
 ) -> None:
-    """Normalize, quantize, write every file into the work folder, then rename that to ``options.out``."""
+    """Normalize, quantize, write every file into the work folder, then rename it to ``options.out``."""
     videos = {video.video_id: _load(video.video_id, video.splits, work) for video in job.videos}
     knots = {"dataset": calibration.calibrations["dataset"].knots()} if calibration else _fit(videos, options)
     histograms = {split: np.zeros(options.levels, np.int64) for split in SPLITS}
@@ -173,7 +173,7 @@ def _manifest(
 
 
 def _report(manifest: Manifest, videos: dict[str, VideoImportance], options: LabelOptions) -> None:
-    """Print a summary, and warn of uninformative labels."""
+    """Print a summary, and warn about uninformative labels."""
     print(f"wrote {options.out}")
     for split, record in manifest.splits.items():
         pixels = max(1, sum(record.level_histogram))

@@ -9,7 +9,7 @@ from labeling.dataset.manifest import MANIFEST_NAME, Manifest, ModelRecord, read
 from labeling.labels.compatibility import require_same_kind
 from labeling.labels.options import LabelOptions
 
-# Determines the unit of raw importance.
+# Options that determine the unit of raw importance.
 _SCALE_OPTIONS = (
     "scale",
     "interpolation",
@@ -24,16 +24,16 @@ _SCALE_OPTIONS = (
 
 
 def read_calibration(path: Path, options: LabelOptions, models: tuple[ModelRecord, ModelRecord]) -> Manifest:
-    """The manifest of the dataset whose scale is to be used.
+    """Read the manifest of the dataset whose scale is used.
 
     Args:
         path: a dataset folder or its manifest.json.
-        options: of the labeling that is to be on that scale.
-        models: its detector and upscaler.
+        options: options of the new labels.
+        models: detector and upscaler of the new labels.
 
     Raises:
-        DatasetError: no such dataset.
-        OptionError: that scale is not over a dataset, or its raw importances are of another kind.
+        DatasetError: the dataset does not exist.
+        OptionError: the scale does not cover the whole dataset, or its raw importance is of another kind.
     """
     manifest = read_manifest(path.parent if path.name == MANIFEST_NAME else path)
     if manifest.scope != "dataset":

@@ -1,4 +1,4 @@
-"""Which parts of which videos are for what: by shares, by hand on the command line, or by a list file."""
+"""Select parts of videos and their splits: by shares, by hand on the command line, or by a list file."""
 
 from __future__ import annotations
 
@@ -47,18 +47,18 @@ _ENTRIES = TypeAdapter(Annotated[list[_Entry], Field(min_length=1)])
 
 
 def span_of(clips: Sequence[Clip]) -> FrameSelection:
-    """From the first of some parts of a video to the last, every frame."""
+    """Range of frames from the first part of a video to the last."""
     stops = [clip.selection.stop_seconds for clip in clips]
     last = None if None in stops else max(stop for stop in stops if stop is not None)
     return FrameSelection(min(clip.selection.start_seconds for clip in clips), last)
 
 
 def clips_of(options: LabelOptions) -> list[Clip]:
-    """All parts of videos that a command names, in the order of their first mention.
+    """All parts of videos named in a command, in order of their first mention.
 
     Raises:
         InputError: the list file cannot be read.
-        OptionError: it breaks a rule, or videos with and without a split are mixed.
+        OptionError: the list file is invalid, or videos with and without a split are mixed.
     """
     usual = FrameSelection(options.start_seconds, options.stop_seconds, options.every)
     clips = [Clip(path, None, usual) for path in options.videos]
@@ -76,7 +76,7 @@ def clips_of(options: LabelOptions) -> list[Clip]:
 
 
 def _listed(file: Path, usual: FrameSelection) -> list[Clip]:
-    """The entries of a list file; missing values are those of all videos."""
+    """Read the entries of a list file; missing values are taken from the command's options."""
     try:
         with file.open("rb") as stream:
             text = stream.read(_MOST_BYTES + 1)

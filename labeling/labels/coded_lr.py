@@ -1,4 +1,4 @@
-"""Low-resolution frames as a camera sends them: the reduced video is encoded once, as a video, and decoded again."""
+"""Low-resolution frames with coding artifacts, as from a camera: the reduced video is encoded and decoded again."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ def encode_lr(
     codec: LrCodec,
     path: Path,
 ) -> LrStream:
-    """Encode every frame of a video between start and stop at low resolution, unless that was done before.
+    """Encode every frame of a video between start and stop at low resolution, unless the file exists.
 
     Args:
-        info: the video.
-        size: of the low-resolution frame.
-        selection: from where to where; every frame between is encoded.
+        info: record of the video.
+        size: size of the low-resolution frame.
+        selection: start and stop; every frame in between is encoded.
         reading: how the video is read.
         reduction: how frames are reduced.
         codec: how they are encoded.
-        path: the file to write; it appears whole. One thread encodes: equal frames make equal bytes.
+        path: the file to write, atomically. Encoding uses one thread: equal frames give equal bytes.
 
     Raises:
-        OutputError: it cannot be written.
+        OutputError: the file cannot be written.
     """
     indices = [n for n, seconds in enumerate(info.seconds) if n not in info.unusable and selection.takes(n, seconds)]
     if not path.exists():

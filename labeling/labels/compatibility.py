@@ -1,4 +1,4 @@
-"""In what does an earlier dataset differ from the one that is to be made?"""
+"""Compare an existing dataset with the one to be made."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ def require_same_kind(
     """Raise OptionError at the first difference.
 
     Args:
-        manifest: of the earlier dataset.
-        options: of the new labels.
+        manifest: manifest of the existing dataset.
+        options: options of the new labels.
         models: their detector and upscaler.
-        names: the options that must be equal; one that the manifest lacks had its default.
-        more: what else must be equal, by name: here, and there.
-        named: how the user named the dataset, for the message.
-        hint: what to do.
+        names: options that must be equal; an option missing in the manifest has its default.
+        more: other values that must be equal, by name: the new one and the existing one.
+        named: path of the dataset as given by the user, for the message.
+        hint: hint for the message.
     """
     pairs: dict[str, tuple[object, object]] = {
         name: (getattr(options, name), manifest.options.get(name, _DEFAULTS[name])) for name in names
@@ -45,17 +45,17 @@ def require_same_kind(
 
 
 def differing_options(manifest: Manifest, values: Mapping[str, object]) -> list[str]:
-    """Names of the options whose values (by name) are not those of an earlier dataset."""
+    """Names of the options whose values (by name) differ from those of an existing dataset."""
     here = BEFORE | dict(values)
     return [name for name, value in here.items() if _plain(value) != manifest.options.get(name, _DEFAULTS[name])]
 
 
 def is_complete(options: LabelOptions, fingerprint: str) -> bool:
-    """Whether the output is already this job's; prints a message.
+    """Whether the output of this job exists already; prints a message.
 
     Raises:
-        OptionError: it is another job's and --overwrite was not given.
-        OutputError: it is not a dataset.
+        OptionError: the output is of another job and --overwrite is not given.
+        OutputError: the output is not a dataset.
     """
     if not options.out.exists() or (options.out.is_dir() and not any(options.out.iterdir())):
         return False
@@ -78,5 +78,5 @@ def is_complete(options: LabelOptions, fingerprint: str) -> bool:
 
 
 def _plain(value: object) -> object:
-    """Tuples as JSON keeps them."""
+    """Convert tuples to lists, as JSON does."""
     return list(value) if isinstance(value, tuple) else value

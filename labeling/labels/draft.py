@@ -26,34 +26,34 @@ class WorkFolder:
 
     @classmethod
     def for_output(cls, out: Path, fingerprint: str) -> WorkFolder:
-        """Where work on `out` is kept."""
+        """Return the work folder for `out`."""
         out = out.resolve()
         return cls(out.parent / f".{out.name}.partial-{fingerprint[:12]}")
 
     def unfinished_others(self) -> list[Path]:
-        """Work folders of other jobs with the same output."""
+        """Find work folders of other jobs with the same output."""
         prefix = self.root.name.rsplit("-", 1)[0]
         return sorted(path for path in self.root.parent.glob(f"{glob.escape(prefix)}-*") if path != self.root)
 
     @property
     def dataset(self) -> Path:
-        """The dataset in the making."""
+        """Folder of the unfinished dataset."""
         return self.root / "dataset"
 
     def frame_file(self, video_id: str, index: int) -> Path:
-        """Where the importance of one frame is kept; written last, so its presence means the frame is done."""
+        """File of the importance of one frame. It is written last, so the frame is done if it exists."""
         return self.root / "frames" / video_id / f"{index:06d}.npz"
 
     def coded_file(self, video_id: str) -> Path:
-        """Where the coded low-resolution video is kept, if there is to be one."""
+        """File of the coded low-resolution video, if any."""
         return self.root / "coded" / f"{video_id}.mkv"
 
     def store_image(self, video_id: str, index: int, image: NDArray[np.uint8]) -> None:
-        """Keep the LR frame."""
+        """Store the LR frame."""
         write_image(self.dataset / image_name(video_id, index), Image.fromarray(image))
 
     def store_frame(self, video_id: str, index: int, importance: NDArray[np.float32], num_detections: int) -> None:
-        """Keep the raw importance."""
+        """Store the raw importance."""
         write_npz(self.frame_file(video_id, index), importance=importance, num_detections=np.array(num_detections))
 
     @contextmanager
@@ -61,7 +61,7 @@ class WorkFolder:
         """Prevent a second process from working on the same job, or the same part of it.
 
         Raises:
-            OutputError: another process is at work there.
+            OutputError: another process is working on it.
         """
         with ExitStack() as stack:
             stack.enter_context(hold(self.root / "lock", shared=shard is not None))

@@ -1,4 +1,4 @@
-"""Take the raw importance of an earlier dataset: other levels, curves, scopes or splits of it cost seconds."""
+"""Reuse the raw importance of an existing dataset: different levels, curves, scopes or splits then take seconds."""
 
 from __future__ import annotations
 
@@ -25,25 +25,25 @@ def reuse_importance(
     versions: dict[str, str],
     work: WorkFolder,
 ) -> int:
-    """Put what `dataset` holds of the job's frames into its work folder, as if they had been labeled.
+    """Copy the importance of the job's frames from `dataset` into the work folder, as if they had been labeled.
 
     Args:
         dataset: folder of a finished dataset.
-        job: the plan.
-        options: of the new labels.
+        job: the labeling job.
+        options: options of the new labels.
         models: detector and upscaler of the new labels.
-        versions: of the packages here.
-        work: where results are kept.
+        versions: installed package versions.
+        work: work folder of the job.
 
     Returns:
-        How many frames were taken.
+        Number of frames that were copied.
 
     Raises:
-        OptionError: its importance is of another kind.
-        DatasetError: it cannot be read.
+        OptionError: the importance is of another kind.
+        DatasetError: the dataset cannot be read.
     """
     manifest = read_manifest(dataset)
-    # The frames of an encoded video depend on where the video begins.
+    # Frames of an encoded video depend on the start of the video.
     coded: set[str] = set()
     same: dict[str, tuple[object, object]] = {"versions": (versions, manifest.versions)}
     if options.lr_codec:

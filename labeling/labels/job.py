@@ -1,4 +1,4 @@
-"""Plan a labeling job: which videos, which frames, what size, which split. No PyTorch needed."""
+"""Plan a labeling job: videos, frames, sizes and splits. Does not need PyTorch."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from labeling.labels.lr_twin import match_twin
 from labeling.labels.options import LabelOptions
 from labeling.maths.split import SPLITS, SplitName, assign_splits
 
-# Options that do not change a single label.
+# Options that do not affect any label.
 _NOT_PART_OF_THE_JOB = {
     "videos",
     "out",
@@ -31,7 +31,7 @@ _NOT_PART_OF_THE_JOB = {
     "overwrite",
     "detector_weights",
     "upscaler_weights",
-    # What these say is in the records of the detector and the upscaler.
+    # The records of the detector and the upscaler contain these options.
     "class_names",
     "detector_layout",
     "detector_size",
@@ -46,7 +46,7 @@ _NOT_PART_OF_THE_JOB = {
     "preview",
     "damaged",
     "lr",
-    # What these say is in the records of the sources.
+    # The records of the sources contain these options.
     "train",
     "val",
     "test",
@@ -83,17 +83,17 @@ class PlannedVideo:
     """Hash of that file."""
 
     def reading(self, options: LabelOptions) -> ReadOptions:
-        """How its frames are read: the same bytes every time, though it has losses."""
+        """How its frames are read: always the same bytes, even with losses."""
         return replace(reading(options), frame_threads=not self.losses)
 
     @property
     def span(self) -> FrameSelection:
-        """From the first of its parts to the last."""
+        """Range from its first part to its last."""
         return span_of(self.clips)
 
     @property
     def by_hand(self) -> tuple[ClipRecord, ...]:
-        """The parts whose split was given."""
+        """Parts whose split was set by hand."""
         return tuple(
             ClipRecord(
                 split=clip.split,
@@ -106,7 +106,7 @@ class PlannedVideo:
         )
 
     def source_record(self, *, of_one_size: bool = True) -> SourceRecord:
-        """Its entry in the manifest, with its frame size only if videos differ."""
+        """Its entry in the manifest, with a frame size only if the videos' sizes differ."""
         return SourceRecord(
             video_id=self.video_id,
             path=_as_text(str(self.info.path.resolve())),
@@ -129,29 +129,29 @@ class PlannedVideo:
 
 @dataclass(frozen=True)
 class LabelJob:
-    """All that is to be done."""
+    """A planned labeling job."""
 
     videos: tuple[PlannedVideo, ...]
     """In the order they were named. They have one scale, block size and kind of grid."""
 
     @property
     def grids(self) -> list[Grid]:
-        """The different grids of the videos."""
+        """Distinct grids of the videos."""
         return list(dict.fromkeys(video.grid for video in self.videos))
 
     @property
     def grid(self) -> Grid:
-        """The macroblocks of the smallest frame into which those of all videos fit, at its upper left."""
+        """The macroblocks of the smallest frame that can contain the frames of all videos, at its upper left."""
         height_px, width_px = (max(getattr(grid, side) for grid in self.grids) for side in ("height_px", "width_px"))
         return replace(self.grids[0], height_px=height_px, width_px=width_px)
 
     @property
     def num_frames(self) -> int:
-        """Frames to label."""
+        """Number of frames to label."""
         return sum(len(video.splits) for video in self.videos)
 
     def describe(self) -> str:
-        """The plan in a few lines."""
+        """Describe the plan in a few lines."""
         grid, up_to = self.grid, "up to " if len(self.grids) > 1 else ""
         found = {"yes" if video.size.has_reference else "no" for video in self.videos}
         lines = [
@@ -199,12 +199,12 @@ class LabelJob:
 
 
 def _as_text(name: str) -> str:
-    """A path need not be text of any encoding."""
+    """Convert a path to text; paths may be invalid in any encoding."""
     return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def option_values(options: LabelOptions) -> dict[str, object]:
-    """The options that determine the labels, as plain values."""
+    """Options that determine the labels, as plain values."""
     values = {name: value for name, value in asdict(options).items() if name not in _NOT_PART_OF_THE_JOB}
     return {name: value for name, value in values.items() if name not in BEFORE or value != BEFORE[name]}
 
@@ -219,7 +219,7 @@ def plan_job(options: LabelOptions) -> LabelJob:
 
     Raises:
         InputError: a video cannot be used.
-        OptionError: a video is named twice, or no frame is left for a split.
+        OptionError: a video is given twice, or no frame is left for a split.
     """
     paths = _by_path(clips_of(options))
     if options.lr and len(options.lr) != len(paths):
@@ -256,7 +256,7 @@ def plan_job(options: LabelOptions) -> LabelJob:
 
 
 def _by_path(clips: Sequence[Clip]) -> dict[Path, list[Clip]]:
-    """The parts of each video; those of one without splits are named once."""
+    """Group parts by video; a video without splits may be given only once."""
     found: dict[Path, list[Clip]] = {}
     for clip in clips:
         found.setdefault(clip.path, []).append(clip)
@@ -268,7 +268,7 @@ def _by_path(clips: Sequence[Clip]) -> dict[Path, list[Clip]]:
 def _split_frames(
     infos: dict[str, VideoInfo], clips: dict[str, list[Clip]], options: LabelOptions
 ) -> dict[str, dict[int, SplitName]]:
-    """The split of every frame that is labeled."""
+    """Assign every labeled frame to a split."""
     by_hand: dict[str, dict[int, SplitName]] = {}
     by_shares: dict[str, dict[int, Fraction]] = {}
     for name, info in infos.items():
@@ -311,7 +311,7 @@ def _probed(path: Path, selection: FrameSelection, how: ReadOptions, report: Sou
 
 
 def _size_of(info: VideoInfo, twin: VideoInfo | None, options: LabelOptions) -> FrameSize:
-    """Frame size of a video: that of its low-resolution twin, or from the options."""
+    """Frame size of a video: from its low-resolution twin, or from the options."""
     if twin is not None:
         size = FrameSize.of(twin.height_px, twin.width_px, options.scale, info)
     else:
@@ -325,7 +325,7 @@ def _size_of(info: VideoInfo, twin: VideoInfo | None, options: LabelOptions) -> 
 
 
 def _video_ids(paths: Sequence[Path], hashes: Sequence[str]) -> list[str]:
-    """File names reduced to safe characters; where that is ambiguous, with a piece of the hash."""
+    """File names reduced to safe characters, with a part of the hash if ambiguous."""
     plain = [re.sub(r"[^A-Za-z0-9_-]+", "_", path.stem).strip("_-")[:48] or "video" for path in paths]
     return [
         name if plain.count(name) == 1 else f"{name}-{digest[:8]}" for name, digest in zip(plain, hashes, strict=True)

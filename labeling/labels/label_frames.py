@@ -1,4 +1,4 @@
-"""Label wanted frames of one video and keep each as it is done: what every engine runs."""
+"""Label selected frames of one video and store each when it is done; used by every engine."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def label_here(job: LabelJob, part: int, parts: int, labeller: Labeller, work: W
 
 
 def try_one_frame(job: LabelJob, labeller: Labeller) -> str:
-    """Run everything on the first frame to label, forward and backward; returns a summary.
+    """Process the first frame to label, forward and backward, and return a summary.
 
     Raises:
         RegenError: the detector or the upscaler cannot be used.
@@ -62,14 +62,14 @@ def try_one_frame(job: LabelJob, labeller: Labeller) -> str:
 def _pairs(
     video: PlannedVideo, selection: FrameSelection, options: LabelOptions, work: WorkFolder | None
 ) -> Iterator[FramePair]:
-    """The selected frames at both sizes; without a work folder, low-resolution frames are not coded."""
+    """Read the selected frames at both sizes; without a work folder, low-resolution frames are not coded."""
     stream = video.twin if work is None else lr_stream(video, options, work)
     reading = video.reading(options)
     return read_pairs(video.info.path, video.size, selection, reading, reduction=options.reduce, lr_stream=stream)
 
 
 def lr_stream(video: PlannedVideo, options: LabelOptions, work: WorkFolder) -> LrStream | None:
-    """Where low-resolution frames are taken from, if they are not the source's reduced; encoded if need be."""
+    """Source of low-resolution frames other than the reduced source, if any; encoded if needed."""
     if not options.lr_codec:
         return video.twin
     codec, path = LrCodec.parse(options.lr_codec), work.coded_file(video.video_id)
@@ -78,7 +78,7 @@ def lr_stream(video: PlannedVideo, options: LabelOptions, work: WorkFolder) -> L
 
 
 def missing_frames(video: PlannedVideo, wanted: set[int], work: WorkFolder) -> set[int]:
-    """Which of the wanted frames are not done yet."""
+    """Selected frames that are not done yet."""
     return {index for index in wanted if not work.frame_file(video.video_id, index).exists()}
 
 
@@ -89,17 +89,17 @@ def label_frames(
     work: WorkFolder,
     knots: Knots | None = None,
 ) -> Iterator[int]:
-    """Label frames, yielding the index of each when its importance is on disk.
+    """Label frames; yields the index of each frame when its importance is on disk.
 
     Args:
         video: the video.
         missing: indices of the frames to label.
-        labeller: the networks.
-        work: where results are kept.
-        knots: the scale of the labels for previews, if it is known beforehand.
+        labeller: the loaded networks.
+        work: work folder for the results.
+        knots: scale of the labels for previews, if known in advance.
 
     Raises:
-        InputError: the file ends, or breaks, before the last of them.
+        InputError: the file ends or is damaged before the last of the frames.
     """
     left = set(missing)
     every = labeller.options.preview
@@ -124,7 +124,7 @@ def label_frames(
 
 
 def preview_folder(out: Path) -> Path:
-    """Folder for previews of a dataset, next to it."""
+    """Folder for previews, next to the dataset."""
     return out.with_name(f"{out.resolve().name}-preview")
 
 

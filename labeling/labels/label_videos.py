@@ -1,4 +1,4 @@
-"""Label videos: compute every frame's importance, keep each as it is done, then assemble the dataset at once."""
+"""Label videos: compute and store the importance of each frame, then assemble the dataset."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ def label_videos(options: LabelOptions) -> None:
     """Make the dataset ``options.out``, resuming unfinished work of the same job.
 
     Raises:
-        RegenError: bad options, videos, weights, or an output folder that is in use.
+        RegenError: invalid options, videos or weights, or an output folder that is in use.
     """
     if options.lr_codec:
-        LrCodec.parse(options.lr_codec)  # refuses what cannot be, before anything is read
+        LrCodec.parse(options.lr_codec)  # rejects invalid options before anything is read
     job = plan_job(options)
     print(job.describe())
     from labeling.labels.labeller import make_labeller
@@ -54,7 +54,7 @@ def label_videos(options: LabelOptions) -> None:
     fingerprint = job.fingerprint(options, models, versions, calibration)
     work = WorkFolder.for_output(options.out, fingerprint)
     if is_complete(options, fingerprint):
-        if work.root.exists():  # left over: the last run was killed after its last step
+        if work.root.exists():  # left by a run that was killed after its last step
             with suppress(OutputError), hold(work.root / "lock"):
                 clear(work.root)
         return
@@ -62,8 +62,8 @@ def label_videos(options: LabelOptions) -> None:
         print(f"note: {other} contains unfinished work with other options, videos or weights")
     part, parts = parse_shard(options.shard)
     with work.locked(options.shard):
-        if is_complete(options, fingerprint):  # by a process that ended just now
-            if options.shard is None:  # otherwise other parts may still be running
+        if is_complete(options, fingerprint):  # finished by another process just now
+            if options.shard is None:  # otherwise, other parts may still be running
                 clear(work.root)
             return
         if options.importance_from:

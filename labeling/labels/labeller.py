@@ -1,4 +1,4 @@
-"""One frame -> the raw importance of its macroblocks, by the networks and choices that the options name."""
+"""Compute the raw importance of a frame's macroblocks with the networks and settings from the options."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _LEAST_SCORE = 1e-4
 
 @dataclass(frozen=True)
 class Labeller:
-    """The two networks and the choices that turn a frame into block importance."""
+    """The two networks and the settings that turn a frame into block importance."""
 
     detector: Detector
     """Whose accuracy counts."""
@@ -37,11 +37,11 @@ class Labeller:
     """Where tensors live."""
 
     def label(self, pair: FramePair, *, always_differentiate: bool = False) -> tuple[NDArray[np.float32], int]:
-        """(rows, cols) raw importance of one frame, and the number of detections on its interpolated frame.
+        """Compute (rows, cols) raw importance of one frame, and count detections on its interpolated frame.
 
         Args:
             pair: the frame.
-            always_differentiate: differentiate candidates of any score if nothing is detected, as a test.
+            always_differentiate: if nothing is detected, differentiate candidates of any score, as a test.
         """
         with autocast(self.device, "float32" if self.options.precision == "float16" else self.options.precision):
             importance, num_detections = self._label(pair)
@@ -59,7 +59,7 @@ class Labeller:
         interpolated = interpolate(lr, options.scale, options.interpolation)
         if options.objective == "scores" and options.variant != "path":
             gradient, num_detections = accuracy_gradient(SumOfScores(self.detector), interpolated)
-            if num_detections == 0:  # nothing to enhance for
+            if num_detections == 0:  # no object, so nothing to enhance
                 return np.zeros((grid.rows, grid.cols), np.float32), 0
             sr = interpolated if options.variant == "gradient" else self._enhance(lr, true)
         else:
@@ -81,7 +81,7 @@ class Labeller:
 
 
 def make_accuracy(objective: Objective, detector: Detector, right_frame: Tensor) -> Accuracy:
-    """The accuracy to differentiate; the detections on `right_frame` (1, 3, H, W) are what should be found."""
+    """Make the accuracy to differentiate; its reference is the detections on `right_frame` (1, 3, H, W)."""
     if objective == "scores":
         return SumOfScores(detector)
     with torch.no_grad():
@@ -90,13 +90,13 @@ def make_accuracy(objective: Objective, detector: Detector, right_frame: Tensor)
 
 
 def make_labeller(options: LabelOptions) -> Labeller:
-    """Load the detector and the upscaler that the options name.
+    """Load the detector and the upscaler from the options.
 
     Raises:
-        RegenError: an unknown name, bad weights, or no such device.
+        RegenError: unknown name, invalid weights, or missing device.
     """
     device = pick_device(options.device)
     detector, upscaler = load_networks(options)
-    if options.sr_cache and upscaler.weights_sha256:  # interpolation is quicker than a disk
+    if options.sr_cache and upscaler.weights_sha256:  # interpolation is faster than a disk
         upscaler = CachedUpscaler(upscaler, options.sr_cache, options.precision)
     return Labeller(detector, upscaler, options, device)

@@ -1,4 +1,4 @@
-"""A recorded low-resolution twin of a high-resolution video: which of its frames belongs to which."""
+"""Match the frames of a recorded low-resolution twin with those of the high-resolution video."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ _CLEARLY_BETTER = 0.8
 
 
 def match_twin(video: VideoInfo, twin: VideoInfo, wanted: list[int]) -> LrStream:
-    """Pair frames by their time since the first frame, and check by what they show that this is right.
+    """Pair frames by their time since the first frame, and verify the pairs by their content.
 
     Args:
-        video: the high-resolution video.
+        video: high-resolution video.
         twin: the low-resolution one.
-        wanted: indices of the frames that are needed.
+        wanted: indices of the needed frames.
 
     Raises:
-        InputError: another shape, frames without a partner, or pictures that belong together at another offset.
+        InputError: the aspect ratio differs, frames have no partner, or the content matches at another offset.
     """
     if not same_shape((video.height_px, video.width_px), (twin.height_px, twin.width_px)):
         raise InputError(

@@ -1,4 +1,4 @@
-"""The options of the labeling command: its flags, its help, and a part of the manifest."""
+"""Options of the labeling command, from which its flags, its help and a part of the manifest derive."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class LabelOptions(NetworkOptions):
     """See ``python labeling/make_labels.py --help``.
 
     Raises:
-        OptionError: a value breaks its rule.
+        OptionError: a value is invalid.
     """
 
     videos: Annotated[tuple[Path, ...], tyro.conf.Positional] = ()
@@ -129,15 +129,15 @@ class LabelOptions(NetworkOptions):
             )
 
     def make_grid(self, height_px: int, width_px: int) -> Grid:
-        """The macroblocks of an LR frame of some size."""
+        """Make the grid of macroblocks of an LR frame."""
         return Grid(height_px, width_px, self.scale, self.block_px, self.grid)
 
 
 def parse_shard(shard: str | None) -> tuple[int, int]:
-    """``"2/8"`` -> (2, 8); None is the whole, (1, 1).
+    """Parse ``"2/8"`` -> (2, 8); None means everything, (1, 1).
 
     Raises:
-        OptionError: not of that form, or not 1 <= I <= N.
+        OptionError: the text is not of that form, or not 1 <= I <= N.
     """
     match = re.fullmatch(r"(\d{1,6})/(\d{1,6})", shard or "1/1")
     part, parts = (int(match[1]), int(match[2])) if match else (0, 0)

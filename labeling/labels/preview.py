@@ -1,4 +1,4 @@
-"""Pictures of labels in the making: the frame, the importance over it, and the levels, side by side."""
+"""Previews of labels: the frame, an overlay of its importance, and the levels, side by side."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ def preview(
     caption: str,
     knots: Knots | None = None,
 ) -> Image.Image:
-    """One picture of three panels under a caption.
+    """Draw a picture of three panels below a caption.
 
     Args:
         lr: (H, W, 3) uint8 RGB, the LR frame.
         importance: (rows, cols) raw importance.
-        options: number of levels, curve and macroblocks.
-        caption: what frame it is.
-        knots: the scale of the labels; without it (it is known when all frames are labeled) the frame's own.
+        options: define the number of levels, the curve and the macroblocks.
+        caption: identifies the frame.
+        knots: scale of the labels; None (before all frames are labeled) uses the frame's own scale.
     """
     grid = options.make_grid(*lr.shape[:2])
     value = normalise(importance, knots or fit_knots(importance, options.curve))

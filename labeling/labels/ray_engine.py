@@ -1,7 +1,7 @@
-"""Label on a Ray cluster: short runs of frames are its tasks.
+"""Label on a Ray cluster. Each task is a short run of frames.
 
-Ray schedules them, and gives those of a lost worker to another, which finds the frames that were done on the file
-system that all machines share.
+Ray schedules the tasks and reassigns those of a lost worker; the new worker finds completed frames on the file
+system shared by all machines.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ def label_on_ray(job: LabelJob, options: LabelOptions, work: WorkFolder) -> None
     """Label every frame that is not done yet.
 
     Raises:
-        OptionError: Ray is not installed, or there is no such cluster.
+        OptionError: Ray is not installed, or the cluster does not exist.
         RegenError: a worker's error.
     """
     import torch
 
     with connected(options.ray_address) as ray:
-        threads = torch.get_num_threads()  # as in the local engine: sums depend on it
+        threads = torch.get_num_threads()  # as in the local engine, since sums depend on it
         resources = ray.cluster_resources()
         cpus = min(threads, int(resources.get("CPU", 1)))
         gpus = 1 if options.device != "cpu" and resources.get("GPU") else 0
@@ -46,7 +46,7 @@ def label_on_ray(job: LabelJob, options: LabelOptions, work: WorkFolder) -> None
         length = max(LEAST_FRAMES_A_TASK, -(-left * cpus // (int(resources.get("CPU", 1)) * TASKS_A_WORKER)))
         for video, frames in missing:
             if frames:
-                lr_stream(video, options, work)  # once, not by every worker
+                lr_stream(video, options, work)  # here, so that not every worker does
         pending = [
             task.remote(shared, _with_absolute_path(video), frames[first : first + length])
             for video, frames in missing
@@ -58,7 +58,7 @@ def label_on_ray(job: LabelJob, options: LabelOptions, work: WorkFolder) -> None
 
 
 def _with_absolute_paths(options: LabelOptions) -> LabelOptions:
-    """Workers run in folders of their own."""
+    """Make paths absolute, since workers run in their own folders."""
     paths = {name: getattr(options, name) for name in ("out", "detector_weights", "upscaler_weights", "sr_cache")}
     return replace(options, **{name: path.resolve() for name, path in paths.items() if path})
 
@@ -69,7 +69,7 @@ def _with_absolute_path(video: PlannedVideo) -> PlannedVideo:
 
 
 def _label_run(shared: tuple[LabelOptions, WorkFolder, int], video: PlannedVideo, frames: list[int]) -> list[int]:
-    """Runs on a worker: label the missing frames, and return the requested ones."""
+    """Label the missing frames, on a worker, and return the requested ones."""
     import torch
 
     options, work, threads = shared
@@ -83,7 +83,7 @@ def _label_run(shared: tuple[LabelOptions, WorkFolder, int], video: PlannedVideo
 
 @cache
 def _labeller(options: LabelOptions) -> Labeller:
-    """The networks, loaded once a worker."""
+    """Load the networks, once per worker."""
     from labeling.labels.labeller import make_labeller
 
     return make_labeller(options)

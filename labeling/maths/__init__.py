@@ -1,1 +1,1 @@
-"""Pure mathematics of labels and their utility: no files, no side effects."""
+"""Mathematics of labels and their utility as pure functions, without files or side effects."""

@@ -23,7 +23,7 @@ F1_SOFTNESS = 0.1
 
 
 class Accuracy(Protocol):
-    """How well a detector does on a frame."""
+    """Accuracy of a detector on a frame."""
 
     def __call__(self, image: Tensor) -> tuple[Tensor, int]:
         """Measure.
@@ -33,7 +33,7 @@ class Accuracy(Protocol):
 
         Returns:
             A scalar, and the number of detections. The scalar is differentiable with respect to `image`, but a
-            constant where nothing is found that a gradient could pass through.
+            constant if there are no detections with a gradient.
         """
         ...
 
@@ -52,9 +52,9 @@ class SumOfScores:
 
 @dataclass(frozen=True)
 class Agreement:
-    """Minus the disagreement with the detections on a better frame (the idea of AccMPEG, MLSys 2022).
+    """Negative disagreement with the detections on a better frame (after AccMPEG, MLSys 2022).
 
-    Of each reference object, by how much its score is off; of each detection that is no reference object, its score.
+    The disagreement is the sum of the score errors of reference objects and the scores of all other detections.
     """
 
     detector: Detector
@@ -74,7 +74,7 @@ class SoftF1:
     """F1 of the detections against those on a better frame, with a soft step in place of the score threshold.
 
     An object counts 1 / (1 + exp(-(score - threshold) / 0.1)). So, unlike in `Agreement`, only scores near the
-    threshold matter, as they do for F1. Half an object that is always found keeps it defined on empty frames.
+    threshold matter, as for F1. A constant half object that is always found keeps it defined on empty frames.
     """
 
     detector: Detector
@@ -114,7 +114,7 @@ def _compare(detector: Detector, image: Tensor, reference: Detections) -> _Compa
     found = detector.detect(image, score_threshold=LOOK_BELOW * threshold)[0]
     partner, is_other = (torch.from_numpy(array).to(image.device) for array in match_candidates(found, reference))
     is_found = partner >= 0
-    # One more score, of nothing, is what the reference objects that are not found have.
+    # Reference objects that are not found get an extra score of 0.
     scores = torch.cat([found.scores, found.scores.new_zeros(1)])[partner]
     others = found.scores[is_other]
     is_detected = found.scores.detach() >= threshold
@@ -122,20 +122,20 @@ def _compare(detector: Detector, image: Tensor, reference: Detections) -> _Compa
 
 
 def _constant_if_empty(value: Tensor, num_candidates: int) -> Tensor:
-    """Skip the backward pass if there is nothing to differentiate."""
+    """Return a constant if there is nothing to differentiate, to skip the backward pass."""
     return value if num_candidates else value.detach()
 
 
 def match_candidates(found: Detections, reference: Detections) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Which candidate is which reference object.
+    """Match candidates with reference objects.
 
     Returns:
         (R,) index of the best candidate of the same class with an IoU of at least 0.5, or -1; and (M,) whether a
-        candidate overlaps no reference object so.
+        candidate overlaps no reference object by as much.
     """
     same = found.classes.cpu().numpy()[:, None] == reference.classes.cpu().numpy()[None, :]
     fits = same & (iou(found.boxes.cpu().numpy(), reference.boxes.cpu().numpy()) >= IOU_THRESHOLD)
     if not fits.size:
         return np.full(fits.shape[1], -1), np.ones(fits.shape[0], bool)
-    # Candidates come best first, so the first that fits is the best.
+    # Candidates are sorted best first, so the first match is the best.
     return np.where(fits.any(axis=0), fits.argmax(axis=0), -1), ~fits.any(axis=1)

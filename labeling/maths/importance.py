@@ -1,4 +1,4 @@
-"""How much each macroblock matters to the detector, by a few forward and backward passes (docs/algorithm.md)."""
+"""Importance of each macroblock to the detector, from a few forward and backward passes (docs/algorithm.md)."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ def accuracy_gradient(accuracy: Accuracy, image: Tensor) -> tuple[Tensor, int]:
     """Gradient of the accuracy with respect to the pixels.
 
     Args:
-        accuracy: of a detector, see `labeling.maths.accuracy`.
+        accuracy: accuracy of a detector, see `labeling.maths.accuracy`.
         image: (1, 3, H, W) float RGB in [0, 1].
 
     Returns:
-        (3, H, W) gradient per unit intensity, and the number of detections. It is zero where nothing is found.
+        (3, H, W) gradient per unit intensity, and the number of detections. The gradient is zero if nothing is found.
 
     Raises:
-        WeightsError: something is found, but by scores that do not depend on the pixels.
+        WeightsError: something is found, but its scores do not depend on the pixels.
     """
     pixels = image.detach().clone().requires_grad_(True)
     value, num_detections = accuracy(pixels)
@@ -44,16 +44,16 @@ def accuracy_gradient(accuracy: Accuracy, image: Tensor) -> tuple[Tensor, int]:
 
 
 def path_gradient(accuracy: Accuracy, start: Tensor, end: Tensor, steps: int) -> tuple[Tensor, int]:
-    """Mean gradient on the straight path between two frames, at the middles of `steps` equal parts.
+    """Mean gradient on the straight path between two frames, at the midpoints of `steps` equal parts.
 
     Its product with ``end - start`` splits the change of the accuracy among the pixels (integrated gradients,
     Sundararajan et al., ICML 2017).
 
     Args:
-        accuracy: of a detector.
+        accuracy: accuracy of a detector.
         start: (1, 3, H, W) the IN frame.
         end: (1, 3, H, W) the SR frame.
-        steps: number of gradients.
+        steps: number of gradients to average.
 
     Returns:
         (3, H, W) mean gradient, and the number of detections at the first point.
@@ -76,11 +76,11 @@ def block_importance(
     ``path``: sum over the block's pixels and channels of g * (SR - IN), with its sign: negative where enhancing harms.
 
     Args:
-        gradient: (3, H, W) of the accuracy, on the SR frame's size; for ``path`` its mean over the path.
+        gradient: (3, H, W) gradient of the accuracy, at SR size; for ``path`` its mean over the path.
         interpolated: (3, H, W) the LR frame enlarged by interpolation, in [0, 1].
-        super_resolved: (3, H, W) its super-resolved twin, in [0, 1].
+        super_resolved: (3, H, W) the LR frame after super-resolution, in [0, 1].
         grid: the blocks; H and W are its frame's size times its scale.
-        variant: which of them.
+        variant: which of these to compute.
         norm: |.| of a pixel is the sum of the channels' magnitudes (1) or their Euclidean length (2).
 
     Returns:

@@ -1,6 +1,6 @@
 """Raw importance -> [0, 1] -> importance levels (docs/algorithm.md, "Levels").
 
-A normalization is a monotone function, linear between knots, so that it can be stored, inverted and used on new video.
+A normalization is a monotone function, linear between knots: it can be stored, inverted and applied to new video.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ CLIP_PERCENTILE = 99.5
 
 
 def fit_knots(importance: NDArray[Any], curve: Curve) -> Knots:
-    """The normalization that suits these importances.
+    """Fit a normalization to raw importance.
 
     ``linear``: minimum to maximum. ``clipped``: minimum to the 99.5th percentile. ``log``: log(1 + x / median).
     ``quantile``: the rank among the positive importances; zero stays 0.
 
     Args:
         importance: any shape, finite. Negative values (enhancement would harm) count as 0.
-        curve: which function.
+        curve: kind of function.
     """
     values = np.maximum(np.asarray(importance, np.float64).ravel(), 0.0)
     positive = values[values > 0]
@@ -47,7 +47,7 @@ def fit_knots(importance: NDArray[Any], curve: Curve) -> Knots:
 
 
 def normalise(importance: NDArray[Any], knots: Knots) -> Floats:
-    """Raw importance -> [0, 1]; what lies outside the knots is clipped."""
+    """Raw importance -> [0, 1]; values outside the knots are clipped."""
     value: Floats = np.interp(importance, knots[0], knots[1])
     return value
 
@@ -59,12 +59,12 @@ def to_levels(value: NDArray[Any], num_levels: int) -> NDArray[np.uint8]:
 
 
 def level_edges(knots: Knots, num_levels: int) -> Floats:
-    """(num_levels + 1,) raw importances at the borders of the levels."""
+    """(num_levels + 1,) raw importance at the boundaries of the levels."""
     raw, value = _strictly_increasing(knots[1], knots[0])[::-1]
     return np.interp(np.linspace(0.0, 1.0, num_levels + 1), value, raw)
 
 
 def _strictly_increasing(x: Floats, y: Floats) -> Knots:
-    """Of points with equal x keep the last."""
+    """Of points with equal x, keep the last."""
     keep = np.append(np.diff(x) > 0, True)
     return x[keep], y[keep]

@@ -1,4 +1,4 @@
-"""Spearman's rank correlation, where one side may be constant."""
+"""Spearman's rank correlation that supports constant arrays."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from scipy.stats import rankdata
 
 
 def rank_correlation(first: NDArray[np.floating], second: NDArray[np.floating]) -> float:
-    """Spearman's rank correlation of two arrays of one size; nan if either is the same everywhere."""
+    """Spearman's rank correlation of two arrays of one size; nan if either is constant."""
     ranks = [rankdata(values.ravel()) for values in (first, second)]
     if any(values.min() == values.max() for values in ranks):
         return math.nan
@@ -19,6 +19,6 @@ def rank_correlation(first: NDArray[np.floating], second: NDArray[np.floating]) 
 
 
 def known_mean(values: Iterable[float]) -> float:
-    """Mean of those that are not nan; nan if there are none."""
+    """Mean of the values that are not nan; nan if there are none."""
     known = [value for value in values if not math.isnan(value)]
     return float(np.mean(known)) if known else math.nan

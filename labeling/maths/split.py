@@ -1,4 +1,4 @@
-"""Which frames train, which choose and which test: by video, or by contiguous segments of a video with gaps."""
+"""Split frames into train, val and test: by video, or by contiguous segments of a video with gaps."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ Ratios = tuple[float, float, float]
 
 
 def check_ratios(ratios: Ratios) -> None:
-    """Raise OptionError unless the shares are not negative and sum to 1."""
-    if not (min(ratios) >= 0 and abs(sum(ratios) - 1) <= 1e-6):  # so that NaN is refused too
+    """Raise OptionError unless the shares are nonnegative and sum to 1."""
+    if not (min(ratios) >= 0 and abs(sum(ratios) - 1) <= 1e-6):  # in this form, NaN is refused, too
         raise OptionError(
             f"split={ratios} must be three shares, none negative, that sum to 1", hint="Try 0.6 0.2 0.2, or 0 0 1."
         )
@@ -28,18 +28,18 @@ def check_ratios(ratios: Ratios) -> None:
 def assign_splits(
     times: Mapping[str, Sequence[Fraction]], ratios: Ratios, gap_seconds: float
 ) -> dict[str, list[SplitName | None]]:
-    """Assign each frame of each video.
+    """Assign each frame of each video to a split.
 
-    Videos are kept whole if there is at least one for each split that has a share; else each is cut into contiguous
+    Videos are kept whole if there is at least one for each split with a share; otherwise each is cut into contiguous
     segments.
 
     Args:
         times: video_id -> presentation times of its frames, increasing.
         ratios: shares of the frames.
-        gap_seconds: frames nearer than half of this to a cut belong to no split (None).
+        gap_seconds: frames within half of this from a cut belong to no split (None).
 
     Raises:
-        OptionError: bad shares, or a split would have no frame.
+        OptionError: the shares are invalid, or a split would have no frame.
     """
     check_ratios(ratios)
     if len(times) >= sum(ratio > 0 for ratio in ratios):
@@ -49,7 +49,7 @@ def assign_splits(
 
 
 def _assign_videos(num_frames: Mapping[str, int], ratios: Ratios) -> dict[str, SplitName]:
-    """Give each video, longest first, to the split that lacks the most frames; none with a share stays empty."""
+    """Assign each video, longest first, to the split that lacks the most frames; no split with a share stays empty."""
     total = sum(num_frames.values())
     lacking = {split: ratio * total for split, ratio in zip(SPLITS, ratios, strict=True) if ratio}
     assigned: dict[str, SplitName] = {}
@@ -84,6 +84,6 @@ def _cut_time(times: Sequence[Fraction], cut: int) -> Fraction:
 
 
 def evenly_spaced(items: Sequence[Item], most: int) -> list[Item]:
-    """At most `most` of the items, evenly from the first to the last, in order."""
+    """Select at most `most` items, evenly spaced from the first to the last, in order."""
     picks = np.unique(np.linspace(0, len(items) - 1, min(most, len(items))).round().astype(int))
     return [items[pick] for pick in picks]

@@ -12,7 +12,7 @@ LEAST_GAIN = 0.005
 
 
 def recovery(f1_k: float, f1_none: float, f1_all: float) -> float | None:
-    """(F1_k - F1_0) / (F1_100 - F1_0); None where enhancing everything gains less than `LEAST_GAIN`."""
+    """(F1_k - F1_0) / (F1_100 - F1_0); None if enhancing everything gains less than `LEAST_GAIN`."""
     gain = f1_all - f1_none
     return (f1_k - f1_none) / gain if gain >= LEAST_GAIN else None
 

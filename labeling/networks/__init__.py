@@ -1,1 +1,1 @@
-"""Load the detector and the upscaler that options name, and choose the device they run on."""
+"""Load the detector and the upscaler named in the options, and choose their device."""

@@ -1,4 +1,4 @@
-"""Labeling's detectors, called with arrays as deployment calls its own."""
+"""Adapter of labeling's detectors to deployment's interface, which uses arrays."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ TORCH_SUFFIXES = (".pt", ".ts", ".pt2")
 
 
 class ArrayDetector:
-    """A detector on PyTorch that takes frames as they come; see `AnyDetector`.
+    """A PyTorch detector that takes frames as arrays; see `AnyDetector`.
 
     Args:
-        detector: labeling's.
+        detector: a detector of labeling.
         size: height and width to which callers enlarge frames; None leaves them as they are.
     """
 
@@ -44,20 +44,20 @@ class ArrayDetector:
         return Detections(boxes, scores.astype(np.float32), classes, self.class_names)
 
     def size_for(self, frame: Size) -> Size:
-        """The frame's own, or the one it was made for."""
+        """Size of the frame for the detector: the frame's own, or the detector's fixed size."""
         return self._size or frame
 
     def zoom(self, frame: Size) -> float:
-        """The detector's internal preparation is not visible here."""
+        """Always the same, since the detector's internal preparation is not visible here."""
         height, width = self.size_for(frame)
         return min(height / frame[0], width / frame[1])
 
 
 def open_any_detector(options: WorthOptions, size: Size | None, least_score: float) -> AnyDetector:
-    """An ONNX file without PyTorch; a TorchScript or torch.export file, or a name, with it.
+    """Open an ONNX file (without PyTorch), or a TorchScript or torch.export file or a name (with PyTorch).
 
     Raises:
-        RegenError: it cannot be used.
+        RegenError: the detector cannot be used.
     """
     path = options.detector
     if path.suffix == ".onnx" or (path.is_file() and path.suffix not in TORCH_SUFFIXES):

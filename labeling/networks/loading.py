@@ -1,4 +1,4 @@
-"""The detector and the upscaler that options name."""
+"""Load the detector and the upscaler named in options or in a manifest."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def load_networks(options: NetworkOptions) -> tuple[Detector, Upscaler]:
 
 
 def recorded_detector(record: ModelRecord, weights: Path | None, *, offline: bool) -> Detector:
-    """The detector that a manifest names, made as it was.
+    """Load the detector named in a manifest, with the same settings.
 
     Raises:
         WeightsError: the weights are not those that made the labels.
@@ -67,7 +67,7 @@ def recorded_detector(record: ModelRecord, weights: Path | None, *, offline: boo
 
 
 def recorded_upscaler(record: ModelRecord, weights: Path | None, scale: int) -> Upscaler:
-    """The upscaler that a manifest names, made as it was.
+    """Load the upscaler named in a manifest, with the same settings.
 
     Raises:
         WeightsError: the weights are not those that made the labels.
@@ -79,7 +79,7 @@ def recorded_upscaler(record: ModelRecord, weights: Path | None, scale: int) -> 
 
 
 def require_weights(kind: str, weights_sha256: str, record: ModelRecord) -> None:
-    """Raise WeightsError unless these are the weights that made the labels."""
+    """Raise WeightsError unless these weights made the labels."""
     if weights_sha256 != record.weights_sha256:
         raise WeightsError(
             f"the {kind}'s weights are not those that made the labels", hint=f"Use the same --{kind}-weights."
@@ -87,7 +87,7 @@ def require_weights(kind: str, weights_sha256: str, record: ModelRecord) -> None
 
 
 def model_records(detector: Detector, upscaler: Upscaler) -> tuple[ModelRecord, ModelRecord]:
-    """The manifest's records of the detector and the upscaler."""
+    """Make the manifest's records of the detector and the upscaler."""
     settings = {"score_threshold": detector.score_threshold, "classes": detector.classes, **detector.record}
     enlarging = {"scale": upscaler.scale, **upscaler.record}
     return (

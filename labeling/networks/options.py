@@ -1,4 +1,4 @@
-"""The options that name a detector and an upscaler, for every command that loads them."""
+"""Options for the detector and the upscaler, shared by every command that loads them."""
 
 from __future__ import annotations
 

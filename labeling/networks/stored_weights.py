@@ -1,4 +1,4 @@
-"""Weight files that are on this machine, found by their hash."""
+"""Find weight files on this machine by hash."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ EMBEDDED = Path(__file__).parents[1] / "upscalers" / "weights"
 
 
 def find_weights(sha256: str, folders: Sequence[Path]) -> Path | None:
-    """The file with that hash in one of the folders or below, embedded, or in this project's cache; None otherwise.
+    """Find the file with that hash in the folders, among included files, or in the project cache; None if missing.
 
     Raises:
-        InputError: a folder is not there.
+        InputError: a folder does not exist.
     """
     if not sha256:
         return None
@@ -39,6 +39,6 @@ def find_weights(sha256: str, folders: Sequence[Path]) -> Path | None:
 
 
 def _whole(path: Path) -> Path:
-    """The file to load; for a TensorFlow.js model, the graph next to its weights."""
+    """The file to load: for a TensorFlow.js model, the graph next to its weights."""
     graph = path.with_suffix(".json")
     return graph if path.suffix == ".bin" and graph.is_file() else path

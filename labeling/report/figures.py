@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from labeling.dataset.manifest import Manifest
 from labeling.utility.record import UtilityCurve, UtilityReport
 
-# Text stays text, and the same input gives the same bytes.
+# Keep text as text, and make the output reproducible.
 mpl.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "regen", "font.size": 10})
 
 _BASELINE_STYLES = {
@@ -34,7 +34,7 @@ _LABEL_STYLES = {"importance": ("#000000", "-"), "label": ("#475569", "-.")}
 
 
 def colours_by_method(methods: Sequence[str]) -> dict[str, str]:
-    """One color a method, for all figures of a page: those of baselines and labels are always the same."""
+    """Assign a color to each method for all figures of a page; baselines and labels always have the same."""
     fixed = {name: style[0] for name, style in {**_BASELINE_STYLES, **_LABEL_STYLES}.items()}
     others = [name for name in dict.fromkeys(methods) if name not in fixed]
     return fixed | {name: _MORE_COLOURS[number % len(_MORE_COLOURS)] for number, name in enumerate(others)}
@@ -56,7 +56,7 @@ def level_histogram(manifest: Manifest) -> str:
 
 
 def video_histograms(shares: dict[str, NDArray[np.float64]]) -> str:
-    """Share of the blocks at each level, a row a video.
+    """Share of the blocks at each level, one row per video.
 
     Args:
         shares: by video, (levels,) from 0 to 1.
@@ -71,7 +71,7 @@ def video_histograms(shares: dict[str, NDArray[np.float64]]) -> str:
 
 
 def utility_curves(utility: UtilityReport, reference: Literal["true", "sr"]) -> str:
-    """F1 against the share of blocks enhanced, one line a method; bands are 95 % intervals of label and models."""
+    """F1 by share of enhanced blocks, one line per method; bands are 95 % intervals of label and models."""
     figure = Figure(figsize=(8, 4.6), layout="constrained")
     axes = figure.subplots()
     colours = colours_by_method([curve.method for curve in utility.curves])
@@ -93,7 +93,7 @@ def plain_curves(
     y_label: str,
     colours: Mapping[str, str] | None = None,
 ) -> str:
-    """Lines by name over common abscissae; `colours` by name, else one after the other."""
+    """Lines by name over common x values; `colours` by name, otherwise in order."""
     figure = Figure(figsize=(8, 4.2), layout="constrained")
     axes = figure.subplots()
     for name, values in curves.items():
@@ -113,7 +113,7 @@ def points_with_intervals(
 ) -> str:
     """Named points (x, y, low, high) over a logarithmic axis, those that none is better and cheaper than joined.
 
-    `lines` are horizontal, by name. Names stand in the legend, where none covers another.
+    `lines` are horizontal, by name. Names are in the legend, so that they do not overlap.
     """
     figure = Figure(figsize=(8, 4.6), layout="constrained")
     axes = figure.subplots()
@@ -136,7 +136,7 @@ def points_with_intervals(
 
 
 def training_curve(rows: list[dict[str, Any]]) -> str:
-    """Loss by iteration, and what validation measured."""
+    """Loss and validation results by iteration."""
     figure = Figure(figsize=(8, 2.8), layout="constrained")
     axes = figure.subplots()
     losses = np.array([(row["iter"], row["loss"]) for row in rows if row.get("loss") is not None])

@@ -18,9 +18,9 @@ from labeling.utility.record import BoxRecord, DetectionLook, UtilityReport
 def detection_samples(
     utility: UtilityReport, frames: Mapping[FrameKey, LabelledFrame], manifest: Manifest
 ) -> list[dict[str, str]]:
-    """Title, caption and both pictures, as data URIs, of each frame of the dataset that the evaluation kept to look at.
+    """Title, caption and both pictures, as data URIs, of each sample frame of the evaluation.
 
-    The pictures are of the super-resolved size, enlarged from the low-resolution frame; boxes are the evaluation's.
+    The pictures have the super-resolved size, enlarged from the low-resolution frame; boxes are from the evaluation.
     """
     return [
         _sample(look, frames[look.video_id, look.index], manifest)

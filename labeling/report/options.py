@@ -13,7 +13,7 @@ from deploy.core.errors import OptionError
 
 @dataclass(frozen=True)
 class MakeReportOptions:
-    """What goes into the page."""
+    """Options of the page."""
 
     dataset: Annotated[Path, tyro.conf.Positional]
     """Dataset folder made by make_labels.py."""

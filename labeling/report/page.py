@@ -48,7 +48,7 @@ def make_report(options: MakeReportOptions) -> None:
     """Write the page.
 
     Raises:
-        InputError: a file that was named is missing or damaged.
+        InputError: a given file is missing or damaged.
     """
     manifest = read_manifest(options.dataset)
     utility = read_utility(options.utility) if options.utility else None
@@ -127,7 +127,7 @@ def _picture(image: NDArray[np.uint8], alt: str) -> Picture:
 
 
 def _predictions(folder: Path | None, manifest: Manifest) -> dict[int, NDArray[np.float32]]:
-    """Frame index -> predicted importance map. Predictions do not name their video, so there must be only one."""
+    """Frame index -> predicted importance map. Predictions lack the video, so the dataset must have only one."""
     if folder is None:
         return {}
     if len(manifest.sources) != 1:
@@ -181,7 +181,7 @@ def _card(model: Path | None) -> ModelCard | None:
 
 
 def _enhanced(options: MakeReportOptions, manifest: Manifest, frames: list[LabelledFrame]) -> list[dict[str, Any]]:
-    """Title and rows of pictures by caption of some enhanced frames."""
+    """Title and rows of pictures, by caption, of some enhanced frames."""
     if options.enhanced is None or options.whole is None:
         return []
     return [

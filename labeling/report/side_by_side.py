@@ -1,4 +1,4 @@
-"""What enhancing makes of some frames, beside what it is made from and compared with, and where its time goes."""
+"""Compare enhanced frames with their input and their references, and show the time of each stage."""
 
 from __future__ import annotations
 
@@ -41,17 +41,17 @@ class SideBySide:
 
 
 def side_by_side(enhanced: Path, whole: Path, manifest: Manifest, frames: Sequence[LabelledFrame]) -> list[SideBySide]:
-    """Some of the frames that were enhanced: LR, selection, enhanced, super-resolved as a whole, and true.
+    """Some enhanced frames: LR, selection, enhanced, super-resolved as a whole, and original.
 
     Args:
         enhanced: folder of ``deploy/enhance.py --frames png``.
-        whole: the same with ``--budget 100%``.
-        manifest: of a dataset of the same video.
-        frames: of the dataset, to choose from.
+        whole: output folder of the same command with ``--budget 100%``.
+        manifest: manifest of a dataset of the same video.
+        frames: frames of the dataset to choose from.
 
     Raises:
-        InputError: a folder is not such a one, or the video is gone.
-        OptionError: the dataset is of several videos: results do not name theirs.
+        InputError: a folder is not an output folder, or the video is missing.
+        OptionError: the dataset has several videos; results do not record theirs.
     """
     if len(manifest.sources) != 1:
         raise OptionError(
@@ -91,11 +91,11 @@ def side_by_side(enhanced: Path, whole: Path, manifest: Manifest, frames: Sequen
 
 
 def time_table(enhanced: Mapping[str, Any], whole: Mapping[str, Any]) -> list[tuple[str, float | None, float | None]]:
-    """Milliseconds a frame by stage (the median), enhanced and as a whole, and of all stages together.
+    """Median milliseconds per frame, by stage and in total, for enhanced frames and whole frames.
 
     Args:
-        enhanced: latency.json of a run.
-        whole: that of a run with ``--budget 100%``.
+        enhanced: contents of latency.json.
+        whole: the same for a run with ``--budget 100%``.
     """
     columns = [
         [run["stages"].get(stage, {}).get("p50_ms") for stage in STAGES] + [_sum(run["stages"])]
@@ -109,7 +109,7 @@ def _sum(stages: Mapping[str, Mapping[str, float]]) -> float:
 
 
 def _selections(folder: Path) -> tuple[Grid, dict[int, NDArray[np.bool_]]]:
-    """The grid of a run, and the selected macroblocks by frame index."""
+    """Read the grid of a run, and the selected macroblocks by frame index."""
     path = folder / "blocks.jsonl"
     try:
         first, *lines = map(json.loads, path.read_text(encoding="utf-8").splitlines())
@@ -126,7 +126,7 @@ def _selections(folder: Path) -> tuple[Grid, dict[int, NDArray[np.bool_]]]:
 
 
 def _selection(lr: Rgb, mask: NDArray[np.bool_], grid: Grid) -> Rgb:
-    """The frame, enlarged, dark where nothing is selected."""
+    """Enlarge the frame and darken the blocks that are not selected."""
     enlarged = lr.repeat(grid.scale, axis=0).repeat(grid.scale, axis=1)
     pixels = grid.upsample_to_sr(mask)
     picture = np.where(pixels[..., None], enlarged, enlarged // 3)
@@ -135,7 +135,7 @@ def _selection(lr: Rgb, mask: NDArray[np.bool_], grid: Grid) -> Rgb:
 
 
 def _part(mask: NDArray[np.bool_], grid: Grid) -> tuple[slice, slice]:
-    """Rows and columns, in pixels of the SR frame, of the part of the LR frame's size with most of the selected."""
+    """Rows and columns, in SR pixels, of the window of the LR frame's size with the most selected blocks."""
     height, width = max(1, grid.rows // grid.scale), max(1, grid.cols // grid.scale)
     corners = [(row, col) for row in range(grid.rows - height + 1) for col in range(grid.cols - width + 1)]
     top, left = max(corners, key=lambda at: int(mask[at[0] : at[0] + height, at[1] : at[1] + width].sum()))

@@ -1,4 +1,4 @@
-"""Every way of labeling one frame side by side, from as few passes of the detector as possible."""
+"""Compute every way of labeling a frame with as few passes of the detector as possible."""
 
 from __future__ import annotations
 
@@ -38,21 +38,21 @@ class Candidate:
 
     @property
     def name(self) -> str:
-        """What tables call it."""
+        """Name in tables."""
         judge = "" if self.judge == "none" else f" ({self.judge})"
         steps = f", {self.steps} step{'s' if self.steps > 1 else ''}" if self.steps else ""
         return f"{self.variant}, {self.objective}{judge}{steps}{', norm 2' if self.norm == 2 else ''}"
 
     @property
     def positions(self) -> tuple[Fraction, ...]:
-        """Where on the way from IN (0) to SR (1) gradients are needed."""
+        """Positions on the path from IN (0) to SR (1) where gradients are needed."""
         if not self.steps:
             return (Fraction(0),)
         return tuple(Fraction(2 * step + 1, 2 * self.steps) for step in range(self.steps))
 
 
 def candidates(judges: tuple[Judge, ...]) -> tuple[Candidate, ...]:
-    """All that are compared. The first is what RegenHance's paper describes, the third what its code does."""
+    """All candidates. The first is the method of RegenHance's paper, the third that of its code."""
     judged = [
         candidate
         for judge in judges
@@ -74,7 +74,7 @@ def candidates(judges: tuple[Judge, ...]) -> tuple[Candidate, ...]:
 
 @dataclass(frozen=True, eq=False)
 class FrameUnderStudy:
-    """One frame, enlarged in every way, and its reference detections."""
+    """One frame, enlarged with every method, and its reference detections."""
 
     interpolated: Tensor
     """(1, 3, H, W) IN."""
@@ -84,7 +84,7 @@ class FrameUnderStudy:
     """Detections on the true frame, if there is one, and on the SR frame."""
 
     def accuracies(self, detector: Detector) -> dict[Measure, Accuracy]:
-        """Every accuracy of a detector (or of what one found)."""
+        """Every accuracy of a detector (or of recorded detections)."""
         judged: dict[Measure, Accuracy] = {("scores", "none"): SumOfScores(detector)}
         for judge, right in self.right.items():
             judged["agreement", judge] = Agreement(detector, right)
@@ -117,7 +117,7 @@ def importance_maps(frame: FrameUnderStudy, detector: Detector, grid: Grid) -> M
 def sampled_effects(
     frame: FrameUnderStudy, detector: Detector, grid: Grid, num_blocks: int, seed: tuple[int, ...]
 ) -> tuple[NDArray[np.int64], dict[Measure, NDArray[np.float64]]]:
-    """Enhance single blocks, one from each stratum of |SR - IN|, and see how every accuracy changes.
+    """Enhance single blocks, one from each stratum of |SR - IN|, and measure the change of every accuracy.
 
     Returns:
         (num_blocks,) flat indices of the blocks, and by accuracy (num_blocks,) its exact change.
@@ -140,7 +140,7 @@ def sampled_effects(
 def _gradients(
     frame: FrameUnderStudy, detector: Detector, position: float, measures: set[Measure]
 ) -> dict[Measure, Tensor]:
-    """One forward pass, and a backward pass for each accuracy."""
+    """Run one forward pass, and a backward pass for each accuracy."""
     pixels = torch.lerp(frame.interpolated, frame.sr, position).requires_grad_(True)
     accuracies = frame.accuracies(_look(detector, pixels))
     values = {measure: accuracies[measure](pixels)[0] for measure in measures}

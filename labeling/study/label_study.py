@@ -1,4 +1,4 @@
-"""Compare ways of labeling; see `labeling/evaluate_labels.py`. Done frames are kept until a run is whole."""
+"""Compare ways of labeling; see `labeling/evaluate_labels.py`. Completed frames are stored until a run is complete."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Study:
     settings: StudySettings
 
     def frames(self, indices: set[int]) -> Iterator[tuple[int, FrameUnderStudy]]:
-        """Decode, enlarge and compute the reference detections."""
+        """Decode and enlarge frames, and compute their reference detections."""
         grid = self.grid
         size = FrameSize.of(grid.height_px, grid.width_px, grid.scale, self.info)
         for pair in read_pairs(
@@ -82,7 +82,7 @@ def evaluate_labels(options: EvaluateLabelsOptions) -> None:
     """Add a run for each video to ``options.out``; then write the table and the page.
 
     Raises:
-        RegenError: bad options, videos or weights.
+        RegenError: invalid options, videos or weights.
     """
     work = options.out.resolve().with_name(f".{options.out.name}.partial")
     with hold(work / "lock"):
@@ -140,7 +140,7 @@ def _versions() -> dict[str, str]:
 
 
 def _run(study: Study, work: Path) -> StudyRun:
-    """First every frame's importance and effects, then, with the levels' scale known, the F1 of all rankings."""
+    """Compute every frame's importance and effects, then the scale of the levels, then the F1 of all rankings."""
     settings, name = study.settings, f"{study.settings.video}, {study.settings.detector.name}"
     missing = {index for index in settings.frame_index if not (work / f"{index}.npz").exists()}
     total = len(settings.frame_index)

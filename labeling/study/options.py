@@ -16,7 +16,7 @@ from labeling.networks.options import NetworkOptions
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateLabelsOptions(NetworkOptions):
-    """What to compare, and on what."""
+    """Options of the comparison."""
 
     videos: Annotated[tuple[Path, ...], tyro.conf.Positional]
     """Videos; each is a separate run. Without any, only the table and the page are written again."""

@@ -14,7 +14,7 @@ Figures = tuple[float | None, ...]
 
 
 class StudySettings(Record):
-    """All that determines a run."""
+    """Everything that determines a run."""
 
     video: str
     """File name."""
@@ -53,13 +53,13 @@ class StudyRun(Record):
 
 
 class LabelStudy(Record):
-    """Every run so far."""
+    """All runs in the file."""
 
     schema_version: int = Field(default=1, ge=1, le=1)
     runs: tuple[StudyRun, ...] = ()
 
     def with_run(self, run: StudyRun) -> LabelStudy:
-        """A copy with this run, in place of an earlier one of the same settings."""
+        """Return a copy with this run, which replaces a run of the same settings."""
         others = [other for other in self.runs if other.settings != run.settings]
         return LabelStudy(runs=(*others, run))
 
@@ -68,7 +68,7 @@ def read_study(path: Path) -> LabelStudy:
     """Read and validate ``labels.json``; one that does not exist has no runs.
 
     Raises:
-        DatasetError: not such a file.
+        DatasetError: the file is invalid.
     """
     if not path.exists():
         return LabelStudy()

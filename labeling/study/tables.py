@@ -16,7 +16,7 @@ BASELINES = ("|SR - IN|", "edges")
 
 
 def tables(study: LabelStudy) -> list[Table]:
-    """Everything that is known, the most important first."""
+    """Make all tables, the most important first."""
     found = []
     for reference in ("true", "sr"):
         runs = [run for run in study.runs if reference in run.f1]
@@ -36,7 +36,7 @@ def tables(study: LabelStudy) -> list[Table]:
 
 
 def run_name(run: StudyRun) -> str:
-    """Video, detector and sizes."""
+    """Name of a run: video, detector and sizes."""
     settings = run.settings
     return (
         f"{settings.video}, {settings.detector.name} ({settings.width_px} x {settings.height_px} x{settings.scale}, "
@@ -45,7 +45,7 @@ def run_name(run: StudyRun) -> str:
 
 
 def scores_of(runs: Sequence[StudyRun], reference: str, method: str) -> NDArray[np.float64]:
-    """(frames, budgets + 2) F1 of one method, the frames of all runs one after the other."""
+    """(frames, budgets + 2) F1 of one method, with the frames of all runs concatenated."""
     return np.concatenate([np.array(run.f1[reference][method]) for run in runs])
 
 
@@ -54,7 +54,7 @@ def _frame(reference: str) -> str:
 
 
 def _methods(runs: Sequence[StudyRun], reference: str) -> list[str]:
-    """Those that every run has."""
+    """Methods that every run has."""
     return [name for name in runs[0].f1[reference] if all(name in run.f1[reference] for run in runs)]
 
 

@@ -1,4 +1,4 @@
-"""Cached results of an evaluation of rankings, so that it can resume and new rankings cost little."""
+"""Cache the results of an evaluation of rankings, to resume it and to add rankings quickly."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from labeling.utility.curves import Counts, ReferenceName
 
 
 class UtilityCache:
-    """Counts by frame, method and budget, as lines of JSON next to the report.
+    """Match counts by frame, method and budget, as lines of JSON next to the report.
 
     Args:
         path: the file.
-        made_of: everything that changes what is found, but for the methods themselves.
-        methods: name -> what a method is, such as the hash of its model; under another identity nothing is reused.
+        made_of: everything that affects results, except for the methods.
+        methods: name -> identity, such as the hash of a model; results of another identity are not reused.
     """
 
     def __init__(self, path: Path, made_of: Sequence[str], methods: Mapping[str, str]) -> None:
@@ -29,13 +29,13 @@ class UtilityCache:
         for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
             try:
                 record = json.loads(line)
-            except ValueError:  # the half line of a killed run
+            except ValueError:  # incomplete line of a killed run
                 continue
             if record["key"] == self.key:
                 self._adopt(record, names)
 
     def missing(self, frame: FrameKey, budgets: Iterable[float]) -> list[str]:
-        """Methods that were not tried at every budget on that frame."""
+        """Methods without results at every budget for that frame."""
         counts = next(iter(self.counts(frame).values()), {})
         wanted = (0.0, *budgets, 1.0)
         return [name for name in self.methods if not all((name, budget) in counts for budget in wanted)]

@@ -1,4 +1,4 @@
-"""From matched detections to utility curves with their intervals."""
+"""Compute utility curves with intervals from matched detections."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ def make_curve(
     segments: NDArray[np.int64],
     budgets: Sequence[float],
 ) -> UtilityCurve:
-    """One method's curve.
+    """Compute the curve of a method.
 
     Args:
-        method: its name.
-        reference: against which it was judged.
+        method: name of the method.
+        reference: name of the reference detections.
         frames: the results of each frame.
         segments: (N,) group of each frame, which the bootstrap resamples as a whole.
-        budgets: in increasing order, from 0 to 1; of other ones more may be known.
+        budgets: increasing, from 0 to 1; the frames may have results for more.
     """
     f1 = np.array([[counts[method, budget].f1 for budget in budgets] for counts in frames])
     draws = resampled_means(f1, segments)

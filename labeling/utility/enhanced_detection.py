@@ -1,4 +1,4 @@
-"""Enhance chosen macroblocks and run the detector: shared by every evaluation of rankings."""
+"""Enhance selected macroblocks and run the detector; shared by every evaluation of rankings."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ FoundBoxes = dict[tuple[str, float], Boxes]
 
 
 def enhance_blocks(interpolated: Tensor, sr: Tensor, blocks: NDArray[np.bool_], grid: Grid) -> Tensor:
-    """SR pixels in the chosen blocks, interpolated pixels elsewhere: (1, 3, H, W)."""
+    """Combine SR pixels in the selected blocks with interpolated pixels elsewhere: (1, 3, H, W)."""
     return torch.where(torch.from_numpy(grid.upsample_to_sr(blocks)).to(sr.device), sr, interpolated)
 
 
 def detect_boxes(detector: Detector, images: Tensor) -> list[Boxes]:
-    """Detections of (N, 3, H, W) frames as arrays."""
+    """Run the detector on (N, 3, H, W) frames; returns arrays."""
     with torch.no_grad():
         return [as_boxes(found) for found in detector.detect(images)]
 
 
 def as_boxes(found: Detections) -> Boxes:
-    """Detections as arrays."""
+    """Convert detections to arrays."""
     return Boxes(found.boxes.cpu().numpy(), found.classes.cpu().numpy())
 
 
@@ -43,18 +43,18 @@ def detect_enhanced(
     sr: Tensor,
     grid: Grid,
 ) -> FoundBoxes:
-    """Detect with the top blocks of each ranking enhanced. Rankings that choose the same blocks share a detection.
+    """Detect with the top blocks of each ranking enhanced. Rankings with the same top blocks share a detection.
 
     Args:
-        rankings: method -> (rows, cols), larger is earlier.
-        budgets: shares of the blocks.
-        detector: finds objects.
+        rankings: method -> (rows, cols), enhanced in descending order.
+        budgets: shares of blocks to enhance.
+        detector: the object detector.
         interpolated: (1, 3, H, W) the IN frame.
         sr: (1, 3, H, W) the SR frame.
         grid: the blocks.
 
     Returns:
-        Every method at every budget, and at 0 and 1.
+        Detections of every method at every budget, and at 0 and 1.
     """
     chosen = {
         (method, budget): top_blocks(ranking.astype(np.float32), budget)

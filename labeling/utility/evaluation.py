@@ -82,7 +82,7 @@ def evaluate_utility(options: EvaluateUtilityOptions) -> None:
 def _evaluate_frames(
     frames: Sequence[LabelledFrame], rankers: Rankers, options: EvaluateUtilityOptions
 ) -> dict[ReferenceName, list[Counts]]:
-    """Results of every method on each frame, by reference; cached results are reused."""
+    """Compute the results of every method on each frame, by reference; cached results are reused."""
     made_of = (sha256_of(options.dataset / MANIFEST_NAME), options.split)
     kept = options.cache or options.out.with_name(f".{options.out.name}.cache")
     cache = UtilityCache(kept, made_of, rankers.identities())
@@ -114,10 +114,10 @@ def format_table(report: UtilityReport) -> str:
 
 
 def load_bench(options: EvaluateUtilityOptions, manifest: Manifest) -> Bench:
-    """The detector and the upscaler that made a dataset's labels.
+    """Load the detector and the upscaler that made a dataset's labels.
 
     Raises:
-        WeightsError: their weights are not those.
+        WeightsError: the available weights differ.
     """
     folders = options.weights_folder
     detector_weights = options.detector_weights or find_weights(manifest.detector.weights_sha256, folders)
@@ -132,11 +132,11 @@ def load_bench(options: EvaluateUtilityOptions, manifest: Manifest) -> Bench:
 
 
 def _load_predictors(models: Sequence[str], manifest: Manifest, stack: ExitStack) -> dict[str, Predictor]:
-    """The predictors by name; `stack` closes them.
+    """Load the predictors by name; `stack` closes them.
 
     Raises:
-        WeightsError: one is for frames of another shape.
-        OptionError: two have one name.
+        WeightsError: a predictor is for frames of another shape.
+        OptionError: two predictors have the same name.
     """
     predictors: dict[str, Predictor] = {}
     for model in models:
@@ -194,7 +194,7 @@ def _choose_frames(options: EvaluateUtilityOptions, manifest: Manifest) -> list[
 def evaluate_frame(
     frame: LabelledFrame, pair: FramePair, rankers: Rankers, methods: Sequence[str], budgets: Sequence[float]
 ) -> dict[ReferenceName, Counts]:
-    """Enhance the best blocks of one frame by each method, and match the detections with each reference."""
+    """Enhance the top blocks of one frame by each method, and match the detections with each reference."""
     bench, grid = rankers.bench, rankers.bench.manifest.make_grid(frame.video_id)
     enlarged = enlarge(pair, bench, grid.scale)
     interpolated, sr, true = enlarged.interpolated, enlarged.sr, enlarged.true

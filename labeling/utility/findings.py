@@ -1,4 +1,4 @@
-"""Findings of an evaluation against super-resolution: no benefit, or no evidence for one."""
+"""Negative findings of an evaluation: no benefit of super-resolution, or no evidence for one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ OTHERS = ("|SR - IN|", "edges", "detector boxes", "random")
 
 
 def utility_findings(report: UtilityReport) -> list[str]:
-    """Each in a sentence; none where super-resolving everything clearly gains, and no label or predictor loses."""
+    """Findings, one sentence each; none if super-resolving everything clearly gains and no label or predictor loses."""
     judged = [curve for curve in report.curves if curve.reference == "true"]
     if not judged:
         return [
@@ -40,7 +40,7 @@ def utility_findings(report: UtilityReport) -> list[str]:
 
 
 def _gain(curve: UtilityCurve, column: int, report: UtilityReport) -> tuple[float, float, float]:
-    """Points of F1 over nothing enhanced at one of the curve's points, paired by frame: mean and 95 % interval."""
+    """Gain in points of F1 over no enhancement at a point of the curve, paired by frame: mean and 95 % interval."""
     f1 = np.array(curve.f1_frames)
     gains = 100 * (f1[:, column] - f1[:, 0])
     low, high = middle_95(resampled_means(gains[:, None], np.array(report.segments))[:, 0])

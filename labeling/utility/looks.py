@@ -1,4 +1,4 @@
-"""A few frames with their detections: lost in the interpolated frame, regained where blocks are enhanced."""
+"""Sample frames with their detections: lost in the interpolated frame, regained where blocks are enhanced."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ BUDGET = 0.2
 
 
 def look_at(frames: Sequence[LabelledFrame], rankers: Rankers) -> tuple[DetectionLook, ...]:
-    """Detect in some of the frames, enhanced by the first predictor, or without one by importance itself."""
+    """Detect in some of the frames, enhanced by the first predictor, or by raw importance if there is none."""
     chosen = evenly_spaced(frames, NUM_LOOKS)
     return tuple(_look(frame, pair, rankers) for frame, pair in with_pairs(chosen, rankers.bench.manifest))
 

@@ -14,7 +14,7 @@ from labeling.core.arguments import require_budgets
 
 @dataclass(frozen=True)
 class EvaluateUtilityOptions:
-    """Options of one evaluation."""
+    """Options of an evaluation."""
 
     dataset: Annotated[Path, tyro.conf.Positional]
     """Dataset folder made by make_labels.py."""

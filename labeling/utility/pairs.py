@@ -1,4 +1,4 @@
-"""The labeled frames again, with what their source has at high resolution, and enlarged in both ways."""
+"""Read labeled frames again with their high-resolution source, and enlarge them with both methods."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Enlarged:
 
 
 def enlarge(pair: FramePair, bench: Bench, scale: int) -> Enlarged:
-    """Interpolate and super-resolve a frame as its labels were made."""
+    """Interpolate and super-resolve a frame as in labeling."""
     with torch.no_grad():
         lr = to_tensor(pair.lr, bench.device)
         true = None if pair.reference is None else to_tensor(pair.reference, bench.device)
@@ -40,7 +40,7 @@ def enlarge(pair: FramePair, bench: Bench, scale: int) -> Enlarged:
 
 
 def with_pairs(frames: Sequence[LabelledFrame], manifest: Manifest) -> Iterator[tuple[LabelledFrame, FramePair]]:
-    """The chosen frames as they were labeled, and their high-resolution source."""
+    """Read the selected frames as labeled, with their high-resolution source."""
     for source in manifest.sources:
         wanted = {frame.index: frame for frame in frames if frame.video_id == source.video_id}
         if not wanted:

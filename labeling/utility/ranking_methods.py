@@ -1,4 +1,4 @@
-"""Every way to rank the macroblocks of a frame."""
+"""All methods to rank the macroblocks of a frame."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _MORE_BASELINES = [*(f"boxes + {px} px" for px in GROWTH_PX), "label of the fram
 
 @dataclass(frozen=True)
 class Bench:
-    """The detector and upscaler of a dataset, loaded again."""
+    """The loaded detector and upscaler of a dataset."""
 
     manifest: Manifest
     detector: Detector
@@ -51,10 +51,10 @@ class Bench:
 
 @dataclass(frozen=True)
 class Rankers:
-    """Every way to rank the blocks of a frame.
+    """All methods to rank the blocks of a frame.
 
     Raises:
-        OptionError: two have one name.
+        OptionError: two methods have the same name.
     """
 
     bench: Bench
@@ -71,7 +71,7 @@ class Rankers:
                 raise OptionError(f"two rankings have the name {name!r}", hint="Use NAME=PATH with another name.")
 
     def identities(self) -> dict[str, str]:
-        """Name of every method -> what it is: with another model of the same name it is another method."""
+        """Identity of every method by name: models of the same name with different content are different methods."""
         names = [*_OWN, *self.other_labels, *self.predictors, *_BASELINES]
         names += [] if self.frames_before is None else _MORE_BASELINES
         names += [name + LOOKING_BACK for name, predictor in self.predictors.items() if self._looks_back(predictor)]
@@ -81,12 +81,12 @@ class Rankers:
         return {name: f"{name} {made_of[name]}" if name in made_of else name for name in names}
 
     def rank(self, frame: LabelledFrame, interpolated: Tensor, sr: Tensor, found: Boxes) -> Rankings:
-        """Every method's ranking; ties are broken at random, the same way on every run.
+        """Rank the blocks by every method. Ties are broken at random, in the same way on every run.
 
         Args:
             frame: a frame of the dataset.
-            interpolated: (3, H, W) of the SR size.
-            sr: likewise.
+            interpolated: (3, H, W) the IN frame.
+            sr: (3, H, W) the SR frame.
             found: detections on the interpolated frame.
         """
         grid = self.bench.manifest.make_grid(frame.video_id)
@@ -118,7 +118,7 @@ class Rankers:
         return {name: shuffle_ties(ranking, (frame.index, _seed(name))) for name, ranking in rankings.items()}
 
     def _looks_back(self, predictor: Predictor) -> bool:
-        """Whether a predictor can be given detections of the frame before, which the dataset has."""
+        """Whether a predictor takes the previous frame's detections and the dataset has them."""
         return predictor.card.previous and self.bench.manifest.previous is not None
 
     def _label_before(self, frame: LabelledFrame) -> NDArray[np.uint8]:
@@ -131,14 +131,14 @@ class Rankers:
 def predicted_on(
     grid: Grid, image: NDArray[np.uint8], predictor: Predictor, previous: NDArray[np.uint8] | None = None
 ) -> NDArray[np.float32]:
-    """A predictor's importance of a frame, on the frame's own grid.
+    """Predict the importance of a frame, on the frame's own grid.
 
     Args:
-        grid: of the frame.
+        grid: grid of the frame.
         image: (H, W, 3) uint8 RGB, of that size.
-        predictor: of any size; of frames of that shape, which it scales as in deployment; or of larger ones, to which
+        predictor: of any size; of this aspect ratio, which it scales as in deployment; or of larger frames, to which
             this one is padded as in its training.
-        previous: score map of the detections of the frame before, for a predictor that has a place for it.
+        previous: score map of the previous frame's detections, for predictors that take it.
     """
     card = predictor.card
     if card.any_size:
@@ -152,7 +152,7 @@ def predicted_on(
 
 
 def on_grid(importance: NDArray[np.float32], grid: Grid, target: Grid) -> NDArray[np.float32]:
-    """Carry importance from one grid to another over the same picture, at whatever size: means over what blocks cover.
+    """Resample importance to another grid on the same picture at any size: area-weighted means.
 
     Args:
         importance: (rows, cols) of `grid`.
@@ -167,7 +167,7 @@ def on_grid(importance: NDArray[np.float32], grid: Grid, target: Grid) -> NDArra
 
 
 def frames_before(dataset: Path, manifest: Manifest) -> dict[FrameKey, LabelledFrame]:
-    """(video, index) of each labeled frame but the first -> the labeled frame before it, of any split."""
+    """Map (video, index) of each labeled frame but the first to the previous labeled frame, of any split."""
     frames = [frame for split in SPLITS for frame in read_split(dataset, manifest, split)]
     frames.sort(key=lambda frame: (frame.video_id, frame.index))
     neighbours = itertools.pairwise(frames)
@@ -175,12 +175,12 @@ def frames_before(dataset: Path, manifest: Manifest) -> dict[FrameKey, LabelledF
 
 
 def _seed(name: str) -> int:
-    """A method's ties are broken independently of the other methods."""
+    """Seed for breaking a method's ties, independent of the other methods."""
     return zlib.crc32(name.encode())
 
 
 def _hash_of(frames: Mapping[FrameKey, LabelledFrame]) -> str:
-    """Of the importance of all frames."""
+    """Hash of the importance of all frames."""
     digest = hashlib.sha256()
     for key in sorted(frames):
         digest.update(repr(key).encode() + frames[key].importance.tobytes())

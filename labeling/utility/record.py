@@ -16,7 +16,7 @@ ENOUGH_FRAMES, ENOUGH_SEGMENTS = 30, 6
 
 
 class Interval(Record):
-    """A figure with its 95 % bootstrap interval."""
+    """A value with its 95 % bootstrap interval."""
 
     value: float
     low: float
@@ -45,7 +45,7 @@ class UtilityPoint(Record):
 
 
 class UtilityCurve(Record):
-    """One way to rank blocks, judged against one reference."""
+    """Results of one ranking method against one reference."""
 
     method: str
     reference: Literal["true", "sr"]
@@ -89,7 +89,7 @@ class DetectionLook(Record):
 
 
 class UtilityReport(Record):
-    """Everything that one evaluation found."""
+    """All results of an evaluation."""
 
     schema_version: Literal[2] = 2
     split: SplitName | Literal["all"]
@@ -120,7 +120,7 @@ def read_utility(path: Path) -> UtilityReport:
     """Read and validate ``utility.json``.
 
     Raises:
-        DatasetError: missing or bad.
+        DatasetError: the file is missing or invalid.
     """
     try:
         return UtilityReport.model_validate_json(path.read_bytes())
