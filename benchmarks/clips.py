@@ -127,7 +127,7 @@ def parse_detectors(texts: Sequence[str]) -> dict[str, tuple[Path, str | None]]:
 def measure(options: ClipsOptions) -> list[Entry]:
     """All clips with all detectors; what is in the folder is not measured again."""
     clips, detectors = read_clips(options.clips), parse_detectors(options.detectors)
-    clips = [clip for clip in clips if clip["role"] in (options.roles or (clip["role"],))]
+    clips = [clip for clip in clips if not options.roles or clip["role"] in options.roles]
     if not clips:
         raise OptionError(f"roles={' '.join(options.roles)}: the list has no such clips", hint="Use train or test.")
     options.out.mkdir(parents=True, exist_ok=True)
@@ -271,6 +271,12 @@ BEFORE = "boxes of the frame before, 20%"
 DUELS = ((SHOWN, EDGES), (SHOWN, DIFFERENCE), (SHOWN, BEFORE), (LABEL, EDGES), (LABEL, DIFFERENCE), (LABEL, SHOWN))
 
 
+def with_interval(points: NDArray[np.float64], clips: NDArray[np.intp]) -> str:
+    """Mean of (N, 1) points of F1, and its 95 % interval over clips."""
+    low, high = middle_95(resampled_means(points, clips)[:, 0])
+    return f"{points.mean():+.1f} ({low:+.1f} to {high:+.1f})"
+
+
 def difference(entries: Sequence[Entry], one: str, other: str) -> str:
     """Points of F1 by which one way gains more than another, with a 95 % interval over clips."""
     gains = [(entry["clip"], {row["way"]: row["gain"] for row in entry["rows"]}) for entry in entries]
@@ -281,8 +287,7 @@ def difference(entries: Sequence[Entry], one: str, other: str) -> str:
     values = 100 * np.array([[value] for _, value in pairs])
     if len(clips) < 2:
         return f"{values.mean():+.1f}"
-    low, high = middle_95(resampled_means(values, groups)[:, 0])
-    return f"{values.mean():+.1f} ({low:+.1f} to {high:+.1f})"
+    return with_interval(values, groups)
 
 
 SHARES = (0.5, 0.75, 0.9)
@@ -330,8 +335,7 @@ def upscalers_table(entries: Sequence[Entry], earlier: Sequence[Entry]) -> Table
     for name, group in groups.items():
         clips = np.unique([entry["clip"] for entry in group], return_inverse=True)[1]
         more = 100 * np.array([[gains[key(entry)] - whole[id(entry)]["gain"]] for entry in group])
-        low, high = middle_95(resampled_means(more, clips)[:, 0])
-        rows.append((*name, *mean_gain(group, whole), f"{more.mean():+.1f} ({low:+.1f} to {high:+.1f})"))
+        rows.append((*name, *mean_gain(group, whole), with_interval(more, clips)))
     return Table(
         "Upscalers", ("role", "LR", "detector", "upscaler", *_GAIN, "this minus it"), tuple(rows), _HOW_UPSCALERS
     )

@@ -16,8 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from deploy.inputs.video import read_frames
-
 ROOT = Path(__file__).resolve().parents[1]
 TIME_KEYS = frozenset({"seconds_per_iter", "latency", "milliseconds", "verdict", "worth_it"})
 NAMES_ONLY = ("latency.json", "*.log", "zoo.md", "zoo.html", "worth.html", "stamps/*.txt")
@@ -163,11 +161,9 @@ def contents(folder: Path) -> dict[str, str]:
 
 
 def _essence(path: Path) -> bytes:
-    """A file without its times; of a video without pixels, which an encoder chooses otherwise on a busy machine."""
+    """A file without its times."""
     if any(path.match(pattern) for pattern in NAMES_ONLY):
         return b""
-    if path.suffix == ".mp4":
-        return repr([(frame.seconds, frame.image.shape) for frame in read_frames(path)]).encode()
     if path.suffix not in (".json", ".jsonl"):
         return path.read_bytes()
     lines = path.read_text().splitlines() if path.suffix == ".jsonl" else [path.read_text()]

@@ -5,9 +5,8 @@
 A trial runs one command in a fresh folder, kills its process group (SIGKILL) one to eight times, then lets it end, and
 compares every file with those of an undisturbed run. One kill in four comes at any instant of the undisturbed run's
 time, the others after the run's first write: start-up, which changes nothing, is most of the time of so small a job.
-Left out of the comparison: times (`fault_runs.TIME_KEYS`), the content of files with times or paths of the folder
-in them (`fault_runs.NAMES_ONLY`), and the pixels of videos, not their frames and times. Exit code 0: all trials ended
-equal.
+Left out of the comparison: times (`fault_runs.TIME_KEYS`), and the content of files with times or paths of the folder
+in them (`fault_runs.NAMES_ONLY`). Exit code 0: all trials ended equal.
 """
 
 from __future__ import annotations

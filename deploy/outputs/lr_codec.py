@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 
 from deploy.core.errors import OptionError, OutputError
 from deploy.core.files import atomic_path
+from deploy.outputs.x264 import REPEATABLE
 
 _ENCODERS = {"h264": "libx264", "h265": "libx265"}
 _BITS = {"": 1, "k": 1_000, "M": 1_000_000}
@@ -79,8 +79,8 @@ def _encode(frames: Iterator[NDArray[np.uint8]], rate: Fraction, codec: LrCodec,
     first = next(frames)
     height_px, width_px = first.shape[:2]
     options = {"preset": "medium"} | ({"crf": str(codec.crf)} if codec.crf is not None else {})
-    if codec.encoder == "libx264" and platform.machine() in ("x86_64", "AMD64"):
-        options["x264-params"] = "asm=SSE4.2"  # with AVX-512, equal frames do not make equal bytes (x264 165)
+    if codec.encoder == "libx264":
+        options |= REPEATABLE
     if codec.encoder == "libx265":
         options["x265-params"] = "pools=none:frame-threads=1:log-level=none"
     with av.open(f"file:{path}", "w", format="matroska") as container:

@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 
 from deploy.core.errors import OutputError
 from deploy.core.files import atomic_path
+from deploy.outputs.x264 import REPEATABLE
 
 TIME_BASES = {"libx264": Fraction(1, 360_000), "mpeg4": Fraction(1, 60_000)}
 """Unit of time by codec. In 1/360000 s the frames of 24, 25, 30, 50, 60 a second, their 1000/1001 variants and whole
 milliseconds are exact; MPEG-4 has 16 bits for its unit, so there times are rounded."""
 
-_QUALITY = {"libx264": {"crf": "20", "preset": "veryfast"}, "mpeg4": {"qscale": "4"}}
+_QUALITY = {"libx264": {"crf": "20", "preset": "veryfast"} | REPEATABLE, "mpeg4": {"qscale": "4"}}
 
 
 class VideoWriter:

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import av
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 from deploy.inputs.video import FrameSelection, read_frames
+from labeling.detectors.centernet import DEFAULT_MODEL
 from labeling.labels.label_videos import label_videos
 from labeling.labels.options import LabelOptions
 
@@ -76,3 +78,9 @@ def run_script(script: str, *arguments: object, cwd: Path | None = None) -> subp
 def tree_bytes(folder: Path) -> dict[str, bytes]:
     """Every file of a folder by relative name."""
     return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def skip_without_centernet() -> None:
+    """Skip the test where CenterNet's weights are not cached."""
+    if not DEFAULT_MODEL.is_file():
+        pytest.skip("CenterNet is not cached: python datasets/get_demo_detector.py")

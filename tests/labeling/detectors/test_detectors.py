@@ -25,6 +25,7 @@ from labeling.detectors import DETECTORS, Detector, create_detector
 from labeling.detectors.centernet import DEFAULT_MODEL
 from labeling.detectors.framing import prepare_frame
 from labeling.detectors.tfjs_graph import TfjsGraph
+from tests.helpers.label_helpers import skip_without_centernet
 
 ONNX_FILES = ("FastestDet.onnx", "nanodet_m.onnx")
 NAMES = ("hog", "centernet", *ONNX_FILES)
@@ -44,8 +45,8 @@ def make(request: pytest.FixtureRequest) -> Callable[..., Detector]:
     """Create a detector by its name here, or skip where its file is not on this machine."""
 
     def build(name: str, threshold: float | None = None, classes: tuple[str, ...] = ()) -> Detector:
-        if name == "centernet" and not DEFAULT_MODEL.is_file():
-            pytest.skip("CenterNet is not cached: python datasets/get_demo_detector.py")
+        if name == "centernet":
+            skip_without_centernet()
         weights = None
         if name in ONNX_FILES:
             weights = request.getfixturevalue("assets") / name

@@ -14,11 +14,11 @@ from deploy.core.errors import WeightsError
 from deploy.core.grid import Grid, GridName
 from deploy.inputs.video import Frame
 from labeling.detectors import Detector, create_detector
-from labeling.detectors.centernet import DEFAULT_MODEL
 from labeling.labels.labeller import make_accuracy
 from labeling.maths.accuracy import Objective, SumOfScores
 from labeling.maths.importance import Norm, Variant, accuracy_gradient, block_importance, path_gradient
 from labeling.upscalers.simple import interpolate
+from tests.helpers.label_helpers import skip_without_centernet
 
 BLOCK_PX = 8
 NUM_BLOCKS = 50
@@ -36,8 +36,8 @@ def dithered(image: np.ndarray) -> Tensor:
 
 @cache
 def detector_of(name: str) -> Detector:
-    if name == "centernet" and not DEFAULT_MODEL.is_file():
-        pytest.skip("CenterNet is not cached: python datasets/get_demo_detector.py")
+    if name == "centernet":
+        skip_without_centernet()
     return create_detector(name, weights=None, score_threshold=None, classes=("person",))
 
 

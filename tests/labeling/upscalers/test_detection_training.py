@@ -18,13 +18,12 @@ from deploy.core.resize import area_resize, reduce_frame
 from deploy.inputs.video import read_frames
 from deploy.outputs.lr_codec import LrCodec, encode_frames
 from labeling.detectors import create_detector
-from labeling.detectors.centernet import DEFAULT_MODEL
 from labeling.detectors.places import DenseDetector, Places
 from labeling.upscalers.detector_loss import detector_loss, mosaic, object_centers, open_dense_detectors
 from labeling.upscalers.training import train_upscaler
 from labeling.upscalers.training_frames import TrainingFrame, sample_batch, training_frames
 from labeling.upscalers.training_options import TrainUpscalerOptions
-from tests.helpers.label_helpers import crop_clip
+from tests.helpers.label_helpers import crop_clip, skip_without_centernet
 
 ONNX_FILES = ("yolox_nano.onnx", "picodet_s_416_coco.onnx", "FastestDet.onnx")
 
@@ -50,8 +49,8 @@ def opened(name: str, request: pytest.FixtureRequest) -> DenseDetector:
         name = str(request.getfixturevalue("assets") / name)
         if not Path(name).is_file():
             pytest.skip(f"no {name}")
-    elif name == "centernet" and not DEFAULT_MODEL.is_file():
-        pytest.skip("CenterNet is not cached: python datasets/get_demo_detector.py")
+    elif name == "centernet":
+        skip_without_centernet()
     return open_dense_detectors([name])[0]
 
 
