@@ -12,16 +12,19 @@ import itertools
 import json
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from operator import itemgetter
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 import numpy as np
 import tyro
 import yaml
+from clip_rankings import Labels, Rank, by_difference, by_edges
+from fine_tuning import fine_tune, half_seconds
 from numpy.typing import NDArray
 
 from deploy.core.cli import run
@@ -30,27 +33,31 @@ from deploy.core.files import sha256_of, write_text
 from deploy.core.resize import Reduction
 from deploy.core.statistics import middle_95, resampled_means
 from deploy.core.tables import Table
-from deploy.detectors.geometry import parse_size
 from deploy.enhancement.upscaler import EMBEDDED
 from deploy.prediction.predictor import GENERAL
-from deploy.prediction.rankings import Blocks, difference_ranking, edge_ranking
 from deploy.worth_it.detectors import LARGER, AnyDetector
 from deploy.worth_it.engine import EnhancerEngine
 from deploy.worth_it.options import WorthOptions
 from deploy.worth_it.run import SHOWN, find_out
-from deploy.worth_it.samples import Image, Sample
-from deploy.worth_it.ways import BUDGETS, CONTROL_BUDGET, Engine, Found, Ranking, Way
+from deploy.worth_it.samples import Sample
+from deploy.worth_it.verdict import Verdict
+from deploy.worth_it.ways import BUDGETS, CONTROL_BUDGET, BoxesBefore, Engine, Found, Ranking, Way
 from labeling.networks.array_detector import open_any_detector
 
 ASSETS = Path(__file__).resolve().parents[2] / "shared" / "assets"
 LIST = Path(__file__).with_suffix(".yml")
 NOTHING, WHOLE = "nothing (interpolated)", "everything super-resolved"
 LABEL, EDGES, DIFFERENCE = "label, 20%", "edges, 20%", "|SR - IN|, 20%"
+OTHER_LABELS = (
+    "label by F1, 20%",
+    "label by F1, with sign, 20%",
+    "measured gain of regions, 20%",
+)
+FINE_TUNED = "top 20% by fine-tuned predictor"
 RANKED = ("random 20%", "boxes of the frame before, 20%", EDGES, DIFFERENCE, LABEL)
-WAYS = ("top 10% by predictor", "top 20% by predictor", *RANKED)
+WAYS = ("top 10% by predictor", "top 20% by predictor", FINE_TUNED, *RANKED, *OTHER_LABELS)
 UNCODED = "none"
 LEAST_GAIN = 0.03  # clips on which the whole frame gains less are not worth it
-Rank = Callable[[Engine, Image], Blocks]
 Entry = dict[str, Any]  # what was measured of one clip with one detector
 
 
@@ -81,8 +88,12 @@ class ClipsOptions:
     """How they are made."""
     lr_codecs: tuple[str, ...] = (UNCODED,)
     """How low-resolution videos are encoded: none, or for example h264:crf30; each is a comparison of its own."""
-    ways: Literal["all", "whole"] = "all"
-    """All ways, or only the interpolated and the whole super-resolved frame."""
+    ways: Literal["all", "labels", "whole"] = "all"
+    """All ways; all and other labels, one of which takes hundreds of detections per frame; or only the interpolated and
+    the whole super-resolved frame."""
+    fine_tune: int = 0
+    """Iterations by which to fine-tune the included predictor on the first half of each clip; 0 does not. All ways are
+    then measured on the second half."""
     threads: int = 1
     """CPU threads of the networks."""
     page: Path | None = None
@@ -150,6 +161,7 @@ def _one(
     asked["lr_codec"] = None if codec == UNCODED else codec
     worth = WorthOptions(video=source, detector=file, detector_size=size, **asked)
     asked["ways"] = options.ways
+    asked["fine_tune"] = options.fine_tune or None
     networks = {"upscaler": options.upscaler or EMBEDDED, "predictor": options.predictor or GENERAL}
     used = networks | {"clip": source, "detector": file}
     asked |= {key: sha256_of(path) if path.is_file() else str(path) for key, path in used.items()} | {"size": size}
@@ -163,7 +175,7 @@ def _one(
             raise InputError(f"{path} was measured with another {others}", hint="Remove it, or give another --out.")
         return stored | facts
     try:
-        verdict = find_out(worth, engine, open_any_detector, choose=partial(_chosen, options.ways, worth)).verdict
+        verdict = _measured(options, worth, engine)
     except (InputError, OptionError) as error:
         return facts | {"verdict": f"left out: {error}".replace(str(source), source.name), "worth_it": None, "rows": []}
     rows = [asdict(row) for row in verdict.rows]
@@ -175,17 +187,43 @@ def _one(
     return entry
 
 
-def _chosen(wanted: str, worth: WorthOptions, engine: Engine, detector: AnyDetector, ways: list[Way]) -> list[Way]:
-    """The ways of `deploy/worth.py` and three more rankings, whose own time does not count; or two of them."""
+def _measured(options: ClipsOptions, worth: WorthOptions, engine: EnhancerEngine) -> Verdict:
+    choose = partial(_chosen, options.ways, worth)
+    if not options.fine_tune:
+        return find_out(worth, engine, open_any_detector, choose=partial(choose, None)).verdict
+    with TemporaryDirectory() as folder:
+        model = fine_tune(worth, options.fine_tune, engine.scale, Path(folder))
+        with EnhancerEngine(model, options.upscaler, options.threads) as tuned:
+            worth = replace(worth, start_seconds=half_seconds(worth.video))
+            return find_out(worth, engine, open_any_detector, choose=partial(choose, tuned)).verdict
+
+
+def _chosen(
+    wanted: str, worth: WorthOptions, tuned: Engine | None, engine: Engine, detector: AnyDetector, ways: list[Way]
+) -> list[Way]:
+    """Choose the ways to measure: those of `deploy/worth.py` and more rankings, whose own time does not count.
+
+    Args:
+        wanted: `ClipsOptions.ways`.
+        worth: the comparison.
+        tuned: with a fine-tuned predictor.
+        engine: with the included one.
+        detector: the detector.
+        ways: those of `deploy/worth.py`.
+    """
     if wanted == "whole":
         return [way for way in ways if way.name == SHOWN or way.kind in ("nothing", "everything")]
-    rankings = {EDGES: _by_edges, DIFFERENCE: _by_difference, LABEL: ByLabel(worth)}
+    labels = Labels(worth)
+    rankings = {EDGES: by_edges, DIFFERENCE: by_difference, LABEL: labels.label("scores", "delta")}
+    if wanted == "labels":
+        others = labels.label("f1", "delta"), labels.label("f1", "path"), labels.measured_gain
+        rankings |= dict(zip(OTHER_LABELS, others, strict=True))
 
     def way_of(name: str, rank: Rank) -> Way:
         ranked: list[Ranking] = []  # of the sample that comes next
 
         def prepare(sample: Sample) -> None:
-            ranked[:] = [np.asarray(rank(engine, sample.lr), np.float32)]
+            ranked[:] = [np.asarray(rank(engine, sample), np.float32)]
 
         def run(sample: Sample) -> Found:
             enhanced = engine.enhance(sample.lr, CONTROL_BUDGET, ranked[0])
@@ -193,46 +231,18 @@ def _chosen(wanted: str, worth: WorthOptions, engine: Engine, detector: AnyDetec
 
         return Way(name, "control", run, prepare, CONTROL_BUDGET)
 
-    return [*ways, *itertools.starmap(way_of, rankings.items())]
+    ways = [*ways, *itertools.starmap(way_of, rankings.items())]
+    return ways if tuned is None else [*ways, _tuned_way(tuned, detector, worth.score_threshold)]
 
 
-def _by_edges(engine: Engine, lr: Image) -> Blocks:
-    return edge_ranking(_planes(engine, lr, 0.0), engine.grid(lr))
+def _tuned_way(engine: Engine, detector: AnyDetector, least_score: float) -> Way:
+    before = BoxesBefore(engine, detector, least_score)
 
+    def run(sample: Sample) -> Found:
+        enhanced = engine.enhance(sample.lr, CONTROL_BUDGET, previous=before.found)
+        return Found(detector(enhanced.image), enhanced)
 
-def _by_difference(engine: Engine, lr: Image) -> Blocks:
-    return difference_ranking(_planes(engine, lr, 0.0), _planes(engine, lr, 1.0), engine.grid(lr))
-
-
-def _planes(engine: Engine, lr: Image, budget: float) -> NDArray[np.float32]:
-    """(3, s H, s W) in [0, 1] with nothing, or everything, enhanced."""
-    planes: NDArray[np.float32] = engine.enhance(lr, budget).image.transpose(2, 0, 1).astype(np.float32) / 255
-    return planes
-
-
-class ByLabel:
-    """The importance that `make_labels.py` gives by default: what a perfect predictor would say."""
-
-    def __init__(self, worth: WorthOptions) -> None:
-        from labeling.detectors import create_detector
-
-        is_file = worth.detector.is_file()
-        self._detector = create_detector(
-            "onnx" if is_file else str(worth.detector),
-            weights=worth.detector if is_file else None,
-            input_size=parse_size(worth.detector_size),
-        )
-
-    def __call__(self, engine: Engine, lr: Image) -> Blocks:
-        """Importance of the blocks of a low-resolution frame."""
-        import torch
-
-        from labeling.maths.accuracy import SumOfScores
-        from labeling.maths.importance import accuracy_gradient, block_importance
-
-        nothing, everything = (torch.from_numpy(_planes(engine, lr, budget)) for budget in (0.0, 1.0))
-        gradient, _ = accuracy_gradient(SumOfScores(self._detector), nothing[None])
-        return block_importance(gradient, nothing, everything, engine.grid(lr), "delta").astype(np.float64)
+    return Way(FINE_TUNED, "control", run, before.look, CONTROL_BUDGET)
 
 
 def recovery(entries: Sequence[Entry], way: str) -> str:
@@ -268,7 +278,20 @@ def mean_gain(entries: Sequence[Entry], whole: Mapping[int, Entry]) -> tuple[str
 
 
 BEFORE = "boxes of the frame before, 20%"
-DUELS = ((SHOWN, EDGES), (SHOWN, DIFFERENCE), (SHOWN, BEFORE), (LABEL, EDGES), (LABEL, DIFFERENCE), (LABEL, SHOWN))
+DUELS = (
+    *itertools.product((SHOWN, LABEL), (EDGES, DIFFERENCE)),
+    (SHOWN, BEFORE),
+    (LABEL, SHOWN),
+    (FINE_TUNED, SHOWN),
+    *itertools.product(OTHER_LABELS, (LABEL, EDGES, DIFFERENCE)),
+)
+"""Pairs of ways whose difference is a column."""
+
+
+def measured_ways(entries: Sequence[Entry]) -> tuple[str, ...]:
+    """`WAYS` without those optional ones that no entry has."""
+    measured = {row["way"] for entry in entries for row in entry["rows"]}
+    return tuple(way for way in WAYS if way in measured or way not in (FINE_TUNED, *OTHER_LABELS))
 
 
 def with_interval(points: NDArray[np.float64], clips: NDArray[np.intp]) -> str:
@@ -344,6 +367,8 @@ def upscalers_table(entries: Sequence[Entry], earlier: Sequence[Entry]) -> Table
 def tables_of(all_entries: Sequence[Entry]) -> list[Table]:
     """Pooled recovery, single clips, those of which nothing can be said, milliseconds."""
     entries, earlier = ([e for e in all_entries if ("earlier" in e) == other] for other in (False, True))
+    ways = measured_ways(entries)
+    pairs = [pair for pair in DUELS if {*pair} & {FINE_TUNED, *OTHER_LABELS} <= {*ways}]
     whole = {id(entry): row for entry in entries for row in entry["rows"] if row["way"] == WHOLE}
     said = [entry for entry in entries if entry["worth_it"] is not None]
     said.sort(key=lambda entry: -whole[id(entry)]["gain"])
@@ -358,15 +383,15 @@ def tables_of(all_entries: Sequence[Entry]) -> list[Table]:
         means.append((role, kind, ", ".join(chosen), str(len({e["clip"] for e in group})), *mean_gain(group, whole)))
         pool = [entry for entry in group if entry in worth]
         count = len({entry["clip"] for entry in pool})
-        pooled.append((role, kind, ", ".join(chosen), str(count), *(recovery(pool, way) for way in WAYS)))
+        pooled.append((role, kind, ", ".join(chosen), str(count), *(recovery(pool, way) for way in ways)))
         if pool and all({NOTHING, SHOWN, WHOLE} <= {row["way"] for row in entry["rows"]} for entry in pool):
             quick.append((role, kind, ", ".join(chosen), *time_to_gain(pool)))
-            duels.append((role, kind, ", ".join(chosen), *(difference(pool, *pair) for pair in DUELS)))
+            duels.append((role, kind, ", ".join(chosen), *(difference(pool, *pair) for pair in pairs)))
     for entry in said:
         gain, low, high = (f"{100 * whole[id(entry)][key]:+.1f}" for key in ("gain", "gain_low", "gain_high"))
-        shares = ["not worth it", *[""] * (len(WAYS) - 1)]
+        shares = ["not worth it", *[""] * (len(ways) - 1)]
         if entry in worth:
-            shares = [recovery([entry], way) for way in WAYS]
+            shares = [recovery([entry], way) for way in ways]
         single.append((entry["clip"], entry["role"], entry["lr"], entry["detector"], gain, f"{low} to {high}", *shares))
     unsaid = [
         (entry["clip"], entry["lr"], entry["detector"], entry["verdict"])
@@ -379,12 +404,12 @@ def tables_of(all_entries: Sequence[Entry]) -> list[Table]:
     timed = [(way, *(f"{np.mean(ms[n]):.0f}" if n in ms else "-" for n in names)) for way, ms in times.items()]
     how = f"Gain of a way over that of the whole frame, of clips where that gains {100 * LEAST_GAIN:g} points or more. "
     how += "In brackets 95 % over clips."
-    head = ("clip", "role", "LR", "detector", "gain of the whole frame, points", "95 %", *WAYS)
+    head = ("clip", "role", "LR", "detector", "gain of the whole frame, points", "95 %", *ways)
     tables = (
         Table("Gain of the whole frame", ("role", "LR", "detector", "clips", *_GAIN), tuple(means), _HOW_GAIN),
         upscalers_table(entries, earlier),
-        Table("Recovery", ("role", "LR", "detector", "clips", *WAYS), tuple(pooled), how),
-        Table("Differences", ("role", "LR", "detector", *map(" minus ".join, DUELS)), tuple(duels), _HOW_DUELS),
+        Table("Recovery", ("role", "LR", "detector", "clips", *ways), tuple(pooled), how),
+        Table("Differences", ("role", "LR", "detector", *map(" minus ".join, pairs)), tuple(duels), _HOW_DUELS),
         Table("Time to a share of the gain", ("role", "LR", "detector", *_TIMES), tuple(quick), _HOW_TIMES),
         Table("Clips", head, tuple(single), f"Those that gain less than {100 * LEAST_GAIN:g} points are not worth it."),
         Table("Clips of which nothing can be said", ("clip", "LR", "detector", "reason"), tuple(unsaid)),

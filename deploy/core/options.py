@@ -41,7 +41,7 @@ def parse_options(kind: type[Options], parser: argparse.ArgumentParser, argument
         else:
             how["default"] = entry.default
             # None and False mean what the text says.
-            text += f" (default: {entry.default})" if entry.default is not None and entry.default is not False else ""
+            text += f" (default: {entry.default})" if entry.default not in (None, False, ()) else ""
         flag = entry.name if positional else "--" + entry.name.replace("_", "-")
         parser.add_argument(flag, help=text.replace("%", "%%"), **how)
     given = vars(parser.parse_args(arguments))

@@ -11,6 +11,7 @@ from deploy.core.ranges import require_range, require_ranges
 
 if TYPE_CHECKING:  # numpy is behind it, and --help works without
     from deploy.core.resize import Reduction
+    from deploy.inputs.frame import FrameSelection
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +46,8 @@ class WorthOptions:
         None, type=Path, metavar="FILE", help="ground truth as COCO JSON or MOT text: adds average precision"
     )
     frames: int = option(20, type=int, metavar="N", help="number of frames to test, spread over the video")
+    start_seconds: float = option(0.0, type=float, metavar="S", help="start time, counted from the first frame")
+    stop_seconds: float | None = option(None, type=float, metavar="S", help="stop time, exclusive (default: the end)")
     height: int | None = option(
         None, type=int, metavar="H", help="height of the low-resolution frame (default: the largest with a true frame "
         "to compare with, up to 288)"
@@ -65,3 +68,10 @@ class WorthOptions:
         require_ranges(self, "frames", "threads", low=1)
         require_range("height", self.height, 32)
         require_range("score_threshold", self.score_threshold, 0, 1, open_ends=True)
+
+    @property
+    def selection(self) -> FrameSelection:
+        """The part of the video to test."""
+        from deploy.inputs.frame import FrameSelection
+
+        return FrameSelection(self.start_seconds, self.stop_seconds)

@@ -83,6 +83,7 @@ def find_out(
         options.reduce,
         (lambda index, image_name: True) if annotations is None else annotations.knows,
         codec,
+        options.selection,
     )
     plan = samples.plan
     detectors = Detectors(options, open_detector, plan.sr_size)

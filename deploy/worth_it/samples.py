@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from deploy.core.errors import InputError, OptionError
 from deploy.core.resize import Reduction, area_resize, reduce_frame
-from deploy.inputs.frame import Frame, FrameSelection
+from deploy.inputs.frame import EVERY_FRAME, Frame, FrameSelection
 from deploy.inputs.report import ReadOptions, SourceReport
 from deploy.inputs.sources import probe_source, read_source
 from deploy.inputs.video import read_frames
@@ -125,6 +125,7 @@ def read_samples(
     reduction: Reduction,
     usable: Callable[[int, str], bool] = lambda index, image_name: True,
     codec: LrCodec | None = None,
+    selection: FrameSelection = EVERY_FRAME,
 ) -> Samples:
     """Find the frames to try.
 
@@ -136,10 +137,11 @@ def read_samples(
         reduction: how it is made.
         usable: whether a frame, by its index and its image's file name, may be tried.
         codec: what the low-resolution video is encoded with; None leaves it as it is.
+        selection: the part of the source to test.
 
     Raises:
         InputError: the source cannot be read, or none of its frames may be tried.
-        OptionError: a height above the source's, or a codec for images.
+        OptionError: a height above the source's, a codec for images, or no frame between the given times.
     """
     report = SourceReport(str(path))
     info = probe_source(path, FrameSelection(), ReadOptions(), report)
@@ -148,9 +150,13 @@ def read_samples(
     before: dict[int, int | None] = dict(zip(shown, [None, *shown], strict=False))
     names = info.image_names or [""] * info.num_frames
     # The first frame has none before it, and is left out where there are others.
-    chosen = [index for index in shown[1:] or shown if usable(index, names[index])]
+    seconds = info.seconds
+    selected = [index for index in shown[1:] or shown if selection.takes(index, seconds[index])]
+    if not selected:
+        raise OptionError(f"no frame of {path} is selected", hint="Check the start and stop times.")
+    chosen = [index for index in selected if usable(index, names[index])]
     if not chosen:
-        raise InputError(f"none of the {len(shown)} frames of {path} can be used", hint="Check the annotations.")
+        raise InputError(f"none of the {len(selected)} frames of {path} can be used", hint="Check the annotations.")
     picks = np.unique(np.linspace(0, len(chosen) - 1, min(frames, len(chosen))).round().astype(int))
     wanted = {chosen[pick]: before[chosen[pick]] for pick in picks.tolist()}
     if codec is not None and info.image_names:

@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from deploy.backends.onnxruntime_backend import OnnxRuntimeBackend
-from deploy.core.errors import InputError, OptionError
+from deploy.core.errors import InputError, OptionError, RegenError
 from deploy.prediction.postprocess import read_output
 from deploy.prediction.predictor import Predictor
 from deploy.prediction.preprocess import to_batch
@@ -25,8 +26,10 @@ from tests.helpers.deploy_helpers import card_of, striped_frame, write_model
 from tests.helpers.label_helpers import REPOSITORY
 
 sys.path.append(str(REPOSITORY / "benchmarks"))
+import clip_rankings
 import clips
 import cpu_deploy
+import fine_tuning
 import processor_peaks
 import temporal_reuse
 
@@ -168,7 +171,8 @@ def test_clips_that_do_not_gain_are_listed_apart() -> None:
         {**clip_entry("blind", 0.5), "worth_it": None, "verdict": "cannot be said", "rows": []},
     ]
     tables = {table.title: table for table in clips.tables_of(entries)}
-    none = ("-",) * len(clips.WAYS)
+    ways = clips.measured_ways(entries)
+    none = ("-",) * len(ways)
     large, learnt = ("50%", "100%", "20%", "80%", *none[4:]), ("50%",) * 4 + none[4:]
     assert tables["Recovery"].rows == (
         ("test", "none", "d", "1", *large),
@@ -181,7 +185,7 @@ def test_clips_that_do_not_gain_are_listed_apart() -> None:
     ), "those that gain little count, too"
     assert tables["Clips"].rows[1:] == (
         ("large", "test", "none", "d", "+10.0", "+9.0 to +11.0", *large),
-        ("small", "test", "none", "d", "+2.9", "+1.9 to +3.9", "not worth it", *[""] * (len(clips.WAYS) - 1)),
+        ("small", "test", "none", "d", "+2.9", "+1.9 to +3.9", "not worth it", *[""] * (len(ways) - 1)),
     )
     assert tables["Clips of which nothing can be said"].rows == (("blind", "none", "d", "cannot be said"),)
     assert tables["Milliseconds a frame, detector included"].rows[0] == (clips.WHOLE, "6", "20")
@@ -217,14 +221,48 @@ def test_differences_between_ways() -> None:
 
 
 def test_rankings_of_clips(vtest: Path) -> None:
-    """Edges, difference and label get their share of the blocks, and the label is that of labelling."""
+    """Every way gets its share of the blocks."""
     worth = clips.WorthOptions(video=vtest, detector=Path("hog"), height=64, frames=2)
     with clips.EnhancerEngine(None, None) as engine:
-        answer = clips.find_out(worth, engine, clips.open_any_detector, choose=partial(clips._chosen, "all", worth))
-        few = clips.find_out(worth, engine, clips.open_any_detector, choose=partial(clips._chosen, "whole", worth))
+        choose = partial(clips._chosen, "labels", worth, engine)
+        answer = clips.find_out(worth, engine, clips.open_any_detector, choose=choose)
+        few = clips.find_out(
+            worth, engine, clips.open_any_detector, choose=partial(clips._chosen, "whole", worth, None)
+        )
     ways = [row.way for row in answer.verdict.rows]
     assert {clips.WHOLE, *clips.WAYS} <= set(ways)
     assert [row.way for row in few.verdict.rows] == ["nothing (interpolated)", clips.WHOLE, clips.SHOWN]
+
+
+def test_regions_are_chosen_by_what_they_add() -> None:
+    """The first three regions of four; two of them gain nothing without each other, so only one comes early."""
+    regions = [np.arange(4).reshape(1, 4) == number for number in range(4)]
+    worth = {(): 0.0, (0,): 0.1, (1,): 0.4, (2,): 0.3, (3,): -0.2, (0, 1): 0.45, (1, 2): 0.4, (0, 1, 2): 0.6}
+    looked: list[tuple[int, ...]] = []
+
+    def value(chosen: NDArray[np.bool_]) -> float:
+        looked.append(tuple(np.flatnonzero(chosen).tolist()))
+        return worth[looked[-1]]
+
+    ranking = clip_rankings._greedy(regions, value, 2)
+    assert np.argsort(-ranking[0]).tolist() == [1, 0, 2, 3]
+    assert looked == [(), (0,), (1,), (2,), (3,), (1,), (1, 2), (0, 1), (0, 1)]
+
+
+def test_fine_tuning_uses_the_first_half_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, vtest: Path) -> None:
+    commands: list[list[str]] = []
+
+    def run(command: list[str], **_: Any) -> Any:
+        commands.append(command[1:])
+        return SimpleNamespace(returncode=int(command[1] == "-m"), stderr="boom")
+
+    monkeypatch.setattr(fine_tuning.subprocess, "run", run)
+    worth = clips.WorthOptions(video=vtest, detector=Path("hog"), frames=2)
+    with pytest.raises(RegenError, match="-m failed: boom"):
+        fine_tuning.fine_tune(worth, 100, 3, tmp_path)
+    label, train = commands
+    assert label[label.index("--stop-seconds") + 1] == "39.7" and fine_tuning.half_seconds(vtest) == 39.7
+    assert label[label.index("--height") + 1] == "192" and train[train.index("--iters") + 1] == "100"
 
 
 def test_lists_of_clips_and_detectors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -58,6 +58,14 @@ def test_frames_are_spread_and_come_with_the_one_before(vtest: Path) -> None:
     np.testing.assert_array_equal(found[0].before, area_resize(images[0], height_px=192, width_px=256))
 
 
+def test_only_the_selected_part_is_tested(vtest: Path) -> None:
+    """vtest.avi has 10 frames per second."""
+    samples = read_samples(vtest, 3, 3, None, "area", selection=FrameSelection(40, 42))
+    assert [sample.index for sample in samples] == [400, 410, 419]
+    with pytest.raises(OptionError, match=r"no frame of .* is selected"):
+        read_samples(vtest, 3, 3, None, "area", selection=FrameSelection(1000))
+
+
 def test_coded_frames_have_seen_all_before(vtest: Path, tmp_path: Path) -> None:
     """A frame of a coded video is that of the whole video encoded, odd sides included."""
     codec = LrCodec.parse("h264:crf40")
